@@ -1,0 +1,123 @@
+"""What the delivery room shows to plugins, the API and the command line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+Status = Literal["pending", "success", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list, and how long the whole list is."""
+
+    items: list[T]
+    total: int
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A signing secret; one with ``expires_at`` was rotated out and still signs until then."""
+
+    value: str
+    expires_at: int | None = None
+    """Microseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """An endpoint to make."""
+
+    name: str
+    event_types: tuple[str, ...]
+    """Type patterns: ``user.created``, ``ticket.*``, ``*``."""
+    config: Mapping[str, Any]
+    """For the sink, before :meth:`hookhub.sinks.DurableSink.validate`."""
+    description: str | None = None
+    is_active: bool = True
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A place that a durable sink delivers to; all times are microseconds since 1970."""
+
+    id: int
+    sink: str
+    name: str
+    description: str | None
+    event_types: tuple[str, ...]
+    config: dict[str, Any]
+    is_active: bool
+    disabled_reason: str | None
+    """Why the hub itself disabled it; None when a person did or when it is active."""
+    created_at: int
+    updated_at: int
+    last_triggered_at: int | None
+    """When an attempt was last made."""
+    success_count: int
+    """Deliveries that were delivered."""
+    failure_count: int
+    """Attempts that failed."""
+    secrets: tuple[Secret, ...] = field(repr=False)
+    """Newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt that was made."""
+
+    number: int
+    started_at: int
+    duration: float
+    """Seconds."""
+    outcome: str
+    """A value of :class:`hookhub.sinks.Outcome`."""
+    response_status: int | None
+    response_body: str | None
+    error: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one endpoint; all times are microseconds since 1970."""
+
+    id: int
+    endpoint_id: int
+    sink: str
+    event_id: str
+    event_type: str
+    payload: str
+    """Canonical JSON text."""
+    status: Status
+    response_status: int | None
+    response_body: str | None
+    error: str | None
+    error_message: str | None
+    attempt_number: int
+    """Attempts made so far."""
+    created_at: int
+    delivered_at: int | None
+    next_retry_at: int | None
+    """When the next attempt is due; None unless pending."""
+    attempts: tuple[AttemptRecord, ...] | None = None
+    """Oldest first; None in lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStats:
+    """Totals over all endpoints of a sink, from kept counters."""
+
+    total: int
+    active: int
+    deliveries: int
+    delivered: int
+    failed: int
+    pending: int

@@ -1,0 +1,194 @@
+"""Every error hookhub raises on purpose.
+
+One small tree. Each class carries the stable problem ``code`` and the HTTP ``status`` that
+``hookhub.web.problems`` puts into an RFC 9457 problem document, so that the same mistake reads
+the same in Python, over REST and on the command line. The message is always a sentence for a
+person: what was wrong and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """One wrong field: where it is (``["payload", "user_id"]``) and what is wrong with it."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class HookhubError(Exception):
+    """Base of all errors of hookhub.
+
+    Args:
+        detail: a sentence for a person.
+        errors: the wrong fields, if the error is about fields.
+        members: further members of the problem document (JSON-compatible).
+        headers: HTTP headers that the answer must carry (``Retry-After``, ``Allow`` …).
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
+
+
+class ConfigError(HookhubError):
+    """A setting is misspelt, of the wrong type, or impossible; names the key and its place."""
+
+    code = "bad_configuration"
+    title = "Bad configuration"
+
+
+class PluginError(HookhubError):
+    """A plugin could not be loaded, or two plugins claim the same name; names the culprits."""
+
+    code = "plugin_error"
+    title = "Plugin error"
+
+
+class StoreError(HookhubError):
+    """The database cannot be used: not a database, no permission, migrations missing …"""
+
+    code = "store_error"
+    title = "Store error"
+
+
+class StoreUnavailable(StoreError):
+    """The database did not take the write now (busy, full, disconnected); nothing was stored."""
+
+    code = "store_unavailable"
+    status = 503
+    title = "Store unavailable"
+
+
+class MalformedRequest(HookhubError):
+    """The request cannot be read at all: not JSON, not UTF-8, nested too deeply."""
+
+    code = "malformed_request"
+    status = 400
+    title = "Malformed request"
+
+
+class Unauthorized(HookhubError):
+    """No token, or one that is unknown, expired or revoked."""
+
+    code = "unauthorized"
+    status = 401
+    title = "Unauthorized"
+
+
+class Forbidden(HookhubError):
+    """The token is good but lacks the scope."""
+
+    code = "missing_scope"
+    status = 403
+    title = "Forbidden"
+
+
+class NotFound(HookhubError):
+    """There is nothing at this address, or nothing with this id."""
+
+    code = "not_found"
+    status = 404
+    title = "Not found"
+
+
+class MethodNotAllowed(HookhubError):
+    """The address exists, but not for this method."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "Method not allowed"
+
+
+class Conflict(HookhubError):
+    """Something unique is taken; names what it collides with."""
+
+    code = "conflict"
+    status = 409
+    title = "Conflict"
+
+
+class PayloadTooLarge(HookhubError):
+    """A body or a payload is over its limit; says the limit."""
+
+    code = "payload_too_large"
+    status = 413
+    title = "Payload too large"
+
+
+class UnsupportedMediaType(HookhubError):
+    """The Content-Type is not one that the route takes; names those it does."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "Unsupported media type"
+
+
+class ValidationFailed(HookhubError):
+    """The request was read, but fields are wrong; ``errors`` names every one."""
+
+    code = "validation_failed"
+    status = 422
+    title = "Validation failed"
+
+
+class UnknownEventType(ValidationFailed):
+    """No plugin declares this event type; names the nearest one that is declared."""
+
+    code = "unknown_event_type"
+    title = "Unknown event type"
+
+
+class IdempotencyMismatch(ValidationFailed):
+    """The idempotency key (or event id) was used before with another body."""
+
+    code = "idempotency_mismatch"
+    title = "Idempotency key reused"
+
+
+class InvalidCursor(ValidationFailed):
+    """A cursor that this hub never gave out."""
+
+    code = "invalid_cursor"
+    title = "Invalid cursor"
+
+
+class TooManyRequests(HookhubError):
+    """A limit on connections or requests is reached."""
+
+    code = "too_many_requests"
+    status = 429
+    title = "Too many requests"
+
+
+class EgressBlocked(HookhubError):
+    """The address is private, loopback, link-local, multicast or metadata, and not allowed."""
+
+    code = "blocked_address"
+    status = 422
+    title = "Blocked address"
+
+
+class Unavailable(HookhubError):
+    """The hub is starting or stopping."""
+
+    code = "unavailable"
+    status = 503
+    title = "Unavailable"

@@ -1,0 +1,375 @@
+"""Events, their types and their order. Pure: no I/O, no clock of its own.
+
+A payload is turned into JSON text exactly once, by :func:`canonical_json`. That text is what is
+stored, signed, posted to webhooks and embedded in the frames of the live feed, so that every
+reader sees the producer's payload to the byte and nothing is serialised twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hookhub.errors import (
+    FieldError,
+    InvalidCursor,
+    MalformedRequest,
+    PluginError,
+    UnknownEventType,
+    ValidationFailed,
+)
+
+EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
+EVENT_TYPE_MAX = 255
+EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TYPE_PATTERN = re.compile(r"\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?")
+KEY_MAX = 255
+SOURCE_MAX = 255
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def format_timestamp(microseconds: int) -> str:
+    """RFC 3339 in UTC with ``Z``, always with six decimals, from microseconds since 1970."""
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_timestamp(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time; a time without a zone is taken as UTC.
+
+    Raises:
+        ValueError: the text is not a time.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise MalformedRequest(f"{name} is not JSON; send a number, a string or null instead.")
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity.
+
+    Raises:
+        MalformedRequest: with the line and column of the first mistake.
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes | bytearray) else data
+        return json.loads(text, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(
+            f"The body is not UTF-8 (byte {error.start}); encode JSON as UTF-8."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except RecursionError:
+        raise MalformedRequest("The JSON is nested too deeply; flatten it.") from None
+    except ValueError:
+        # CPython refuses to convert integers of more than 4,300 digits.
+        raise MalformedRequest("The JSON holds a number that is too long to read.") from None
+
+
+def canonical_json(payload: Mapping[str, Any]) -> str:
+    """The one serialisation of a payload: ``json.dumps(payload, sort_keys=True)``.
+
+    Contract §4: receivers verify signatures over exactly this text (ASCII only, sorted keys,
+    ``", "`` and ``": "`` as separators).
+
+    Raises:
+        ValidationFailed: the payload holds NaN, an infinity, or what JSON cannot express.
+    """
+    try:
+        return json.dumps(payload, sort_keys=True, allow_nan=False)
+    except (ValueError, TypeError) as error:
+        raise ValidationFailed(
+            f"The payload cannot be written as JSON: {error}.",
+            errors=[{"loc": ["payload"], "msg": str(error)}],
+        ) from None
+    except RecursionError:
+        raise MalformedRequest("The payload is nested too deeply; flatten it.") from None
+
+
+def new_event_id(now: int) -> str:
+    """A unique id without a dot that sorts by time: ``evt_`` + 12 hex of ms + 20 hex of chance.
+
+    Args:
+        now: microseconds since 1970.
+    """
+    return f"evt_{now // 1000:012x}{os.urandom(10).hex()}"
+
+
+class Payload(BaseModel):
+    """Base of payload models: strict types, unknown members kept.
+
+    Strict, because a receiver in a typed language breaks on ``"5"`` where ``5`` was promised;
+    open, because a producer may say more than the model names.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A kind of event that a plugin declares.
+
+    Args:
+        name: two or more dotted words in lower case: ``user.created``.
+        model: what a payload must look like; see :class:`Payload`.
+        description: one sentence: when it happens.
+        example: a payload that the model accepts; shown in docs and sent by test buttons.
+        plugin: who declares it; filled in when it is registered.
+    """
+
+    name: str
+    model: type[BaseModel]
+    description: str
+    example: Mapping[str, Any]
+    plugin: str = ""
+
+    def json_schema(self) -> dict[str, Any]:
+        """The payload's JSON Schema (2020-12)."""
+        return self.model.model_json_schema()
+
+
+def field_errors(error: ValidationError, *prefix: str | int) -> list[FieldError]:
+    """Pydantic's findings as hookhub's ``errors`` members, each place behind ``prefix``."""
+    return [
+        {"loc": [*prefix, *found["loc"]], "msg": found["msg"]}
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+class EventRegistry:
+    """All event types that the installed plugins declare."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, EventType] = {}
+
+    def register(self, event_type: EventType, plugin: str) -> None:
+        """Add a type; its example must pass its own model.
+
+        Raises:
+            PluginError: bad name, taken name (both plugins are named), or a wrong example.
+        """
+        name = event_type.name
+        if not EVENT_TYPE.fullmatch(name) or len(name) > EVENT_TYPE_MAX:
+            raise PluginError(
+                f"Plugin {plugin!r} declares the event type {name!r}; names are dotted words in "
+                "lower case, such as 'user.created'."
+            )
+        taken = self._types.get(name)
+        if taken is not None:
+            raise PluginError(
+                f"The event type {name!r} is declared by plugin {taken.plugin!r} and by plugin "
+                f"{plugin!r}; disable one of them in [plugins] disabled."
+            )
+        try:
+            event_type.model.model_validate(event_type.example, strict=True)
+        except ValidationError as error:
+            raise PluginError(
+                f"Plugin {plugin!r}: the example of {name!r} does not fit its own model: {error}"
+            ) from None
+        self._types[name] = EventType(
+            name, event_type.model, event_type.description, event_type.example, plugin
+        )
+
+    def __iter__(self) -> Iterator[EventType]:
+        return iter(sorted(self._types.values(), key=lambda item: item.name))
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._types
+
+    def get(self, name: str) -> EventType:
+        """The type of this name.
+
+        Raises:
+            UnknownEventType: names the nearest type that is declared.
+        """
+        found = self._types.get(name)
+        if found is None:
+            raise unknown_event_type(name, self._types)
+        return found
+
+    def check(self, name: str, payload: Any) -> None:
+        """Check a payload against its type's model; the payload is left as it is.
+
+        Raises:
+            UnknownEventType: there is no such type.
+            ValidationFailed: names every wrong field, below ``payload``.
+        """
+        event_type = self.get(name)
+        try:
+            event_type.model.__pydantic_validator__.validate_python(payload, strict=True)
+        except ValidationError as error:
+            raise ValidationFailed(
+                f"The payload does not fit {name!r}; GET /event-types shows its schema.",
+                errors=field_errors(error, "payload"),
+            ) from None
+
+    def matching(self, patterns: Iterable[str]) -> list[str]:
+        """The declared types that at least one pattern matches."""
+        match = type_matcher(patterns)
+        return [name for name in sorted(self._types) if match(name)]
+
+
+def unknown_event_type(name: str, known: Iterable[str]) -> UnknownEventType:
+    """The error for a type that nobody declares."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name)[:EVENT_TYPE_MAX], names, n=1, cutoff=0.5)
+    if near:
+        hint = f"the nearest known type is {near[0]!r}"
+    elif names:
+        hint = "the known types are " + ", ".join(names)
+    else:
+        hint = "no installed plugin declares any type"
+    shown = name if len(name) <= 100 else name[:100] + "…"
+    return UnknownEventType(
+        f"Unknown event type {shown!r}; {hint}.",
+        errors=[{"loc": ["type"], "msg": "unknown event type"}],
+        members={"nearest": near[0] if near else None},
+    )
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a type pattern that is well-formed: ``user.created``, ``user.*`` or ``*``.
+
+    Raises:
+        ValueError: it is not; the message shows the three forms.
+    """
+    if not TYPE_PATTERN.fullmatch(pattern) or len(pattern) > EVENT_TYPE_MAX:
+        raise ValueError(
+            f"{pattern[:100]!r} is not an event type pattern; use an exact type "
+            "('user.created'), a prefix ('user.*') or '*'"
+        )
+    return pattern
+
+
+def type_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """A predicate over type names; ``user.*`` matches at any depth below ``user.``."""
+    return _type_matcher(frozenset(patterns))
+
+
+@lru_cache(maxsize=4096)
+def _type_matcher(patterns: frozenset[str]) -> Callable[[str], bool]:
+    if "*" in patterns:
+        return _match_all
+    exact = frozenset(item for item in patterns if not item.endswith(".*"))
+    prefixes = tuple(item[:-1] for item in patterns if item.endswith(".*"))
+    return lambda name: name in exact or name.startswith(prefixes)
+
+
+def _match_all(name: str) -> bool:
+    return True
+
+
+class Draft(NamedTuple):
+    """An event that passed every check and waits for its commit."""
+
+    id: str
+    type: str
+    payload: str
+    """Canonical JSON text; see :func:`canonical_json`."""
+    timestamp: int
+    """Microseconds since 1970, UTC."""
+    key: str | None = None
+    source: str | None = None
+
+
+class Event(NamedTuple):
+    """A committed event."""
+
+    sequence: int
+    """The order of commit: 1, 2, 3 … without a gap."""
+    id: str
+    type: str
+    payload: str
+    """Canonical JSON text; see :func:`canonical_json`."""
+    timestamp: int
+    """Microseconds since 1970, UTC."""
+    key: str | None = None
+    source: str | None = None
+
+    def data(self) -> dict[str, Any]:
+        """The payload as Python objects, parsed anew at every call."""
+        return cast("dict[str, Any]", json.loads(self.payload))
+
+    def encode(self, epoch: str) -> bytes:
+        """The event as clients see it, in every feed: one JSON object in UTF-8.
+
+        Contract §2: ``type``, ``payload`` and ``timestamp`` come first, as the original sent them.
+        """
+        extra = ""
+        if self.key is not None:
+            extra += f', "key": {json.dumps(self.key)}'
+        if self.source is not None:
+            extra += f', "source": {json.dumps(self.source)}'
+        return (
+            f'{{"type": "{self.type}", "payload": {self.payload}, '
+            f'"timestamp": "{format_timestamp(self.timestamp)}", "id": "{self.id}", '
+            f'"sequence": {self.sequence}, "cursor": "{Cursor(epoch, self.sequence)}"{extra}}}'
+        ).encode("ascii")
+
+
+_CURSOR = re.compile(r"([a-z0-9]{4,32})-([0-9a-f]{1,16})")
+
+
+class Cursor(NamedTuple):
+    """A place in the history: everything up to and including ``sequence`` has been seen.
+
+    Opaque to clients. ``epoch`` names the database: a cursor of another database (restored from
+    an older backup, say) must not be taken for a place in this one.
+    """
+
+    epoch: str
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.sequence:x}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read a cursor that a client sent back.
+
+        Raises:
+            InvalidCursor: it is not one.
+        """
+        found = _CURSOR.fullmatch(text)
+        if found is None or int(found[2], 16) >= 2**63:
+            raise InvalidCursor(
+                f"{text[:60]!r} is not a cursor; use one that an event, a page or the live feed "
+                "gave you, or leave it out to start at the beginning.",
+                errors=[{"loc": ["cursor"], "msg": "not a cursor"}],
+            )
+        return cls(found[1], int(found[2], 16))
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What a producer is told about an event: contract §1.
+
+    ``deliveries`` is the number of delivery rows that were committed with it; ``repeated`` says
+    that the answer is the one of an earlier, equal request.
+    """
+
+    id: str
+    sequence: int
+    deliveries: int
+    repeated: bool = field(default=False, kw_only=True)

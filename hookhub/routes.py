@@ -1,0 +1,182 @@
+"""REST routes as data: what the core and every plugin declare, and ``hookhub.web`` serves.
+
+A route names its models, its scope and its answers once; authentication, validation, problem
+documents and the OpenAPI description all follow from that, for plugins as for the core. Nothing
+here knows the web framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import trio
+from pydantic import BaseModel, ConfigDict, Field
+
+from hookhub.errors import HookhubError, ValidationFailed
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+T = TypeVar("T")
+
+ID_MAX = 2**63 - 1
+"""The largest integer id; a larger one in a path is answered with 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: the token behind a request, without its secret."""
+
+    token_id: int
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """Whether this token has ``scope``; ``admin`` has all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that passed authentication and validation."""
+
+    method: str
+    path: str
+    params: Mapping[str, int | str]
+    """Path parameters; ``{id:int}`` gives an int."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: Any
+    """An instance of the route's ``body`` model; bytes if the route says ``raw_body``; or None."""
+    query: Any
+    """An instance of the route's ``query`` model, or None."""
+    principal: Principal | None
+    """None only on routes without a scope."""
+    client: str
+    """The peer's address."""
+
+    def id(self, name: str) -> int:
+        """The integer path parameter ``name``."""
+        value = self.params[name]
+        assert isinstance(value, int)
+        return value
+
+    def body_as(self, model: type[ModelT]) -> ModelT:
+        """The body as the model that the route declared."""
+        assert isinstance(self.body, model)
+        return self.body
+
+    def query_as(self, model: type[ModelT]) -> ModelT:
+        """The query as the model that the route declared."""
+        assert isinstance(self.query, model)
+        return self.query
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer that is more than a model with the usual status.
+
+    ``body`` may be a model, JSON-compatible objects, JSON text already encoded (bytes, sent with
+    ``content_type``), an async iterator of bytes (streamed, without a time limit), or None.
+    """
+
+    body: BaseModel | Mapping[str, Any] | list[Any] | bytes | AsyncIterator[bytes] | None = None
+    status: int | None = None
+    """None: the first 2xx of the route's ``responses``."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+Handler = Callable[[Request], Awaitable[Response | BaseModel | Mapping[str, Any] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the REST API.
+
+    Args:
+        method: ``GET``, ``POST``, ``PATCH``, ``PUT`` or ``DELETE``.
+        path: with parameters in braces: ``/webhooks/{webhook_id:int}``, ``/events/{event_id}``.
+        handler: an async function; its docstring becomes the operation's description.
+        scope: the token scope that is needed; None lets everybody in.
+        tag: the group in the documentation: ``events``, ``webhooks`` …
+        body: model of the JSON body, checked strictly (a string is no number).
+        query: model of the query string.
+        responses: status to model (None: no body); the first 2xx is the usual one.
+        errors: errors that this operation adds to the general ones (400, 401, 403, 413, 422 …).
+        raw_body: the handler reads the bytes itself; ``body`` only documents them.
+        body_types: accepted Content-Types.
+        response_type: Content-Type of the answer.
+        deprecated: shown in the documentation.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str | None
+    tag: str
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    responses: Mapping[int, type[BaseModel] | None] = field(default_factory=lambda: {200: None})
+    errors: tuple[type[HookhubError], ...] = ()
+    raw_body: bool = False
+    body_types: tuple[str, ...] = ("application/json",)
+    response_type: str = "application/json"
+    deprecated: bool = False
+
+    @property
+    def success(self) -> int:
+        """The usual status: the first 2xx of ``responses``."""
+        return next(status for status in self.responses if 200 <= status < 300)
+
+
+class Body(BaseModel):
+    """Base of request bodies: strict types, unknown members refused by name."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Query(BaseModel):
+    """Base of query strings: values are converted from text, unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """Base of answers."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Paging(Query):
+    """``limit`` and ``offset`` as every list has them (contract §3)."""
+
+    limit: int = Field(50, ge=1, le=200, description="How many items at most")
+    offset: int = Field(0, ge=0, le=ID_MAX, description="How many items to leave out first")
+
+
+def only(model: BaseModel) -> dict[str, Any]:
+    """The members that the request really sent: what PATCH must change, and nothing else."""
+    return {name: getattr(model, name) for name in model.model_fields_set}
+
+
+def wrong_field(message: str, *loc: str | int) -> ValidationFailed:
+    """The 422 for one field that a model cannot check by itself."""
+    return ValidationFailed(message, errors=[{"loc": list(loc), "msg": message}])
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """An HTTP/1.1 upgrade request (RFC 9110 §7.8) whose connection is handed over."""
+
+    path: str
+    query_string: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in the order sent."""
+    client: str
+    secure: bool
+
+
+UpgradeHandler = Callable[[UpgradeRequest, trio.abc.Stream], Awaitable[None]]
+"""Owns the connection until it returns, from the answer to the upgrade on; the caller closes the
+stream. Bytes that the client sent after its request come out of the stream first."""

@@ -188,6 +188,10 @@ class EventRegistry:
             name, event_type.model, event_type.description, event_type.example, plugin
         )
 
+    def unregister(self, name: str) -> None:
+        """Take a type back: its plugin turned out to be broken."""
+        self._types.pop(name, None)
+
     def __iter__(self) -> Iterator[EventType]:
         return iter(sorted(self._types.values(), key=lambda item: item.name))
 
@@ -291,6 +295,8 @@ class Draft(NamedTuple):
     """Microseconds since 1970, UTC."""
     key: str | None = None
     source: str | None = None
+    own_id: bool = False
+    """Whether the producer chose the id: then a second event with it is a repeat."""
 
 
 class Event(NamedTuple):

@@ -1,3 +1,213 @@
 """The hub: what plugins, routes and programs that embed hookhub hold in their hands."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import trio
+
+from hookhub.components import collect_components
+from hookhub.config import Settings
+from hookhub.delivery.engine import Engine
+from hookhub.delivery.services import Deliveries, Endpoints
+from hookhub.egress import Egress
+from hookhub.errors import PayloadTooLarge, ValidationFailed
+from hookhub.events import (
+    EVENT_ID,
+    KEY_MAX,
+    SOURCE_MAX,
+    Accepted,
+    Draft,
+    Event,
+    canonical_json,
+    new_event_id,
+)
+from hookhub.feed import Broadcaster, Feed
+from hookhub.outbox import OutboxRelay
+from hookhub.plugins import Plugins, load_event_types
+from hookhub.sinks import Component
+from hookhub.store import Reader, Store, Transaction
+from hookhub.store import events as event_units
+from hookhub.tokens import Tokens
+
+T = TypeVar("T")
+
+POLL = 1.0
+"""Seconds between looks for what other processes did on the same database."""
+
+
+class Hub:
+    """Everything that a running hub is made of; see :func:`hookhub.server.open_hub`.
+
+    Args:
+        settings: all settings.
+        store: open.
+        plugins: loaded; their event types, sources and sinks are collected here.
+    """
+
+    def __init__(self, settings: Settings, store: Store, plugins: Plugins) -> None:
+        self.settings = settings
+        self.store = store
+        self.plugins = plugins
+        self.stopping = trio.Event()
+        """Set when the hub begins to stop."""
+        self.registry = load_event_types(plugins)
+        self.tokens = Tokens(store)
+        self.egress = Egress(settings.egress, connect_timeout=settings.delivery.connect_timeout)
+        self.feed = Feed(store, settings.live)
+        self.components = collect_components(self)
+        plugins.check_required()
+        self.engine = Engine(store, self.components.durable_sinks, settings.delivery, POLL)
+        self.endpoints = Endpoints(
+            store,
+            self.components.durable_sinks,
+            self.registry,
+            settings.delivery.timeout,
+            self.engine.ring,
+        )
+        self.deliveries = Deliveries(store, self.engine.ring)
+        self.broadcaster = Broadcaster(
+            store, self.feed, list(self.components.live_sinks.values()), POLL
+        )
+        self.outbox = OutboxRelay(store, self.draft, settings.events.outbox_interval)
+
+    def now(self) -> int:
+        """Microseconds since 1970, by the hub's clock."""
+        return self.store.clock()
+
+    def plugin_settings(self, name: str) -> dict[str, Any]:
+        """The table ``[plugins.<name>]`` as it is."""
+        return self.settings.plugins.table(name)
+
+    # -- events ----------------------------------------------------------------------------
+
+    def draft(
+        self,
+        type: str,
+        payload: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        source: str | None = None,
+        id: str | None = None,
+        timestamp: int | None = None,
+    ) -> Draft:
+        """Check an event before it is committed. Pure; may be called inside a unit of work.
+
+        Args:
+            type: a declared event type.
+            payload: JSON-compatible; kept to the letter.
+            key: ordering key, up to 255 characters.
+            source: who says so, up to 255 characters.
+            id: the producer's own id, up to 64 letters, digits, ``_`` and ``-``.
+            timestamp: when it happened, microseconds since 1970; None for now.
+
+        Raises:
+            UnknownEventType: no plugin declares this type; names the nearest.
+            ValidationFailed: names every wrong field.
+            PayloadTooLarge: over ``[events] max_payload``.
+        """
+        self.registry.check(type, payload)
+        text = canonical_json(payload)
+        limit = self.settings.events.max_payload
+        if len(text) > limit:
+            raise PayloadTooLarge(
+                f"The payload is {len(text):,} bytes as JSON; the limit is {limit:,} "
+                "([events] max_payload). Send a reference to large data instead of the data.",
+                members={"limit": limit},
+            )
+        now = self.now() if timestamp is None else timestamp
+        if key is not None or source is not None or id is not None:
+            _check_labels(id, key, source)
+        if id is None:
+            return Draft(new_event_id(now), type, text, now, key, source)
+        return Draft(id, type, text, now, key, source, own_id=True)
+
+    async def accept(
+        self, drafts: Sequence[Draft], *, idempotency_key: str | None = None
+    ) -> list[Accepted]:
+        """Commit checked events, all or none, each with its deliveries.
+
+        Raises:
+            IdempotencyMismatch: the key, or an event's own id, was used with other contents.
+            StoreUnavailable: nothing was stored.
+        """
+        return await self.store.write(lambda tx: event_units.accept(tx, drafts, idempotency_key))
+
+    async def emit(
+        self,
+        type: str,
+        payload: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        source: str | None = None,
+        id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """Check and commit one event; see :meth:`draft` and :meth:`accept`."""
+        draft = self.draft(type, payload, key=key, source=source, id=id)
+        return (await self.accept([draft], idempotency_key=idempotency_key))[0]
+
+    async def get_event(self, event_id: str) -> Event:
+        """The event with this id. Raises NotFound."""
+        return await self.store.read(lambda reader: event_units.get_event(reader, event_id))
+
+    # -- the database ----------------------------------------------------------------------
+
+    async def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Run a unit of work in a transaction; see :meth:`hookhub.store.Store.write`."""
+        return await self.store.write(unit)
+
+    async def read(self, unit: Callable[[Reader], T]) -> T:
+        """Run a unit that only reads; see :meth:`hookhub.store.Store.read`."""
+        return await self.store.read(unit)
+
+    # -- how it goes -----------------------------------------------------------------------
+
+    async def readiness(self) -> dict[str, str | None]:
+        """Check to what is wrong with it (None: nothing)."""
+        broken = [
+            f"{report.name}: {report.error}"
+            for report in self.plugins.report()
+            if report.error is not None
+        ]
+        return {
+            "store": await self.store.check(),
+            "engine": self.engine.check(),
+            "broadcaster": self.broadcaster.check(),
+            "plugins": "; ".join(broken) or None,
+            "stopping": "the hub is stopping" if self.stopping.is_set() else None,
+        }
+
+    def statistics(self) -> dict[str, Mapping[str, float]]:
+        """Component to its numbers."""
+        numbers: dict[str, Mapping[str, float]] = {
+            "store": self.store.statistics(),
+            "feed": self.feed.statistics(),
+            "broadcaster": self.broadcaster.statistics(),
+            "delivery": self.engine.statistics(),
+            "outbox": self.outbox.statistics(),
+            "tokens": self.tokens.statistics(),
+            "egress": self.egress.statistics(),
+        }
+        for component in self.components:
+            numbers[component.name] = component.statistics()
+        return numbers
+
+    def component(self, name: str) -> Component:
+        """A source or sink by name. Raises KeyError."""
+        return next(item for item in self.components if item.name == name)
+
+
+def _check_labels(id: str | None, key: str | None, source: str | None) -> None:
+    if id is not None and not EVENT_ID.fullmatch(id):
+        raise ValidationFailed(
+            "An event's own id is 1 to 64 letters, digits, '_' or '-' (no dot).",
+            errors=[{"loc": ["id"], "msg": "1 to 64 letters, digits, '_' or '-'"}],
+        )
+    for name, value, limit in (("key", key, KEY_MAX), ("source", source, SOURCE_MAX)):
+        if value is not None and (not 0 < len(value) <= limit or not value.isprintable()):
+            raise ValidationFailed(
+                f"{name} is 1 to {limit} printable characters.",
+                errors=[{"loc": [name], "msg": f"1 to {limit} printable characters"}],
+            )

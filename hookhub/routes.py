@@ -9,18 +9,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import trio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from hookhub.errors import HookhubError, ValidationFailed
+from hookhub.events import field_errors
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 T = TypeVar("T")
 
 ID_MAX = 2**63 - 1
 """The largest integer id; a larger one in a path is answered with 404."""
+
+Id = Annotated[int, Field(ge=1, le=ID_MAX)]
+"""An integer id in a body or a query."""
+
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""Text without control characters; PostgreSQL cannot store NUL in any text."""
+
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
+"""Text of several lines: of the control characters, only tab and line breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ class Route:
         raw_body: the handler reads the bytes itself; ``body`` only documents them.
         body_types: accepted Content-Types.
         response_type: Content-Type of the answer.
+        request_headers: headers that the handler looks at, name to description (documentation).
         deprecated: shown in the documentation.
     """
 
@@ -122,6 +133,7 @@ class Route:
     raw_body: bool = False
     body_types: tuple[str, ...] = ("application/json",)
     response_type: str = "application/json"
+    request_headers: Mapping[str, str] = field(default_factory=dict)
     deprecated: bool = False
 
     @property
@@ -163,6 +175,20 @@ def only(model: BaseModel) -> dict[str, Any]:
 def wrong_field(message: str, *loc: str | int) -> ValidationFailed:
     """The 422 for one field that a model cannot check by itself."""
     return ValidationFailed(message, errors=[{"loc": list(loc), "msg": message}])
+
+
+def checked(model: type[ModelT], **members: Any) -> ModelT:
+    """The model made of ``members``: what a route checks in a body, for calls from Python.
+
+    Raises:
+        ValidationFailed: names every wrong member.
+    """
+    try:
+        return model(**members)
+    except ValidationError as error:
+        errors = field_errors(error)
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors)
+        raise ValidationFailed(f"{wrong}.", errors=errors) from None
 
 
 @dataclass(frozen=True, slots=True)

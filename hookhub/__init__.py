@@ -1,0 +1,47 @@
+"""hookhub: a self-hosted event hub.
+
+The names that plugins and programs use; the rest of the package is behind them.
+"""
+
+from hookhub.events import Accepted, Cursor, Draft, Event, EventType, Payload
+from hookhub.hookspecs import hookimpl
+from hookhub.routes import Answer, Body, Paging, Query, Request, Response, Route
+from hookhub.sinks import (
+    Attempt,
+    AttemptResult,
+    DurableSink,
+    Entry,
+    LiveSink,
+    Outcome,
+    QueuedLiveSink,
+)
+from hookhub.sources import Migration, Source
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Accepted",
+    "Answer",
+    "Attempt",
+    "AttemptResult",
+    "Body",
+    "Cursor",
+    "Draft",
+    "DurableSink",
+    "Entry",
+    "Event",
+    "EventType",
+    "LiveSink",
+    "Migration",
+    "Outcome",
+    "Paging",
+    "Payload",
+    "Query",
+    "QueuedLiveSink",
+    "Request",
+    "Response",
+    "Route",
+    "Source",
+    "__version__",
+    "hookimpl",
+]

@@ -1,0 +1,177 @@
+"""What the operations look like on the wire: calls to make, answers to read. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import httpx
+
+from hookhub.client.exchange import Call, json_of, not_hookhub
+from hookhub.client.models import NewEvent, StoredEvent
+from hookhub.errors import ConfigError, ValidationFailed
+from hookhub.events import Accepted, canonical_json, new_event_id
+
+_TOKEN = re.compile(r"[!-~]+")
+_JSON = {"Content-Type": "application/json"}
+
+_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+"""What can stand in a header, and is no longer than the hub keeps."""
+
+
+def checked_url(url: str) -> str:
+    """The hub's address without a slash at its end.
+
+    Raises:
+        ConfigError: it is not an http(s) URL, or it carries a user or a query.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(
+            f"{url!r} is not the address of a hub; write it like http://127.0.0.1:8080."
+        )
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise ConfigError(
+            "The address of the hub holds more than scheme, host, port and path; give the token "
+            "as the second argument."
+        )
+    return url.rstrip("/")
+
+
+def authorization(token: str) -> dict[str, str]:
+    """The header that carries the token.
+
+    Raises:
+        ConfigError: the token cannot be one of hookhub's; it is not repeated in the message.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise ConfigError(
+            "The token is empty or holds spaces or other characters that no token has; copy it "
+            "again as `hookhub token create` printed it."
+        )
+    return {"Authorization": f"Bearer {token}"}
+
+
+def send_call(event: NewEvent, idempotency_key: str | None) -> Call:
+    """``POST /events``. Without an id or a key of the caller's, one is made here, once, so that
+    every try carries the same.
+
+    Raises:
+        ValidationFailed: the payload is not JSON, or the key cannot stand in a header.
+    """
+    headers = dict(_JSON)
+    if idempotency_key is None and event.id is None:
+        idempotency_key = uuid.uuid4().hex
+    if idempotency_key is not None:
+        if not _KEY.fullmatch(idempotency_key):
+            raise ValidationFailed(
+                f"{idempotency_key[:60]!r} cannot be an idempotency key; use 1 to 255 printable "
+                "ASCII characters without a space at either end.",
+                errors=[{"loc": ["Idempotency-Key"], "msg": "not 1 to 255 printable ASCII"}],
+            )
+        headers["Idempotency-Key"] = idempotency_key
+    content = canonical_json(event.members()).encode("ascii")
+    return Call("POST", "/events", headers=headers, content=content)
+
+
+def batch_call(events: Iterable[NewEvent | Mapping[str, Any]]) -> Call:
+    """``POST /events/batch``. Events without an id get one here, so that a repeat is safe.
+
+    Raises:
+        ValidationFailed: an item is not an event or its payload is not JSON; names its index.
+    """
+    now = time.time_ns() // 1000
+    texts = []
+    for index, item in enumerate(events):
+        event = item if isinstance(item, NewEvent) else _new_event(index, item)
+        if event.id is None:
+            event = replace(event, id=new_event_id(now))
+        try:
+            texts.append(canonical_json(event.members()))
+        except ValidationFailed as error:
+            raise ValidationFailed(
+                f"Event {index} of the batch: {error.detail}",
+                errors=[
+                    {"loc": [index, *wrong["loc"]], "msg": wrong["msg"]} for wrong in error.errors
+                ],
+            ) from None
+    content = f"[{', '.join(texts)}]".encode("ascii")
+    return Call("POST", "/events/batch", headers=_JSON, content=content)
+
+
+def _new_event(index: int, item: Mapping[str, Any]) -> NewEvent:
+    try:
+        return NewEvent(**item)
+    except TypeError:
+        raise ValidationFailed(
+            f"Event {index} of the batch is not an event; give type and payload, and if you like "
+            "key, source and id, as a NewEvent or a mapping.",
+            errors=[{"loc": [index], "msg": "not an event"}],
+        ) from None
+
+
+def page_call(after: str | None, types: Sequence[str], limit: int) -> Call:
+    """``GET /events``: the page behind the cursor ``after``."""
+    params: dict[str, str | int] = {"limit": limit}
+    if after is not None:
+        params["after"] = after
+    if types:
+        params["type"] = ",".join(types)
+    return Call("GET", "/events", params=params)
+
+
+def event_types_call() -> Call:
+    """``GET /event-types``."""
+    return Call("GET", "/event-types")
+
+
+def read_accepted(response: httpx.Response) -> Accepted:
+    """The answer to :func:`send_call`."""
+    return _accepted(response, json_of(response))
+
+
+def read_batch(response: httpx.Response) -> list[Accepted]:
+    """The answer to :func:`batch_call`, in the order sent."""
+    return [_accepted(response, item) for item in _items(response)]
+
+
+def read_page(response: httpx.Response) -> tuple[list[StoredEvent], str, bool]:
+    """The answer to :func:`page_call`: events, the cursor behind them, whether there are more."""
+    document = json_of(response)
+    try:
+        events = [StoredEvent.parse(item) for item in document["items"]]
+        return events, document["cursor"], document["has_more"]
+    except (KeyError, TypeError):
+        raise not_hookhub(response) from None
+
+
+def read_event_types(response: httpx.Response) -> list[dict[str, Any]]:
+    """The answer to :func:`event_types_call`."""
+    return cast("list[dict[str, Any]]", _items(response))
+
+
+def _items(response: httpx.Response) -> list[Any]:
+    document = json_of(response)
+    items = document.get("items") if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise not_hookhub(response)
+    return items
+
+
+def _accepted(response: httpx.Response, item: Any) -> Accepted:
+    try:
+        return Accepted(
+            item["id"],
+            item["sequence"],
+            item["deliveries"],
+            repeated=bool(item.get("repeated", False)),
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise not_hookhub(response) from None

@@ -1,0 +1,208 @@
+"""The settings as typed tables. All times are seconds, all sizes bytes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from hookhub.config.checks import (
+    check_bind,
+    check_database_url,
+    check_network,
+    check_origin,
+    check_plugin_name,
+    check_public_url,
+)
+
+Network = Annotated[str, AfterValidator(check_network)]
+Origin = Annotated[str, AfterValidator(check_origin)]
+PluginName = Annotated[str, AfterValidator(check_plugin_name)]
+Wait = Annotated[float, Field(ge=0)]
+
+
+class Table(BaseModel):
+    """Base of the tables: an unknown key is an error."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        # A wrong value may be a secret that slipped into the wrong key.
+        hide_input_in_errors=True,
+    )
+
+
+class ServerSettings(Table):
+    """``[server]``: where the hub listens."""
+
+    bind: Annotated[str, AfterValidator(check_bind)] = Field(
+        default="127.0.0.1:8080", description="Address and port, or unix:/path"
+    )
+    public_url: Annotated[str, AfterValidator(check_public_url)] | None = Field(
+        default=None, description="How browsers reach the hub, if not by bind"
+    )
+    max_body: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="Largest request body, bytes"
+    )
+    graceful_timeout: float = Field(
+        default=30.0, ge=0, description="Seconds that a stop may take before the process ends"
+    )
+    certfile: str | None = Field(default=None, description="TLS certificate chain (PEM)")
+    keyfile: str | None = Field(default=None, description="TLS private key (PEM)")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.certfile is None) != (self.keyfile is None):
+            given, missing = ("certfile", "keyfile") if self.certfile else ("keyfile", "certfile")
+            raise ValueError(f"has {given} but no {missing}; TLS needs both")
+        return self
+
+
+class DatabaseSettings(Table):
+    """``[database]``: where everything is kept."""
+
+    url: Annotated[str, AfterValidator(check_database_url)] = Field(
+        default="sqlite:///hookhub.db", description="sqlite:///FILE or postgresql://…", repr=False
+    )
+    readers: int = Field(default=4, ge=1, le=64, description="Reading connections")
+    timeout: float = Field(
+        default=10.0, gt=0, description="Seconds to wait for a lock or a connection"
+    )
+
+
+class AuthSettings(Table):
+    """``[auth]``: tokens."""
+
+    bootstrap_token: str | None = Field(
+        default=None,
+        min_length=16,
+        description="An admin token that exists from the first start on",
+        repr=False,
+    )
+
+
+class EventsSettings(Table):
+    """``[events]``: what producers may send."""
+
+    max_payload: int = Field(
+        default=256 * 1024, ge=1, description="Largest payload as JSON text, bytes"
+    )
+    max_batch: int = Field(default=10_000, ge=1, description="Most events in one batch")
+    outbox_interval: float = Field(
+        default=0.25, gt=0, description="Seconds between looks into the table hookhub_outbox"
+    )
+
+
+class EgressSettings(Table):
+    """``[egress]``: what the hub may call."""
+
+    allow: list[Network] = Field(
+        default_factory=list,
+        description="Networks (CIDR) that may be called although they are not public",
+    )
+
+
+class DeliverySettings(Table):
+    """``[delivery]``: attempts and retries."""
+
+    retry_schedule: list[Wait] = Field(
+        default=[5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+        description="Seconds to wait after each failed attempt; its length limits the attempts",
+    )
+    jitter: float = Field(default=0.1, ge=0, le=1, description="Each wait varies by this share")
+    timeout: float = Field(default=15.0, gt=0, description="Seconds for one whole attempt")
+    connect_timeout: float = Field(
+        default=5.0, gt=0, description="Seconds to connect, TLS included"
+    )
+    concurrency: int = Field(default=100, ge=1, description="Attempts in flight at once")
+    max_response: int = Field(
+        default=16 * 1024, ge=0, description="Bytes kept of a receiver's answer"
+    )
+
+
+class LiveSettings(Table):
+    """``[live]``: the live feed."""
+
+    ring_events: int = Field(default=20_000, ge=1, description="Recent events kept in memory")
+    ring_bytes: int = Field(default=64 * 1024 * 1024, ge=1, description="Bytes of them at most")
+    max_connections: int = Field(default=10_000, ge=1, description="Live connections in all")
+    max_connections_per_token: int = Field(
+        default=1_000, ge=1, description="Live connections per token"
+    )
+    heartbeat: float = Field(
+        default=20.0, gt=0, description="Seconds between pings to live clients"
+    )
+    heartbeat_timeout: float = Field(
+        default=20.0,
+        gt=0,
+        description="Seconds without any sign of life after a ping until the close",
+    )
+    max_message: int = Field(
+        default=64 * 1024, ge=125, description="Largest message from a client, bytes"
+    )
+    max_lag: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="Bytes that may wait for one slow client"
+    )
+    origins: list[Origin] = Field(
+        default_factory=list,
+        description="Origins of browsers that may connect, besides public_url; ['*'] for all",
+    )
+
+
+class LogSettings(Table):
+    """``[log]``: one line for each thing that happened."""
+
+    format: Literal["console", "json"] = Field(
+        default="console", description="For people or for programs"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="From where on"
+    )
+
+
+class PluginsSettings(BaseModel):
+    """``[plugins]``: which plugins, and ``[plugins.<name>]`` tables for each."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, hide_input_in_errors=True)
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
+
+    required: list[PluginName] = Field(
+        default_factory=list, description="Plugins without which the hub must not start"
+    )
+    disabled: list[PluginName] = Field(default_factory=list, description="Plugins to leave out")
+
+    @model_validator(mode="after")
+    def _required_or_disabled(self) -> Self:
+        both = sorted(set(self.required) & set(self.disabled))
+        if both:
+            raise ValueError(f"has {', '.join(both)} both in required and in disabled; choose")
+        return self
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The plugins' own tables by name."""
+        return dict(self.__pydantic_extra__)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """The plugin's own table, as it is.
+
+        An environment variable cannot have a dash in its name, so what is set for ``my_sink``
+        is also set for ``my-sink``.
+        """
+        tables = self.tables()
+        return {**tables.get(name, {}), **tables.get(name.replace("-", "_"), {})}
+
+
+class Settings(Table):
+    """All settings of a hub."""
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    events: EventsSettings = Field(default_factory=EventsSettings)
+    egress: EgressSettings = Field(default_factory=EgressSettings)
+    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    live: LiveSettings = Field(default_factory=LiveSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    plugins: PluginsSettings = Field(default_factory=PluginsSettings, repr=False)

@@ -1,0 +1,252 @@
+"""Endpoints and deliveries as plugins, routes and commands see them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+import trio
+
+from hookhub.delivery.engine import valid_secrets
+from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, NewEndpoint, Page, Status
+from hookhub.errors import NotFound, ValidationFailed
+from hookhub.events import Event, EventRegistry, canonical_json, new_event_id
+from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.store import Store
+from hookhub.store import deliveries as delivery_units
+from hookhub.store import endpoints as endpoint_units
+
+log = structlog.get_logger("hookhub.delivery")
+
+
+class Endpoints:
+    """The endpoints of all durable sinks.
+
+    Args:
+        sinks: durable sinks by name.
+        changed: called after anything that may make deliveries due.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sinks: Mapping[str, DurableSink],
+        registry: EventRegistry,
+        timeout: float,
+        changed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._sinks = sinks
+        self._registry = registry
+        self._timeout = timeout
+        self._changed = changed
+
+    def _sink(self, name: str) -> DurableSink:
+        if name not in self._sinks:
+            raise NotFound(f"No installed plugin brings the sink {name!r}.")
+        return self._sinks[name]
+
+    async def create(self, sink: str, new: NewEndpoint) -> Endpoint:
+        """Make an endpoint. Raises Conflict (name taken), ValidationFailed, EgressBlocked."""
+        config = self._sink(sink).validate(new.config)
+        checked = NewEndpoint(
+            new.name,
+            new.event_types,
+            config,
+            new.description,
+            new.is_active,
+            new.secret,
+        )
+        endpoint = await self._store.write(
+            lambda tx: endpoint_units.insert_endpoint(tx, sink, checked)
+        )
+        log.info("endpoint.created", endpoint_id=endpoint.id, sink=sink, name=endpoint.name)
+        return endpoint
+
+    async def get(self, sink: str, endpoint_id: int) -> Endpoint:
+        """One endpoint. Raises NotFound."""
+        return await self._store.read(
+            lambda reader: endpoint_units.get_endpoint(reader, sink, endpoint_id)
+        )
+
+    async def list(
+        self,
+        sink: str,
+        *,
+        event_type: str | None = None,
+        is_active: bool | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page[Endpoint]:
+        """Endpoints in the order they were made."""
+        return await self._store.read(
+            lambda reader: endpoint_units.list_endpoints(
+                reader,
+                sink,
+                event_type=event_type,
+                is_active=is_active,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    async def update(self, sink: str, endpoint_id: int, changes: Mapping[str, Any]) -> Endpoint:
+        """Change some fields of :class:`NewEndpoint`; ``config`` replaces the whole of it.
+
+        Raises NotFound, Conflict (name taken), ValidationFailed, EgressBlocked.
+        """
+        values = dict(changes)
+        if "config" in values:
+            values["config"] = self._sink(sink).validate(values["config"])
+        endpoint = await self._store.write(
+            lambda tx: endpoint_units.update_endpoint(tx, sink, endpoint_id, values)
+        )
+        self._changed()
+        log.info("endpoint.updated", endpoint_id=endpoint_id, sink=sink, fields=sorted(values))
+        return endpoint
+
+    async def delete(self, sink: str, endpoint_id: int) -> None:
+        """Delete an endpoint; nothing more is sent to it. Raises NotFound."""
+        await self._store.write(lambda tx: endpoint_units.delete_endpoint(tx, sink, endpoint_id))
+        log.info("endpoint.deleted", endpoint_id=endpoint_id, sink=sink)
+
+    async def rotate_secret(
+        self, sink: str, endpoint_id: int, secret: str, overlap: float = 86_400.0
+    ) -> Endpoint:
+        """Give a new secret; the old one goes on signing for ``overlap`` seconds."""
+        endpoint = await self._store.write(
+            lambda tx: endpoint_units.rotate_secret(tx, sink, endpoint_id, secret, overlap)
+        )
+        log.info("endpoint.secret_rotated", endpoint_id=endpoint_id, sink=sink)
+        return endpoint
+
+    async def stats(self, sink: str) -> EndpointStats:
+        """Totals over the endpoints of a sink."""
+        return await self._store.read(lambda reader: endpoint_units.endpoint_stats(reader, sink))
+
+    async def test(
+        self, sink: str, endpoint_id: int, event_type: str | None = None
+    ) -> tuple[Event, AttemptResult, float]:
+        """Make one attempt now, with the example of an event type; nothing is stored.
+
+        Args:
+            event_type: which example; None for the first type that the endpoint wants.
+
+        Returns:
+            the event that was sent (sequence 0), what came of it, and the seconds it took.
+        """
+        endpoint = await self.get(sink, endpoint_id)
+        event = self._example(endpoint, event_type)
+        now = self._store.clock()
+        attempt = Attempt(
+            delivery_id=0,
+            endpoint_id=endpoint.id,
+            number=1,
+            event=event,
+            config=endpoint.config,
+            secrets=valid_secrets(endpoint, now),
+            timestamp=now // 1_000_000,
+        )
+        implementation = self._sink(sink)
+        timeout = implementation.timeout(endpoint.config, self._timeout)
+        began = time.perf_counter()
+        try:
+            with trio.fail_after(timeout):
+                result = await implementation.attempt(attempt)
+        except trio.TooSlowError:
+            result = AttemptResult(
+                Outcome.RETRY,
+                error="timeout",
+                error_message=f"The attempt took longer than {timeout:g} seconds.",
+            )
+        return event, result, time.perf_counter() - began
+
+    def _example(self, endpoint: Endpoint, event_type: str | None) -> Event:
+        if event_type is None:
+            wanted = self._registry.matching(endpoint.event_types)
+            if not wanted:
+                raise ValidationFailed(
+                    "No declared event type matches this endpoint; name one as event_type.",
+                    errors=[{"loc": ["event_type"], "msg": "nothing matches"}],
+                )
+            event_type = wanted[0]
+        declared = self._registry.get(event_type)
+        now = self._store.clock()
+        return Event(
+            0, new_event_id(now), declared.name, canonical_json(declared.example), now, None, None
+        )
+
+
+class Deliveries:
+    """Deliveries and their attempts.
+
+    Args:
+        changed: called after anything that may make deliveries due.
+    """
+
+    def __init__(self, store: Store, changed: Callable[[], None]) -> None:
+        self._store = store
+        self._changed = changed
+
+    async def list(
+        self,
+        sink: str,
+        endpoint_id: int,
+        *,
+        status: Status | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page[Delivery]:
+        """Deliveries of an endpoint, newest first. Raises NotFound (no such endpoint)."""
+
+        def unit(reader: Any) -> Page[Delivery]:
+            endpoint_units.get_endpoint(reader, sink, endpoint_id)
+            return delivery_units.list_deliveries(
+                reader, endpoint_id, status=status, limit=limit, offset=offset
+            )
+
+        return await self._store.read(unit)
+
+    async def get(self, delivery_id: int) -> Delivery:
+        """A delivery with its attempts. Raises NotFound."""
+        return await self._store.read(
+            lambda reader: delivery_units.get_delivery(reader, delivery_id)
+        )
+
+    async def retry(self, delivery_id: int) -> Delivery:
+        """Make a delivery due now. Raises NotFound, Conflict (delivered already)."""
+        delivery = await self._store.write(
+            lambda tx: delivery_units.retry_delivery(tx, delivery_id), locks=False
+        )
+        self._changed()
+        return delivery
+
+    async def retry_failed(self, sink: str, endpoint_id: int) -> int:
+        """Make all failed deliveries of an endpoint due now; returns how many."""
+        await self._check(sink, endpoint_id)
+        count = await self._store.write(
+            lambda tx: delivery_units.retry_failed(tx, endpoint_id), locks=False
+        )
+        self._changed()
+        return count
+
+    async def cancel_pending(self, sink: str, endpoint_id: int) -> int:
+        """End the pending deliveries of an endpoint as failed; returns how many."""
+        await self._check(sink, endpoint_id)
+        return await self._store.write(
+            lambda tx: delivery_units.cancel_pending(tx, endpoint_id), locks=False
+        )
+
+    async def _check(self, sink: str, endpoint_id: int) -> None:
+        await self._store.read(
+            lambda reader: endpoint_units.get_endpoint(reader, sink, endpoint_id)
+        )
+
+
+def payload_of(delivery: Delivery) -> dict[str, Any]:
+    """The delivery's payload as Python objects."""
+    payload: dict[str, Any] = json.loads(delivery.payload)
+    return payload

@@ -1,0 +1,103 @@
+"""The broadcaster: publishes what was committed, in order, to the feed and to every live sink.
+
+Events committed by this process arrive in memory right after their commit. Those of other
+processes on the same database are read from the store: whenever a sequence is missing, and every
+so often in any case.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+import trio
+
+from hookhub.errors import HookhubError
+from hookhub.events import Event
+from hookhub.feed.feed import Feed
+from hookhub.sinks import Entry, LiveSink
+from hookhub.store import NewDelivery, Store
+from hookhub.store.events import read_events
+
+PAGE = 500
+SLOW_SINK = 0.05
+"""Seconds in one ``publish`` call from where on a live sink is named in the log."""
+
+log = structlog.get_logger("hookhub.feed")
+
+
+class Broadcaster:
+    """Owns the order in which events become visible.
+
+    Args:
+        poll: seconds between looks for events of other processes.
+    """
+
+    def __init__(self, store: Store, feed: Feed, sinks: Sequence[LiveSink], poll: float) -> None:
+        self._store = store
+        self._feed = feed
+        self._sinks = sinks
+        self._poll = poll
+        self._behind = trio.Event()
+        self._errors = 0
+        self._caught_up = 0
+        self._failing: str | None = None
+
+    def committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
+        """Publish events that this process has just committed, unless earlier ones are missing."""
+        if events[0].sequence == self._feed.last + 1:
+            self._publish(events)
+        elif events[-1].sequence > self._feed.last:
+            self._behind.set()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        entries = [self._feed.entry(event) for event in events]
+        self._feed.publish(entries)
+        for sink in self._sinks:
+            self._offer(sink, entries)
+
+    def _offer(self, sink: LiveSink, entries: Sequence[Entry]) -> None:
+        started = time.perf_counter()
+        try:
+            sink.publish(entries)
+        except Exception:
+            self._errors += 1
+            log.exception("live_sink.failed", sink=sink.name)
+        taken = time.perf_counter() - started
+        if taken > SLOW_SINK:
+            log.warning("live_sink.slow", sink=sink.name, seconds=round(taken, 3))
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Catch up with events that other processes commit."""
+        task_status.started()
+        while True:
+            with trio.move_on_after(self._poll):
+                await self._behind.wait()
+            self._behind = trio.Event()
+            try:
+                await self._catch_up()
+                self._failing = None
+            except HookhubError as error:
+                self._failing = error.detail
+                log.warning("broadcaster.catch_up_failed", error=error.detail)
+
+    async def _catch_up(self) -> None:
+        while True:
+            events = await self._store.read(partial(read_events, after=self._feed.last, limit=PAGE))
+            # Meanwhile this process may have published some of them itself.
+            fresh = [event for event in events if event.sequence > self._feed.last]
+            if fresh:
+                self._caught_up += len(fresh)
+                self._publish(fresh)
+            if len(events) < PAGE:
+                return
+
+    def check(self) -> str | None:
+        """None if all is well, else what is wrong."""
+        return self._failing
+
+    def statistics(self) -> dict[str, float]:
+        """Counters since start."""
+        return {"sink_errors_total": self._errors, "caught_up_total": self._caught_up}

@@ -1,0 +1,61 @@
+"""The ring: the newest events in their encoded form, shared by all readers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hookhub.sinks import Entry
+
+
+class Ring:
+    """A contiguous run of the newest events.
+
+    Args:
+        max_events: how many to keep.
+        max_bytes: how many bytes of frames to keep.
+    """
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._entries: list[Entry] = []
+        self._start = 0
+        """Entries before this index were dropped; the list is compacted now and then."""
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._start
+
+    @property
+    def size(self) -> int:
+        """Bytes of the frames kept."""
+        return self._bytes
+
+    @property
+    def first(self) -> int | None:
+        """The sequence of the oldest entry kept."""
+        return self._entries[self._start].event.sequence if len(self) else None
+
+    def append(self, entry: Entry) -> None:
+        """Add the next event; what is over the limits is dropped from the other end."""
+        self._entries.append(entry)
+        self._bytes += len(entry.frame)
+        while len(self) > 1 and (len(self) > self._max_events or self._bytes > self._max_bytes):
+            self._bytes -= len(self._entries[self._start].frame)
+            self._start += 1
+        if self._start > 1024 and self._start * 2 > len(self._entries):
+            del self._entries[: self._start]
+            self._start = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._start = self._bytes = 0
+
+    def after(self, sequence: int, limit: int) -> Sequence[Entry] | None:
+        """Up to ``limit`` entries after a sequence; None if the ring does not reach back."""
+        first = self.first
+        if first is None or sequence + 1 < first:
+            return None
+        begin = self._start + sequence + 1 - first
+        return self._entries[begin : begin + limit]

@@ -1,0 +1,78 @@
+"""What became of each plugin, for people and for ``/health/ready``."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hookhub.errors import HookhubError
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReport:
+    """What ``hookhub plugins`` and ``/health/ready`` tell of a plugin."""
+
+    name: str
+    version: str
+    distribution: str
+    """Empty for a plugin that was handed over as an object."""
+    contributes: dict[str, list[str]]
+    """Kind to names: ``{"event_types": ["user.created"], "sinks": ["webhook"]}``."""
+    error: str | None
+    """A sentence; None while all is well."""
+    traceback: str | None = None
+    """Where the error came from, for the plugin's author."""
+    disabled: bool = False
+    """Left out by ``[plugins] disabled``."""
+
+
+@dataclass(slots=True)
+class Record:
+    """A plugin that was found, and what became of it; :class:`PluginReport` in the making."""
+
+    version: str
+    distribution: str
+    disabled: bool = False
+    error: str | None = None
+    traceback: str | None = None
+    contributes: dict[str, list[str]] = field(default_factory=dict)
+    undo: list[Callable[[], object]] = field(default_factory=list)
+
+    def note(self, error: BaseException | str | None) -> None:
+        """Set or clear the error."""
+        self.error = None if error is None else _sentence(error)
+        self.traceback = _traceback(error) if isinstance(error, BaseException) else None
+
+    def take_back(self) -> None:
+        """Undo what was registered, newest first."""
+        undo, self.undo = self.undo, []
+        self.contributes = {}
+        for step in reversed(undo):
+            step()
+
+    def report(self, name: str) -> PluginReport:
+        """What may be shown."""
+        contributes = {kind: sorted(names) for kind, names in sorted(self.contributes.items())}
+        return PluginReport(
+            name,
+            self.version,
+            self.distribution,
+            contributes,
+            self.error,
+            self.traceback,
+            self.disabled,
+        )
+
+
+def _sentence(error: BaseException | str) -> str:
+    if isinstance(error, str):
+        return error
+    if isinstance(error, HookhubError):
+        return error.detail
+    # pluggy's messages have lines; one line is what a table and a log can hold.
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()

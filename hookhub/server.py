@@ -1,0 +1,228 @@
+"""The composition root: opens everything, owns the nurseries, stops in order.
+
+The engine and the broadcaster are children of the outer nursery: a bug there ends the process
+loudly, and the service manager starts it again. HTTP runs in an inner one. Plugins' background
+tasks are supervised: theirs may fail without taking the hub along.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import trio
+from quart_trio import QuartTrio
+
+from hookhub.components import migrate_components, supervise
+from hookhub.config import Settings
+from hookhub.errors import HookhubError, PluginError
+from hookhub.hub import Hub
+from hookhub.plugins import Plugins
+from hookhub.routes import Route, UpgradeHandler
+from hookhub.sinks import Component
+from hookhub.store import open_store
+from hookhub.store.database import redacted_url
+from hookhub.store.deliveries import release_leases
+from hookhub.store.lock import HubLock
+from hookhub.web.app import create_app
+from hookhub.web.hypercorn_config import hypercorn_config
+from hookhub.web.listen import Listener, listener_url, open_listeners
+from hookhub.web.resources import core_routes
+from hookhub.web.takeover import serve as serve_http
+
+__all__ = ["Started", "open_hub", "open_store", "serve"]
+
+GOODBYE = 5.0
+"""Seconds that a component may take to say goodbye."""
+
+log = structlog.get_logger("hookhub")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A hub that serves."""
+
+    addresses: list[str]
+    """``http://127.0.0.1:8080`` …"""
+    first_token: str | None
+    """The admin token made at the first start; never to be seen again."""
+    hub: Hub
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncIterator[Hub]:
+    """A running hub without HTTP: events are accepted, published and delivered.
+
+    For programs that embed hookhub, for commands, and for tests. At the end of the block no new
+    attempt is started, those in flight are recorded (within ``[server] graceful_timeout``), and
+    the store is closed.
+
+    Raises:
+        ConfigError, PluginError, StoreError: it cannot start; says why and what to do.
+    """
+    plugins = plugins or Plugins.load(settings.plugins)
+    async with open_store(settings.database) as store:
+        with HubLock(settings.database) as lock:
+            hub = Hub(settings, store, plugins)
+            await migrate_components(hub.components, plugins, store)
+            plugins.check_required()
+            if lock.alone:
+                released = await store.write(release_leases, locks=False)
+                if released:
+                    log.info("delivery.leases_released", deliveries=released)
+            lock.share()
+            await hub.feed.open()
+            try:
+                async with _running(hub):
+                    yield hub
+            finally:
+                await hub.egress.aclose()
+
+
+@asynccontextmanager
+async def _running(hub: Hub) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        hub.store.on_commit(hub.broadcaster.committed)
+        hub.store.on_commit(hub.engine.committed)
+        await nursery.start(hub.tokens.run)
+        await nursery.start(hub.broadcaster.run)
+        await nursery.start(hub.engine.run)
+        await nursery.start(hub.outbox.run)
+        for component in hub.components:
+            nursery.start_soon(supervise, component, hub.components, hub.plugins)
+        nursery.start_soon(_wind_down, hub)
+        try:
+            yield
+        finally:
+            hub.stopping.set()
+            grace = hub.settings.server.graceful_timeout
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + grace):
+                await hub.engine.stop()
+                await _flush(hub)
+            nursery.cancel_scope.cancel()
+
+
+async def _wind_down(hub: Hub) -> None:
+    """When the hub begins to stop: start no more attempts, and let components say goodbye."""
+    await hub.stopping.wait()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.engine.stop)
+        for component in hub.components:
+            nursery.start_soon(_stop, component)
+
+
+async def _stop(component: Component) -> None:
+    try:
+        with trio.move_on_after(GOODBYE):
+            await component.stop()
+    except Exception:
+        log.exception("component.stop_failed", component=component.name)
+
+
+async def _flush(hub: Hub) -> None:
+    try:
+        await hub.tokens.flush_used()
+    except HookhubError as error:
+        log.warning("tokens.flush_failed", error=error.detail)
+
+
+def plugin_routes(hub: Hub) -> Iterator[tuple[str, Route]]:
+    """All routes that plugins bring, with the plugin's name."""
+    for component in hub.components:
+        plugin = hub.components.owners[component.name]
+        for route in component.routes():
+            yield plugin, route
+
+
+def plugin_upgrades(hub: Hub) -> Mapping[str, UpgradeHandler]:
+    """All connection takeovers that plugins bring.
+
+    Raises:
+        PluginError: two plugins want the same path; names both.
+    """
+    owners: dict[str, str] = {}
+    handlers: dict[str, UpgradeHandler] = {}
+    for component in hub.components:
+        plugin = hub.components.owners[component.name]
+        for path, handler in component.upgrades().items():
+            if path in owners:
+                raise PluginError(
+                    f"The path {path!r} is claimed by plugin {owners[path]!r} and by plugin "
+                    f"{plugin!r}; disable one of them in [plugins] disabled."
+                )
+            owners[path] = plugin
+            handlers[path] = handler
+    return handlers
+
+
+async def serve(
+    settings: Settings,
+    *,
+    started: Callable[[Started], None] | None = None,
+    plugins: Plugins | None = None,
+    handle_signals: bool = True,
+) -> None:
+    """Run a hub with its HTTP server until SIGTERM or SIGINT (or cancellation).
+
+    Args:
+        started: called once, when requests are served.
+        handle_signals: False leaves signals to the caller, who stops the hub by setting
+            ``hub.stopping``.
+
+    Raises:
+        ConfigError, PluginError, StoreError: it cannot start; says why and what to do.
+    """
+    listeners = await open_listeners(settings.server)
+    async with open_hub(settings, plugins) as hub:
+        first_token = await hub.tokens.ensure_bootstrap(settings.auth.bootstrap_token)
+        routes = [*(("hookhub", route) for route in core_routes(hub)), *plugin_routes(hub)]
+        app = create_app(hub, routes)
+        addresses = [listener_url(listener) for listener in listeners]
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                _serve_http, hub, app, listeners, plugin_upgrades(hub), nursery.cancel_scope
+            )
+            if handle_signals:
+                await nursery.start(_stop_on_signal, hub)
+            database = redacted_url(settings.database.url)
+            log.info("hub.started", addresses=addresses, database=database)
+            if started is not None:
+                started(Started(addresses, first_token, hub))
+        log.info("hub.stopping")
+    log.info("hub.stopped")
+
+
+async def _serve_http(
+    hub: Hub,
+    app: QuartTrio,
+    listeners: Sequence[Listener],
+    upgrades: Mapping[str, UpgradeHandler],
+    around: trio.CancelScope,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    await serve_http(
+        app,
+        listeners,
+        upgrades=upgrades,
+        config=hypercorn_config(),
+        stopping=hub.stopping,
+        grace=hub.settings.server.graceful_timeout,
+        task_status=task_status,
+    )
+    around.cancel()
+
+
+async def _stop_on_signal(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            if hub.stopping.is_set():
+                # The second signal: whoever sends it has waited long enough. Leases make it safe.
+                log.warning("hub.killed", signal=signal.Signals(number).name)
+                os._exit(128 + number)
+            log.info("hub.signal", signal=signal.Signals(number).name)
+            hub.stopping.set()

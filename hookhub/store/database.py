@@ -1,0 +1,201 @@
+"""Connections: one place that knows how SQLite and PostgreSQL differ."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import peewee
+
+from hookhub.config import DatabaseSettings
+from hookhub.errors import StoreError, StoreUnavailable
+
+SQLITE_PREFIX = "sqlite:///"
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether this URL names an SQLite file."""
+    return url.startswith("sqlite:")
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that an SQLite URL names.
+
+    Raises:
+        StoreError: not a file that several connections can share.
+    """
+    path = unquote(url.removeprefix(SQLITE_PREFIX))
+    if not url.startswith(SQLITE_PREFIX) or not path or path.startswith(":memory:"):
+        raise StoreError(
+            f"[database] url = {url!r} names no file; write sqlite:///hookhub.db for a file beside "
+            "the program, or sqlite:////var/lib/hookhub.db for an absolute path."
+        )
+    return Path(path)
+
+
+def redacted_url(url: str) -> str:
+    """The URL without its password, for messages."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@", 1)
+
+
+def create_database(settings: DatabaseSettings, *, read_only: bool = False) -> peewee.Database:
+    """A database object, not yet connected, for use by one thread at a time."""
+    if is_sqlite(settings.url):
+        pragmas: dict[str, Any] = {
+            "busy_timeout": round(settings.timeout * 1000),
+            "journal_mode": "wal",
+            # Contract §1: 202 means on disk. FULL syncs the log at each commit; group commit
+            # shares that among all units that wait.
+            "synchronous": "full",
+            "foreign_keys": 1,
+            "cache_size": -16 * 1024,
+        }
+        if read_only:
+            pragmas = {"busy_timeout": pragmas["busy_timeout"], "query_only": 1}
+        return peewee.SqliteDatabase(
+            str(sqlite_path(settings.url)),
+            pragmas=pragmas,
+            timeout=settings.timeout,
+            thread_safe=False,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+    return peewee.PostgresqlDatabase(
+        settings.url,
+        prefer_psycopg3=True,
+        thread_safe=False,
+        connect_timeout=max(2, round(settings.timeout)),
+        application_name="hookhub",
+        keepalives_idle=10,
+        tcp_user_timeout=round(settings.timeout * 1000),
+    )
+
+
+def connect(database: peewee.Database, settings: DatabaseSettings) -> None:
+    """Open the connection.
+
+    Raises:
+        StoreError: it cannot be opened; says why and what to do.
+    """
+    try:
+        database.connect()
+    except (peewee.PeeweeException, sqlite3.Error, ImportError, AttributeError) as error:
+        raise _cannot_open(settings, error) from error
+
+
+def _cannot_open(settings: DatabaseSettings, error: Exception) -> StoreError:
+    where = redacted_url(settings.url)
+    if not is_sqlite(settings.url):
+        if isinstance(error, peewee.ImproperlyConfigured | ImportError | AttributeError):
+            return StoreError(
+                "PostgreSQL needs the psycopg driver; install it with "
+                "pip install 'hookhub[postgres]'."
+            )
+        return StoreError(
+            f"Cannot connect to {where}: {_first_line(error)}. Check [database] url and that the "
+            "server runs and lets this user in."
+        )
+    path = sqlite_path(settings.url)
+    text = str(error)
+    if "not a database" in text or "malformed" in text:
+        return StoreError(
+            f"{path} is not an SQLite database (or it is damaged); point [database] url at another "
+            "file, or move this one away and the hub makes a new one."
+        )
+    if path.is_dir():
+        return StoreError(f"{path} is a directory; [database] url must name a file in it.")
+    if not path.parent.exists():
+        return StoreError(f"The directory {path.parent} does not exist; create it first.")
+    return StoreError(f"Cannot open {path}: {_first_line(error)}. Check its permissions.")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn what the drivers raise when the database is at fault into :class:`StoreUnavailable`.
+
+    Constraint violations pass through: they are the caller's business.
+    """
+    try:
+        yield
+    except (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError):
+        raise
+    except (peewee.PeeweeException, sqlite3.Error) as error:
+        raise StoreUnavailable(
+            f"The database did not take it: {_first_line(error)}. Nothing was stored; "
+            "try again later.",
+            headers={"Retry-After": "1"},
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def _native(text: str, param: str) -> str:
+    if param == "?":
+        return text
+    return text.replace("%", "%%").replace("?", param)
+
+
+def run_sql(database: peewee.Database, text: str, params: Sequence[Any] = ()) -> Any:
+    """Run SQL in the driver's own placeholder style; returns the cursor."""
+    return database.execute_sql(text, params)  # type: ignore[no-untyped-call]
+
+
+class Reader:
+    """Runs queries on one connection; handed to units of work, valid only inside them."""
+
+    def __init__(self, database: peewee.Database, now: int) -> None:
+        self.database = database
+        self.now = now
+        """Microseconds since 1970, by the hub's clock."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (else PostgreSQL)."""
+        return isinstance(self.database, peewee.SqliteDatabase)
+
+    def execute(self, query: Any) -> Any:
+        """Run any peewee query here; an insert returns the new id, an update the row count."""
+        return query.execute(self.database)
+
+    def rows(self, query: Any) -> list[dict[str, Any]]:
+        """All rows of a select, as dictionaries."""
+        return list(query.dicts().execute(self.database))
+
+    def row(self, query: Any) -> dict[str, Any] | None:
+        """The first row of a select, or None."""
+        found = self.rows(query.limit(1))
+        return found[0] if found else None
+
+    def scalar(self, query: Any) -> Any:
+        """The first column of the first row, or None."""
+        for found in query.tuples().execute(self.database):
+            return found[0]
+        return None
+
+    def sql(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run SQL with ``?`` as placeholder; returns the rows, if it makes any."""
+        cursor = run_sql(self.database, _native(text, self.database.param), params)
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def change(self, text: str, params: Sequence[Any] = ()) -> int:
+        """Run SQL that changes rows, with ``?`` as placeholder; returns how many."""
+        cursor = run_sql(self.database, _native(text, self.database.param), params)
+        return int(cursor.rowcount)
+
+    def many(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run SQL with ``?`` as placeholder once for each of ``rows``."""
+        cursor = self.database.cursor()  # type: ignore[no-untyped-call]
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+            cursor.executemany(_native(text, self.database.param), rows)

@@ -1,0 +1,237 @@
+"""Endpoints: units of work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hookhub.delivery.model import Endpoint, EndpointStats, NewEndpoint, Page, Secret
+from hookhub.errors import Conflict, NotFound
+from hookhub.events import type_matcher
+from hookhub.store.append import Transaction
+from hookhub.store.database import Reader
+from hookhub.store.models import EndpointRow
+
+MAX_SECRETS = 3
+"""The newest secret and at most two that were rotated out and still sign."""
+
+
+def _endpoint(row: Mapping[str, Any], now: int) -> Endpoint:
+    secrets = [Secret(*item) for item in json.loads(row["secrets"])]
+    return Endpoint(
+        id=row["id"],
+        sink=row["sink"],
+        name=row["name"],
+        description=row["description"],
+        event_types=tuple(json.loads(row["event_types"])),
+        config=json.loads(row["config"]),
+        is_active=bool(row["is_active"]),
+        disabled_reason=row["disabled_reason"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        last_triggered_at=row["last_triggered_at"],
+        success_count=row["success_count"],
+        failure_count=row["failure_count"],
+        secrets=tuple(s for s in secrets if s.expires_at is None or s.expires_at > now),
+    )
+
+
+def _dump_secrets(secrets: Sequence[Secret]) -> str:
+    return json.dumps([[item.value, item.expires_at] for item in secrets[:MAX_SECRETS]])
+
+
+def _check_name(tx: Reader, sink: str, name: str, own_id: int | None = None) -> None:
+    taken = tx.row(
+        EndpointRow.select(EndpointRow.id).where(
+            EndpointRow.sink == sink, EndpointRow.name == name, EndpointRow.deleted_at.is_null()
+        )
+    )
+    if taken is not None and taken["id"] != own_id:
+        raise Conflict(
+            f"A {sink} named {name!r} exists already (id {taken['id']}); choose another name, or "
+            "change or delete that one.",
+            members={"existing_id": taken["id"]},
+        )
+
+
+def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
+    """Store a new endpoint; events committed after this one's transaction are delivered to it.
+
+    Raises:
+        Conflict: the name is taken.
+    """
+    tx.endpoints_changed()
+    _check_name(tx, sink, new.name)
+    secrets = [Secret(new.secret)] if new.secret is not None else []
+    endpoint_id = tx.execute(
+        EndpointRow.insert(
+            sink=sink,
+            name=new.name,
+            description=new.description,
+            event_types=json.dumps(list(new.event_types)),
+            config=json.dumps(dict(new.config)),
+            secrets=_dump_secrets(secrets),
+            is_active=new.is_active,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+    )
+    return get_endpoint(tx, sink, endpoint_id)
+
+
+def get_endpoint(reader: Reader, sink: str | None, endpoint_id: int) -> Endpoint:
+    """The endpoint with this id.
+
+    Args:
+        sink: whose it must be; None for anybody's.
+
+    Raises:
+        NotFound: there is none (any more).
+    """
+    row = reader.row(
+        EndpointRow.select().where(EndpointRow.id == endpoint_id, EndpointRow.deleted_at.is_null())
+    )
+    if row is None or (sink is not None and row["sink"] != sink):
+        raise NotFound(f"There is no {sink or 'endpoint'} {endpoint_id}; it may have been deleted.")
+    return _endpoint(row, reader.now)
+
+
+def load_endpoints(reader: Reader) -> dict[int, Endpoint]:
+    """All endpoints that are not deleted, by id."""
+    rows = reader.rows(EndpointRow.select().where(EndpointRow.deleted_at.is_null()))
+    return {row["id"]: _endpoint(row, reader.now) for row in rows}
+
+
+def endpoints_generation(reader: Reader) -> int:
+    """A number that changes whenever an endpoint is made, changed or deleted, on any node."""
+    rows = reader.sql("SELECT endpoints_generation FROM hookhub_state WHERE id = 1")
+    found: int = rows[0][0]
+    return found
+
+
+def list_endpoints(
+    reader: Reader,
+    sink: str,
+    *,
+    event_type: str | None = None,
+    is_active: bool | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> Page[Endpoint]:
+    """Endpoints of a sink in the order they were made.
+
+    Args:
+        event_type: only those that this type would be delivered to, or that name this pattern.
+    """
+    query = EndpointRow.select().where(EndpointRow.sink == sink, EndpointRow.deleted_at.is_null())
+    if is_active is not None:
+        query = query.where(EndpointRow.is_active == is_active)
+    if event_type is None:
+        total = query.count(reader.database)
+        rows = reader.rows(query.order_by(EndpointRow.id).limit(limit).offset(offset))
+        return Page([_endpoint(row, reader.now) for row in rows], total, limit, offset)
+    found = [
+        endpoint
+        for endpoint in (
+            _endpoint(row, reader.now) for row in reader.rows(query.order_by(EndpointRow.id))
+        )
+        if event_type in endpoint.event_types or type_matcher(endpoint.event_types)(event_type)
+    ]
+    return Page(found[offset : offset + limit], len(found), limit, offset)
+
+
+def update_endpoint(
+    tx: Transaction, sink: str, endpoint_id: int, changes: Mapping[str, Any]
+) -> Endpoint:
+    """Change an endpoint; keys are those of :class:`NewEndpoint`.
+
+    Raises:
+        NotFound: there is none with this id.
+        Conflict: the new name is taken.
+    """
+    tx.endpoints_changed()
+    get_endpoint(tx, sink, endpoint_id)
+    values: dict[str, Any] = {"updated_at": tx.now}
+    for name, value in changes.items():
+        if name == "name":
+            _check_name(tx, sink, value, endpoint_id)
+            values[name] = value
+        elif name == "event_types":
+            values[name] = json.dumps(list(value))
+        elif name == "config":
+            values[name] = json.dumps(dict(value))
+        elif name == "secret":
+            values["secrets"] = _dump_secrets([Secret(value)] if value is not None else [])
+        elif name == "is_active":
+            values[name] = value
+            values["disabled_reason"] = None
+        elif name == "description":
+            values[name] = value
+        else:
+            raise TypeError(f"An endpoint has no {name!r}.")
+    tx.execute(EndpointRow.update(values).where(EndpointRow.id == endpoint_id))
+    return get_endpoint(tx, sink, endpoint_id)
+
+
+def rotate_secret(
+    tx: Transaction, sink: str, endpoint_id: int, secret: str, overlap: float
+) -> Endpoint:
+    """Give an endpoint a new secret; the old one goes on signing for ``overlap`` seconds."""
+    tx.endpoints_changed()
+    endpoint = get_endpoint(tx, sink, endpoint_id)
+    until = tx.now + round(overlap * 1_000_000)
+    old = [
+        Secret(item.value, until if item.expires_at is None else min(item.expires_at, until))
+        for item in endpoint.secrets
+        if item.value != secret
+    ]
+    tx.execute(
+        EndpointRow.update(secrets=_dump_secrets([Secret(secret), *old]), updated_at=tx.now).where(
+            EndpointRow.id == endpoint_id
+        )
+    )
+    return get_endpoint(tx, sink, endpoint_id)
+
+
+def disable_endpoint(tx: Transaction, endpoint_id: int, reason: str) -> bool:
+    """Switch an endpoint off on the hub's own account; False if it was off already."""
+    tx.endpoints_changed()
+    changed: int = tx.execute(
+        EndpointRow.update(is_active=False, disabled_reason=reason, updated_at=tx.now).where(
+            EndpointRow.id == endpoint_id, EndpointRow.is_active
+        )
+    )
+    return changed > 0
+
+
+def delete_endpoint(tx: Transaction, sink: str, endpoint_id: int) -> None:
+    """Delete an endpoint: it is gone from every list, and nothing more is sent to it.
+
+    Its secrets are wiped; its name is free again.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    tx.endpoints_changed()
+    get_endpoint(tx, sink, endpoint_id)
+    tx.execute(
+        EndpointRow.update(deleted_at=tx.now, is_active=False, secrets="[]").where(
+            EndpointRow.id == endpoint_id
+        )
+    )
+
+
+def endpoint_stats(reader: Reader, sink: str) -> EndpointStats:
+    """Totals over the endpoints of a sink, from the counters kept in their rows."""
+    row = reader.sql(
+        "SELECT COUNT(*), COALESCE(SUM(CASE WHEN is_active THEN 1 ELSE 0 END), 0), "
+        "COALESCE(SUM(deliveries_total), 0), COALESCE(SUM(success_count), 0), "
+        "COALESCE(SUM(deliveries_failed), 0) FROM hookhub_endpoints "
+        "WHERE sink = ? AND deleted_at IS NULL",
+        (sink,),
+    )[0]
+    total, active, deliveries, delivered, failed = (int(value) for value in row)
+    return EndpointStats(
+        total, active, deliveries, delivered, failed, deliveries - delivered - failed
+    )

@@ -1,0 +1,144 @@
+"""Units of work about events: accepting them, the outbox table, and reading the history."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+
+from hookhub.errors import HookhubError, IdempotencyMismatch, NotFound
+from hookhub.events import Accepted, Draft, Event
+from hookhub.store.append import Transaction
+from hookhub.store.database import Reader
+from hookhub.store.models import IdempotencyRow, OutboxRow
+
+_EVENT_COLUMNS = "sequence, id, type, payload, timestamp, key, source"
+
+
+def fingerprint(drafts: Sequence[Draft]) -> str:
+    """A hash of what the producer sent, for telling a repeat from another request."""
+    digest = hashlib.sha256()
+    for draft in drafts:
+        own_id = draft.id if draft.own_id else None
+        parts = [own_id, draft.type, draft.payload, draft.key, draft.source]
+        digest.update(json.dumps(parts).encode())
+    return digest.hexdigest()
+
+
+def accept(
+    tx: Transaction, drafts: Sequence[Draft], idempotency_key: str | None = None
+) -> list[Accepted]:
+    """Append events, or answer a repeat as its first time was answered.
+
+    Raises:
+        IdempotencyMismatch: the key, or an event's own id, was used with other contents.
+    """
+    if idempotency_key is None:
+        return [_append_once(tx, draft) if draft.own_id else tx.append(draft) for draft in drafts]
+    print_ = fingerprint(drafts)
+    first = tx.row(IdempotencyRow.select().where(IdempotencyRow.key == idempotency_key))
+    if first is not None:
+        if first["fingerprint"] != print_:
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used before with another body; send the same body to "
+                "repeat a request, or a new key for a new one.",
+                errors=[{"loc": ["Idempotency-Key"], "msg": "used with another body"}],
+            )
+        return [Accepted(*item, repeated=True) for item in json.loads(first["result"])]
+    accepted = accept(tx, drafts)
+    result = json.dumps([[item.id, item.sequence, item.deliveries] for item in accepted])
+    tx.sql(
+        "INSERT INTO hookhub_idempotency (key, fingerprint, result, created_at) "
+        "VALUES (?, ?, ?, ?)",
+        (idempotency_key, print_, result, tx.now),
+    )
+    return accepted
+
+
+def _append_once(tx: Transaction, draft: Draft) -> Accepted:
+    first = tx.event_in_group(draft.id)
+    if first is None:
+        rows = tx.sql(f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE id = ?", (draft.id,))
+        first = Event(*rows[0]) if rows else None
+    if first is None:
+        return tx.append(draft)
+    if (first.type, first.payload, first.key, first.source) != (
+        draft.type,
+        draft.payload,
+        draft.key,
+        draft.source,
+    ):
+        raise IdempotencyMismatch(
+            f"The event id {draft.id!r} was used before with other contents; repeat the same "
+            "event, or give the new one an id of its own.",
+            errors=[{"loc": ["id"], "msg": "used with other contents"}],
+        )
+    count = tx.sql("SELECT COUNT(*) FROM hookhub_deliveries WHERE sequence = ?", (first.sequence,))
+    return Accepted(first.id, first.sequence, count[0][0], repeated=True)
+
+
+def outbox_waiting(reader: Reader) -> bool:
+    """Whether another program has put an event into ``hookhub_outbox``."""
+    return bool(reader.sql("SELECT 1 FROM hookhub_outbox WHERE error IS NULL LIMIT 1"))
+
+
+def relay_outbox(
+    tx: Transaction, draft: Callable[[OutboxRow], Draft], limit: int = 500
+) -> tuple[int, list[tuple[int, str]]]:
+    """Turn waiting outbox rows into events.
+
+    A row that cannot become an event stays, with the reason in ``error``; it holds back no other.
+
+    Args:
+        draft: makes a checked draft of a row.
+
+    Returns:
+        how many rows were taken, and the rejected ones as (id, reason).
+    """
+    query = OutboxRow.select().where(OutboxRow.error.is_null()).order_by(OutboxRow.id).limit(limit)
+    if not tx.is_sqlite:
+        query = query.for_update(skip_locked=True)
+    taken: list[int] = []
+    rejected: list[tuple[int, str]] = []
+    for row in tx.execute(query):
+        try:
+            accept(tx, [draft(row)])
+        except HookhubError as error:
+            found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors)
+            rejected.append((row.id, error.detail + (f" ({found})" if found else "")))
+        else:
+            taken.append(row.id)
+    if taken:
+        tx.execute(OutboxRow.delete().where(OutboxRow.id.in_(taken)))
+    for row_id, reason in rejected:
+        tx.execute(OutboxRow.update(error=reason).where(OutboxRow.id == row_id))
+    return len(taken), rejected
+
+
+def get_event(reader: Reader, event_id: str) -> Event:
+    """The event with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = reader.sql(f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE id = ?", (event_id,))
+    if not rows:
+        raise NotFound(f"There is no event {event_id[:80]!r}; GET /events lists what is kept.")
+    return Event(*rows[0])
+
+
+def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
+    """Events after a sequence, in order."""
+    rows = reader.sql(
+        f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        (after, limit),
+    )
+    return [Event(*row) for row in rows]
+
+
+def history_bounds(reader: Reader) -> tuple[int, int]:
+    """The sequences of the oldest kept event (0: none is kept) and of the last one ever."""
+    rows = reader.sql(
+        "SELECT (SELECT MIN(sequence) FROM hookhub_events), last_sequence FROM hookhub_state"
+    )
+    return rows[0][0] or 0, rows[0][1]

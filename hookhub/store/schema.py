@@ -1,0 +1,151 @@
+"""The core's tables, step by step. Times are microseconds since 1970 (UTC).
+
+``hookhub_state`` has one row. Whoever appends events locks it first, so the order of sequences is
+the order of commits on PostgreSQL too, and the numbers have no gaps.
+
+``due_at`` of a delivery is what the engine looks at: the time of the next attempt, or while a
+lease runs, the end of the lease. So a claim that nobody finishes comes back by itself, and one
+partial index finds all work. ``next_retry_at`` is what people see.
+"""
+
+from __future__ import annotations
+
+from hookhub.sources import Migration
+
+PENDING, SUCCESS, FAILED = 0, 1, 2
+
+_STATE = """
+CREATE TABLE hookhub_state (
+    id INTEGER PRIMARY KEY,
+    epoch TEXT NOT NULL,
+    last_sequence {bigint} NOT NULL,
+    last_delivery {bigint} NOT NULL,
+    endpoints_generation {bigint} NOT NULL,
+    tokens_generation {bigint} NOT NULL
+)
+"""
+_EVENTS = """
+CREATE TABLE hookhub_events (
+    sequence {bigint} PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    timestamp {bigint} NOT NULL,
+    key TEXT,
+    source TEXT
+)
+"""
+_IDEMPOTENCY = """
+CREATE TABLE hookhub_idempotency (
+    key TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    result TEXT NOT NULL,
+    created_at {bigint} NOT NULL
+)
+"""
+_OUTBOX = """
+CREATE TABLE hookhub_outbox (
+    id {pk},
+    type TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    key TEXT,
+    source TEXT,
+    event_id TEXT,
+    error TEXT
+)
+"""
+_ENDPOINTS = """
+CREATE TABLE hookhub_endpoints (
+    id {pk},
+    sink TEXT NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    event_types TEXT NOT NULL,
+    config TEXT NOT NULL,
+    secrets TEXT NOT NULL,
+    is_active {bool} NOT NULL,
+    disabled_reason TEXT,
+    created_at {bigint} NOT NULL,
+    updated_at {bigint} NOT NULL,
+    deleted_at {bigint},
+    last_triggered_at {bigint},
+    success_count {bigint} NOT NULL DEFAULT 0,
+    failure_count {bigint} NOT NULL DEFAULT 0,
+    deliveries_total {bigint} NOT NULL DEFAULT 0,
+    deliveries_failed {bigint} NOT NULL DEFAULT 0
+)
+"""
+_DELIVERIES = """
+CREATE TABLE hookhub_deliveries (
+    id {bigint} PRIMARY KEY,
+    endpoint_id {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    status INTEGER NOT NULL,
+    due_at {bigint} NOT NULL,
+    lease {bigint},
+    attempts INTEGER NOT NULL DEFAULT 0,
+    schedule_from INTEGER NOT NULL DEFAULT 0,
+    created_at {bigint} NOT NULL,
+    delivered_at {bigint},
+    next_retry_at {bigint},
+    response_status INTEGER,
+    response_body TEXT,
+    error TEXT,
+    error_message TEXT
+)
+"""
+_ATTEMPTS = """
+CREATE TABLE hookhub_attempts (
+    id {pk},
+    delivery_id {bigint} NOT NULL,
+    number INTEGER NOT NULL,
+    started_at {bigint} NOT NULL,
+    duration {double} NOT NULL,
+    outcome TEXT NOT NULL,
+    response_status INTEGER,
+    response_body TEXT,
+    error TEXT,
+    error_message TEXT
+)
+"""
+_TOKENS = """
+CREATE TABLE hookhub_tokens (
+    id {pk},
+    name TEXT NOT NULL UNIQUE,
+    prefix TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    description TEXT,
+    scopes TEXT NOT NULL,
+    created_at {bigint} NOT NULL,
+    expires_at {bigint},
+    last_used_at {bigint},
+    revoked_at {bigint}
+)
+"""
+
+CORE_MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        1,
+        "events, endpoints, deliveries, tokens",
+        (
+            _STATE,
+            _EVENTS,
+            _IDEMPOTENCY,
+            "CREATE INDEX hookhub_idempotency_created ON hookhub_idempotency (created_at)",
+            _OUTBOX,
+            "CREATE INDEX hookhub_outbox_waiting ON hookhub_outbox (id) WHERE error IS NULL",
+            _ENDPOINTS,
+            "CREATE UNIQUE INDEX hookhub_endpoints_name ON hookhub_endpoints (sink, name) "
+            "WHERE deleted_at IS NULL",
+            _DELIVERIES,
+            "CREATE INDEX hookhub_deliveries_due ON hookhub_deliveries (due_at) WHERE status = 0",
+            "CREATE INDEX hookhub_deliveries_endpoint ON hookhub_deliveries (endpoint_id, id)",
+            "CREATE INDEX hookhub_deliveries_failed ON hookhub_deliveries (endpoint_id, id) "
+            "WHERE status = 2",
+            "CREATE INDEX hookhub_deliveries_sequence ON hookhub_deliveries (sequence)",
+            _ATTEMPTS,
+            "CREATE INDEX hookhub_attempts_delivery ON hookhub_attempts (delivery_id, number)",
+            _TOKENS,
+        ),
+    ),
+)

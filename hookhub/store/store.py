@@ -1,0 +1,192 @@
+"""The store: one writer, several readers, and the migrations that run before both."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import peewee
+import structlog
+import trio
+
+from hookhub.config import DatabaseSettings
+from hookhub.errors import HookhubError, StoreUnavailable
+from hookhub.events import Event
+from hookhub.sources import Migration
+from hookhub.store.append import NewDelivery, Transaction
+from hookhub.store.database import Reader, connect, create_database, run_sql, translated_errors
+from hookhub.store.migrations import CORE, applied, migrate
+from hookhub.store.schema import CORE_MIGRATIONS
+from hookhub.store.writer import Writer
+
+T = TypeVar("T")
+
+log = structlog.get_logger("hookhub.store")
+
+CommitListener = Callable[[list[Event], list[NewDelivery]], None]
+
+
+def now_us() -> int:
+    """The wall clock in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Store:
+    """All access to the database; see :func:`open_store`.
+
+    Args:
+        settings: which database, and how many reading connections.
+        clock: microseconds since 1970.
+    """
+
+    def __init__(self, settings: DatabaseSettings, clock: Callable[[], int] = now_us) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.epoch = ""
+        """Names this database in cursors; made with it, never changed."""
+        self._listeners: list[CommitListener] = []
+        self._writer = Writer(settings, clock, self._committed)
+        self._idle: list[peewee.Database] = []
+        self._limiter = trio.CapacityLimiter(settings.readers)
+        self._reads = 0
+
+    def on_commit(self, listener: CommitListener) -> None:
+        """Call ``listener(events, deliveries)`` in the Trio thread after each appending commit."""
+        self._listeners.append(listener)
+
+    def _committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
+        for listener in self._listeners:
+            listener(events, deliveries)
+
+    async def write(self, unit: Callable[[Transaction], T], *, locks: bool = True) -> T:
+        """Run a unit of work in a transaction; see :meth:`hookhub.store.writer.Writer.write`."""
+        return await self._writer.write(unit, locks=locks)
+
+    async def read(self, unit: Callable[[Reader], T]) -> T:
+        """Run a unit that only reads, on a reading connection in a worker thread.
+
+        What it sees is consistent: the whole unit runs in one read transaction.
+
+        Raises:
+            StoreUnavailable: the database failed.
+        """
+        return await trio.to_thread.run_sync(self._read, unit, limiter=self._limiter)
+
+    def _read(self, unit: Callable[[Reader], T]) -> T:
+        database = self._idle.pop() if self._idle else None
+        if database is None:
+            database = create_database(self.settings, read_only=True)
+            connect(database, self.settings)
+        usable = False
+        try:
+            with translated_errors():
+                sqlite = isinstance(database, peewee.SqliteDatabase)
+                run_sql(
+                    database,
+                    "BEGIN" if sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                )
+                try:
+                    result = unit(Reader(database, self.clock()))
+                except HookhubError:
+                    database.rollback()
+                    usable = True
+                    raise
+                database.commit()
+            usable = True
+            return result
+        finally:
+            self._reads += 1
+            if usable:
+                self._idle.append(database)
+            else:
+                _discard(database)
+
+    async def migrate(
+        self, component: str = CORE, steps: Sequence[Migration] = CORE_MIGRATIONS
+    ) -> list[Migration]:
+        """Bring a component's tables up to date; returns the steps that were run."""
+        done = await trio.to_thread.run_sync(self._migrate, component, steps)
+        for step in done:
+            log.info("store.migrated", component=component, version=step.version, name=step.name)
+        return done
+
+    def _migrate(self, component: str, steps: Sequence[Migration]) -> list[Migration]:
+        database = create_database(self.settings)
+        connect(database, self.settings)
+        try:
+            with translated_errors():
+                return migrate(database, self.clock(), component, steps)
+        finally:
+            _discard(database)
+
+    async def versions(self) -> dict[str, int]:
+        """Component to the version of its tables, as the database has them."""
+        return await self.read(lambda reader: applied(reader.database))
+
+    async def open(self) -> None:
+        """Migrate the core's tables, then start the writer.
+
+        Raises:
+            StoreError: the database cannot be used; says why and what to do.
+        """
+        await self.migrate()
+        self._writer.open()
+        epoch = os.urandom(6).hex()
+        self.epoch = await self.write(lambda tx: _ensure_state(tx, epoch), locks=False)
+
+    async def close(self) -> None:
+        """Finish what is queued and close all connections."""
+        await self._writer.close()
+        while self._idle:
+            _discard(self._idle.pop())
+
+    async def check(self) -> str | None:
+        """None if the database answers and takes writes; else what is wrong."""
+        if self._writer.failing is not None:
+            return self._writer.failing
+        try:
+            await self.read(lambda reader: reader.sql("SELECT 1"))
+        except StoreUnavailable as error:
+            return error.detail
+        return None
+
+    def statistics(self) -> dict[str, float]:
+        """Counters since start."""
+        return {**self._writer.statistics(), "reads_total": self._reads}
+
+
+def _ensure_state(tx: Transaction, epoch: str) -> str:
+    tx.sql(
+        "INSERT INTO hookhub_state (id, epoch, last_sequence, last_delivery, "
+        "endpoints_generation, tokens_generation) VALUES (1, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
+        (epoch,),
+    )
+    found: str = tx.sql("SELECT epoch FROM hookhub_state WHERE id = 1")[0][0]
+    return found
+
+
+def _discard(database: peewee.Database) -> None:
+    try:
+        database.connection().close()  # type: ignore[no-untyped-call]
+    except (peewee.PeeweeException, sqlite3.Error):
+        log.debug("store.close_failed", exc_info=True)
+    finally:
+        database.dispose()
+
+
+@asynccontextmanager
+async def open_store(
+    settings: DatabaseSettings, clock: Callable[[], int] = now_us
+) -> AsyncIterator[Store]:
+    """An open store with the core's tables up to date; closed at the end of the block."""
+    store = Store(settings, clock)
+    await store.open()
+    try:
+        yield store
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + settings.timeout + 5):
+            await store.close()

@@ -1,0 +1,302 @@
+"""The one writer: a thread with a kept connection that commits in groups.
+
+Units of work queue up. The thread takes all that wait, runs each in a savepoint, commits once and
+resolves them all: under load a commit (and its fsync) is shared, and when idle a unit waits for
+nobody. A unit that raises is rolled back alone; if the database itself fails, the whole group is
+rolled back and each of its units is told that nothing was stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import outcome
+import peewee
+import structlog
+import trio
+
+from hookhub.config import DatabaseSettings
+from hookhub.errors import HookhubError, StoreError, StoreUnavailable
+from hookhub.events import Event
+from hookhub.store.append import Group, NewDelivery, Subscriptions, Transaction
+from hookhub.store.database import Reader, connect, create_database, run_sql, translated_errors
+
+T = TypeVar("T")
+
+MAX_GROUP = 256
+ATTEMPTS = 3
+"""How often a group is run when PostgreSQL reports a deadlock or a serialisation failure."""
+_RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+
+log = structlog.get_logger("hookhub.store")
+
+
+class Unit:
+    """One function to run in a transaction, and who waits for it."""
+
+    __slots__ = ("_lock", "function", "locks", "result", "state", "task")
+
+    def __init__(self, function: Callable[[Transaction], Any], locks: bool) -> None:
+        self.function = function
+        self.locks = locks
+        self.task: trio.lowlevel.Task | None = None
+        self.result: outcome.Outcome[Any] | None = None
+        self.state = "queued"
+        self._lock = threading.Lock()
+
+    def claim(self) -> bool:
+        """Take the unit for running; False if its task was cancelled before that."""
+        with self._lock:
+            if self.state != "queued":
+                return False
+            self.state = "running"
+            return True
+
+    def withdraw(self) -> bool:
+        """Cancel the unit; False if it runs already, and then its outcome must be awaited."""
+        with self._lock:
+            if self.state != "queued":
+                return False
+            self.state = "withdrawn"
+            return True
+
+
+class Writer:
+    """Owns the writing connection and the thread.
+
+    Args:
+        settings: the database.
+        clock: microseconds since 1970.
+        committed: called in the Trio thread after each commit that appended events, before any
+            unit of the group gets its result; events come in order of sequence.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        clock: Callable[[], int],
+        committed: Callable[[list[Event], list[NewDelivery]], None],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._committed = committed
+        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._subscriptions = Subscriptions()
+        self._database = create_database(settings)
+        self._thread = threading.Thread(target=self._run, name="hookhub-writer", daemon=True)
+        self._closed = False
+        self._failing: str | None = None
+        self._units = 0
+        self._commits = 0
+        self._events = 0
+
+    def open(self) -> None:
+        """Connect and start the thread. Call in the Trio thread.
+
+        Raises:
+            StoreError: the database cannot be opened.
+        """
+        connect(self._database, self._settings)
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Run what is queued, then end the thread and close the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+
+    async def write(self, function: Callable[[Transaction], T], *, locks: bool = True) -> T:
+        """Run ``function`` in a transaction; return its result after the commit is on disk.
+
+        Cancellation means that it did not happen: a unit still queued is withdrawn; one that runs
+        already is waited for (the database's own time-outs bound that), and its result counts.
+
+        Args:
+            function: synchronous; may be run again after a deadlock.
+            locks: whether it may append events; such groups take the state row first.
+
+        Raises:
+            StoreUnavailable: the database failed; nothing was stored.
+        """
+        if self._closed:
+            raise StoreUnavailable("The hub is stopping; nothing was stored, try again later.")
+        unit = Unit(function, locks)
+        unit.task = trio.lowlevel.current_task()
+        self._queue.put(unit)
+
+        def abort(_: Callable[[], Any]) -> trio.lowlevel.Abort:
+            withdrawn = unit.withdraw()
+            return trio.lowlevel.Abort.SUCCEEDED if withdrawn else trio.lowlevel.Abort.FAILED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        assert unit.result is not None
+        result: T = unit.result.unwrap()
+        return result
+
+    @property
+    def failing(self) -> str | None:
+        """Why the last group failed; None when it was committed."""
+        return self._failing
+
+    def statistics(self) -> dict[str, float]:
+        """Counters since start."""
+        return {
+            "units_total": self._units,
+            "commits_total": self._commits,
+            "events_total": self._events,
+            "queued": self._queue.qsize(),
+        }
+
+    # -- in the writer's thread ------------------------------------------------------------
+
+    def _run(self) -> None:
+        stop = False
+        while not stop:
+            first = self._queue.get()
+            units: list[Unit] = []
+            stop = first is None
+            if first is not None and first.claim():
+                units.append(first)
+            while len(units) < MAX_GROUP and not stop:
+                try:
+                    unit = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if unit is None:
+                    stop = True
+                elif unit.claim():
+                    units.append(unit)
+            if units:
+                self._run_group(units)
+        self._close_database()
+
+    def _run_group(self, units: Sequence[Unit]) -> None:
+        group = Group(self._subscriptions)
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                group = Group(self._subscriptions)
+                try:
+                    self._commit_group(units, group)
+                    self._failing = None
+                    break
+                except StoreUnavailable as error:
+                    self._rollback()
+                    if attempt == ATTEMPTS or not _is_retryable(error):
+                        raise
+        except BaseException as error:
+            if not isinstance(error, HookhubError):
+                log.exception("store.writer_bug")
+                self._rollback()
+                error = StoreUnavailable(f"The store failed: {error!r}. Nothing was stored.")
+            self._failing = str(error)
+            log.error("store.group_failed", units=len(units), error=str(error))
+            group = Group(self._subscriptions)
+            self._subscriptions.generation = -1
+            for unit in units:
+                unit.result = outcome.Error(_copy(error))
+        self._units += len(units)
+        self._events += len(group.events)
+        self._resolve(units, group)
+
+    def _commit_group(self, units: Sequence[Unit], group: Group) -> None:
+        if self._database.is_closed():
+            self._reconnect()
+        reader = Reader(self._database, self._clock())
+        with translated_errors():
+            run_sql(self._database, "BEGIN IMMEDIATE" if reader.is_sqlite else "BEGIN")
+            if any(unit.locks for unit in units):
+                group.lock(reader)
+            for unit in units:
+                self._run_unit(unit, reader, group, alone=len(units) == 1)
+            group.finish(reader)
+            self._database.commit()
+        self._commits += 1
+
+    def _run_unit(self, unit: Unit, reader: Reader, group: Group, *, alone: bool) -> None:
+        mark = group.mark()
+        if not alone:
+            run_sql(self._database, "SAVEPOINT unit")
+        try:
+            value = unit.function(Transaction(reader, group))
+            group.flush(reader)
+        except (peewee.OperationalError, peewee.InternalError, peewee.InterfaceError):
+            raise
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            group.back_to(mark)
+            unit.result = outcome.Error(error)
+            if alone:
+                self._database.rollback()
+                run_sql(self._database, "BEGIN")
+                group.locked = False
+            else:
+                run_sql(self._database, "ROLLBACK TO SAVEPOINT unit")
+                run_sql(self._database, "RELEASE SAVEPOINT unit")
+        else:
+            unit.result = outcome.Value(value)
+            if not alone:
+                run_sql(self._database, "RELEASE SAVEPOINT unit")
+
+    def _resolve(self, units: Sequence[Unit], group: Group) -> None:
+        def in_trio() -> None:
+            if group.events:
+                try:
+                    self._committed(group.events, group.deliveries)
+                except Exception:
+                    log.exception("store.committed_callback_failed")
+            for unit in units:
+                assert unit.task is not None
+                trio.lowlevel.reschedule(unit.task)
+
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(in_trio)
+
+    def _rollback(self) -> None:
+        try:
+            self._database.rollback()
+        except (peewee.PeeweeException, sqlite3.Error):
+            if not isinstance(self._database, peewee.SqliteDatabase):
+                self._close_database()
+
+    def _reconnect(self) -> None:
+        try:
+            connect(self._database, self._settings)
+        except StoreError as error:
+            time.sleep(0.05)
+            raise StoreUnavailable(error.detail, headers={"Retry-After": "1"}) from error
+
+    def _close_database(self) -> None:
+        try:
+            self._database.close()
+        except (peewee.PeeweeException, sqlite3.Error):
+            self._database.dispose()
+
+
+def _is_retryable(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "sqlstate", None) in _RETRYABLE_SQLSTATES:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _copy(error: BaseException) -> BaseException:
+    """One exception object for each waiting task: tracebacks must not be shared."""
+    if isinstance(error, HookhubError):
+        copy = type(error)(
+            error.detail, errors=error.errors, members=error.members, headers=error.headers
+        )
+        copy.__cause__ = error.__cause__
+        return copy
+    return error

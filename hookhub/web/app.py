@@ -1,0 +1,168 @@
+"""The web application: routes of the core and of all plugins as rules of a Quart-Trio app."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import quart
+import trio
+from quart.sessions import NullSession, SessionInterface
+from quart.wrappers import Response as QuartResponse
+from quart.wrappers.base import BaseRequestWebsocket
+from quart_trio import QuartTrio
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import IntegerConverter, MapAdapter
+
+from hookhub.errors import PluginError
+from hookhub.routes import Route
+from hookhub.web.asgi import HTTPConnection, HubRequest
+from hookhub.web.operation import Counters, Operation
+from hookhub.web.problems import problem_response
+from hookhub.web.resources import core_routes
+from hookhub.web.resources.pages import description_pages
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+CORE = "hookhub"
+"""The owner of the core's own routes."""
+
+_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
+_PATH = re.compile(r"/(?:[A-Za-z0-9._~-]|/(?!/)|\{[a-z_][a-z0-9_]*(?::int)?\})*")
+
+
+class IdConverter(IntegerConverter):
+    """A decimal integer without sign; what is longer than any id does not match."""
+
+    regex = r"[0-9]{1,19}"
+
+
+class NoSessions(SessionInterface):
+    """The API knows tokens, not cookies."""
+
+    def __init__(self) -> None:
+        self._session = NullSession()
+
+    async def open_session(self, app: Any, request: Any) -> NullSession:
+        return self._session
+
+
+class HubApp(QuartTrio):
+    """The hub's Quart-Trio app; see :mod:`hookhub.web.asgi` for how it is called.
+
+    Args:
+        stopping: when set, streamed answers end.
+    """
+
+    asgi_http_class = HTTPConnection
+    request_class = HubRequest
+
+    def __init__(self, stopping: trio.Event) -> None:
+        super().__init__("hookhub.web", static_folder=None)
+        self.stopping = stopping
+        self.counters = Counters()
+        self.session_interface = NoSessions()
+        self.url_map.converters["id"] = IdConverter
+        self.register_error_handler(Exception, self._answer_error)
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Match by path and method alone: which Host a client names makes no difference."""
+        if request is None:
+            return None
+        return self.url_map.bind(
+            CORE,
+            path_info=request.path,
+            default_method=request.method,
+            url_scheme=request.scheme,
+        )
+
+    async def _answer_error(self, error: Exception) -> QuartResponse:
+        """Errors outside of operations: no such address, no such method."""
+        request = quart.request
+        response = problem_response(error, method=request.method, path=request.path)
+        self.counters.count(response.status_code)
+        return response
+
+
+def create_app(hub: Hub, routes: Sequence[tuple[str, Route]] = ()) -> HubApp:
+    """The app that serves the core's routes and those of plugins.
+
+    Args:
+        hub: what the core's routes act on.
+        routes: further routes, each with the name of the plugin it comes from.
+
+    Raises:
+        PluginError: a route has an impossible path or method, or two claim the same address.
+    """
+    app = HubApp(hub.stopping)
+    app.config["MAX_CONTENT_LENGTH"] = hub.settings.server.max_body
+    documented = [(CORE, route) for route in core_routes(hub, app.counters.statistics)]
+    documented += routes
+    pages = description_pages(hub, [route for _, route in documented])
+    served = [*documented, *((CORE, page) for page in pages)]
+    check_routes(served)
+    for _, route in served:
+        operation = Operation(route, hub.tokens.authenticate, app.counters)
+        app.add_url_rule(
+            rule_of(route.path),
+            endpoint=f"{route.method} {route.path}",
+            view_func=operation.serve,
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    _refuse_other_methods(app, [route for _, route in served])
+    return app
+
+
+def rule_of(path: str) -> str:
+    """Quart's form of a path: ``/webhooks/{id:int}`` is ``/webhooks/<id:id>``."""
+    return _PARAMETER.sub(lambda found: f"<{'id:' if found[2] else ''}{found[1]}>", path)
+
+
+def check_routes(routes: Iterable[tuple[str, Route]]) -> None:
+    """Refuse impossible paths, and addresses that are claimed twice.
+
+    Raises:
+        PluginError: names the plugins.
+    """
+    owners: dict[tuple[str, str], str] = {}
+    for owner, route in routes:
+        if route.method not in METHODS or not _PATH.fullmatch(route.path):
+            raise PluginError(
+                f"Plugin {owner!r} declares the route {route.method} {route.path!r}; a method is "
+                f"one of {', '.join(METHODS)}, a path looks like '/things/{{thing_id:int}}'."
+            )
+        address = (route.method, _PARAMETER.sub("{}", route.path))
+        if address in owners:
+            raise PluginError(
+                f"{route.method} {route.path} is declared by plugin {owners[address]!r} and by "
+                f"plugin {owner!r}; disable one of them in [plugins] disabled."
+            )
+        owners[address] = owner
+
+
+def _refuse_other_methods(app: HubApp, routes: Sequence[Route]) -> None:
+    """405 for the other methods of fixed paths, even where ``/events/{event_id}`` would match."""
+    methods: dict[str, set[str]] = {}
+    for route in routes:
+        if "{" not in route.path:
+            methods.setdefault(route.path, set()).add(route.method)
+    for path, declared in methods.items():
+        allowed = sorted(declared | ({"HEAD"} if "GET" in declared else set()))
+        app.add_url_rule(
+            path,
+            endpoint=f"other methods of {path}",
+            view_func=_method_refuser(allowed),
+            methods=[method for method in METHODS if method not in declared],
+            provide_automatic_options=False,
+        )
+
+
+def _method_refuser(allowed: Sequence[str]) -> Any:
+    async def refuse(**params: Mapping[str, Any]) -> QuartResponse:
+        raise MethodNotAllowed(list(allowed))
+
+    return refuse

@@ -1,0 +1,126 @@
+"""One route, ready to serve: whatever can be looked up before the first request is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import quart
+from quart.wrappers import Response as QuartResponse
+
+from hookhub.errors import Forbidden, NotFound, Unauthorized
+from hookhub.routes import ID_MAX, Principal, Request, Route
+from hookhub.web.answers import to_response
+from hookhub.web.problems import problem_response
+from hookhub.web.reading import BodyReader, QueryReader, bearer_token
+
+Authenticate = Callable[[str], Awaitable[Principal]]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the web room counts."""
+
+    requests: int = 0
+    client_errors: int = 0
+    server_errors: int = 0
+
+    def statistics(self) -> Mapping[str, float]:
+        """Counters since start."""
+        return {
+            "requests_total": self.requests,
+            "client_errors_total": self.client_errors,
+            "server_errors_total": self.server_errors,
+        }
+
+    def count(self, status: int) -> None:
+        """Note one answered request."""
+        self.requests += 1
+        if status >= 500:
+            self.server_errors += 1
+        elif status >= 400:
+            self.client_errors += 1
+
+
+class Operation:
+    """Serves one route.
+
+    Args:
+        route: what to serve.
+        authenticate: who holds a token; raises Unauthorized.
+        counters: told of every answer.
+    """
+
+    def __init__(self, route: Route, authenticate: Authenticate, counters: Counters) -> None:
+        self.route = route
+        self._authenticate = authenticate
+        self._counters = counters
+        self._body = BodyReader(route) if route.body is not None or route.raw_body else None
+        self._query = QueryReader(route.query)
+
+    async def serve(self, **params: int | str) -> QuartResponse:
+        """Answer the current request; never raises an ``Exception``."""
+        request = quart.request._get_current_object()  # type: ignore[attr-defined]
+        try:
+            handed = await self._read(request, params)
+            response = to_response(await self.route.handler(handed), self.route)
+        except Exception as error:
+            response = problem_response(error, method=request.method, path=request.path)
+        self._counters.count(response.status_code)
+        return response
+
+    async def _read(self, request: quart.Request, params: Mapping[str, int | str]) -> Request:
+        route = self.route
+        scope = request.scope
+        headers = _headers(scope["headers"])
+        _check_params(params)
+        principal = None if route.scope is None else await self._authorize(headers, route.scope)
+        query_string = scope["query_string"]
+        query = None
+        if self._query.declared or query_string:
+            query = self._query.read(query_string)
+        body = None
+        if self._body is not None:
+            self._body.check_type(headers)
+            body = self._body.read(await request.get_data())
+        client = scope.get("client")
+        return Request(
+            method=request.method,
+            path=request.path,
+            params=params,
+            headers=headers,
+            body=body,
+            query=query if self._query.declared else None,
+            principal=principal,
+            client=client[0] if client else "",
+        )
+
+    async def _authorize(self, headers: Mapping[str, str], scope: str) -> Principal:
+        token = bearer_token(headers)
+        if not token:
+            raise Unauthorized(
+                "This needs a token; send it as 'Authorization: Bearer …' or as 'X-API-Key: …'."
+            )
+        principal = await self._authenticate(token)
+        if not principal.may(scope):
+            raise Forbidden(
+                f"The token {principal.name!r} lacks the scope {scope!r}; use one that has it.",
+                members={"scope": scope},
+            )
+        return principal
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Names in lower case; repeated ones are joined, as RFC 9110 §5.2 says."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _check_params(params: Mapping[str, int | str]) -> None:
+    """An id that no database could hold names nothing."""
+    for name, value in params.items():
+        if (isinstance(value, int) and value > ID_MAX) or (isinstance(value, str) and "\0" in value):
+            raise NotFound(f"There is nothing with this {name}.")

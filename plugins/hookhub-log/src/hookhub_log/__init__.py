@@ -1,0 +1,22 @@
+"""A hookhub live sink that writes a JSON line for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hookhub.hookspecs import hookimpl
+from hookhub.sinks import LiveSink
+from hookhub_log.output import FileOutput, StandardOutput
+from hookhub_log.settings import read_settings
+from hookhub_log.sink import LogSink
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+
+@hookimpl
+def hookhub_sinks(hub: Hub) -> Iterable[LiveSink]:
+    settings = read_settings(hub.plugin_settings("log"))
+    output = StandardOutput() if settings.file is None else FileOutput(settings.file)
+    return [LogSink(output, settings.events)]

@@ -1,0 +1,40 @@
+"""The table ``[plugins.log]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from hookhub.config import Table
+from hookhub.errors import ConfigError
+from hookhub.events import check_pattern, field_errors
+
+
+class LogSettings(Table):
+    """What ``[plugins.log]`` may hold."""
+
+    file: str | None = Field(
+        None, min_length=1, description="a path; without it, lines go to the standard output"
+    )
+    events: list[Annotated[str, AfterValidator(check_pattern)]] = Field(
+        default=["*"], min_length=1, description="event type patterns, such as ['user.*']"
+    )
+
+
+def read_settings(table: Mapping[str, Any]) -> LogSettings:
+    """Check the plugin's table.
+
+    Raises:
+        ConfigError: names every wrong key and says what is allowed.
+    """
+    try:
+        return LogSettings.model_validate(table)
+    except ValidationError as error:
+        errors = field_errors(error, "plugins", "log")
+    wrong = "; ".join(f"{'.'.join(map(str, item['loc'][2:]))}: {item['msg']}" for item in errors)
+    allowed = "; ".join(
+        f"{name} ({field.description})" for name, field in LogSettings.model_fields.items()
+    )
+    raise ConfigError(f"[plugins.log] {wrong}. It may hold: {allowed}.", errors=errors)

@@ -1,0 +1,30 @@
+"""Users as a source of hookhub events: the domain row and ``user.created`` in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hookhub.events import EventType
+from hookhub.hookspecs import hookimpl
+from hookhub.sources import Source
+from hookhub_users.events import EVENT_TYPES
+from hookhub_users.shapes import NewUser, User
+from hookhub_users.source import UsersSource
+from hookhub_users.units import find_user, insert_user
+from hookhub_users.users import create_user
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+__all__ = ["NewUser", "User", "create_user", "find_user", "insert_user"]
+
+
+@hookimpl
+def hookhub_event_types() -> Iterable[EventType]:
+    return EVENT_TYPES
+
+
+@hookimpl
+def hookhub_sources(hub: Hub) -> Iterable[Source]:
+    return [UsersSource(hub)]

@@ -1,0 +1,107 @@
+"""What the client puts on the wire, and what it refuses to put there."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from hookhub.client import AsyncClient, Client, NewEvent, calls
+from hookhub.client.exchange import Call
+from hookhub.errors import ConfigError, HookhubError, ValidationFailed
+from hookhub.events import EVENT_ID
+
+
+def _body(call: Call) -> object:
+    assert call.content is not None
+    return json.loads(call.content)
+
+
+def test_a_key_is_made_once_per_call() -> None:
+    """Without an id or a key, each call gets an idempotency key of its own."""
+    event = NewEvent("user.created", {"user_id": 1})
+    keys = {calls.send_call(event, None).headers["Idempotency-Key"] for _ in range(100)}
+    assert len(keys) == 100
+
+
+def test_an_id_is_key_enough() -> None:
+    """A producer's own id makes the repeat safe, so no other key is made."""
+    call = calls.send_call(NewEvent("user.created", {"user_id": 1}, id="evt_mine"), None)
+    assert "Idempotency-Key" not in call.headers
+    assert _body(call) == {"type": "user.created", "payload": {"user_id": 1}, "id": "evt_mine"}
+
+
+def test_a_batch_gives_every_event_an_id() -> None:
+    """Each event of a batch can be repeated safely; ids that were given are kept."""
+    events = [NewEvent("a.b", {}), {"type": "a.b", "payload": {}, "id": "evt_mine", "key": "k"}]
+    first, second = _body(calls.batch_call(events))  # type: ignore[misc]
+    assert EVENT_ID.fullmatch(first["id"])
+    assert second == {"type": "a.b", "payload": {}, "id": "evt_mine", "key": "k"}
+
+
+def test_what_is_not_json_is_refused_here() -> None:
+    """NaN never leaves this side; in a batch the item is named."""
+    with pytest.raises(ValidationFailed, match="JSON"):
+        calls.send_call(NewEvent("a.b", {"x": float("nan")}), None)
+    with pytest.raises(ValidationFailed, match="Event 1 of the batch") as error:
+        calls.batch_call([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})])
+    assert error.value.errors[0]["loc"][0] == 1
+
+
+def test_an_item_that_is_no_event_is_named() -> None:
+    """A misspelt member of an item is an error with its index."""
+    with pytest.raises(ValidationFailed, match="Event 0 of the batch is not an event"):
+        calls.batch_call([{"typ": "a.b", "payload": {}}])
+
+
+@pytest.mark.parametrize("key", ["", " a", "a\n", "ключ", "a" * 256])
+def test_impossible_idempotency_keys(key: str) -> None:
+    """A key that cannot stand in a header is refused with what is allowed."""
+    with pytest.raises(ValidationFailed, match="printable ASCII"):
+        calls.send_call(NewEvent("a.b", {}), key)
+
+
+@pytest.mark.parametrize("url", ["", "hub", "ftp://hub", "http://", "http://a:port", "//hub"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_impossible_addresses(url: str, kind: type[Client] | type[AsyncClient]) -> None:
+    """An address that is no http URL is refused at once."""
+    with pytest.raises(ConfigError, match="not the address of a hub"):
+        kind(url, "token")
+
+
+def test_an_address_with_secrets_is_refused_without_showing_them() -> None:
+    """User, password and query do not belong into the address and are not repeated."""
+    with pytest.raises(ConfigError) as error:
+        Client("http://user:hunter2@hub?token=abc", "token")
+    assert "hunter2" not in str(error.value)
+    assert "abc" not in str(error.value)
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "ключ"])
+def test_impossible_tokens(token: str) -> None:
+    """A token that cannot be one is refused without showing it."""
+    with pytest.raises(ConfigError) as error:
+        Client("http://hub", token)
+    assert not token or token not in str(error.value)
+
+
+def test_the_token_is_not_in_the_repr() -> None:
+    """A client in a traceback does not show its token."""
+    with Client("http://hub/", "very-secret-token") as client:
+        assert repr(client) == "Client('http://hub')"
+
+
+@pytest.mark.parametrize("document", [[], {}, {"items": 5}, {"id": "x"}, "text"])
+def test_answers_that_are_not_hookhubs(document: object) -> None:
+    """A 200 from something that is not a hub is an error that says so."""
+    request = httpx.Request("GET", "http://hub/events")
+    response = httpx.Response(200, json=document, request=request)
+    for read in (
+        calls.read_accepted,
+        calls.read_batch,
+        calls.read_page,
+        calls.read_event_types,
+    ):
+        with pytest.raises(HookhubError, match="not as hookhub does"):
+            read(response)

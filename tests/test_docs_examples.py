@@ -1,0 +1,202 @@
+"""What the documentation shows runs: its verifiers accept what the hub signs, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+PAYLOAD = {"name": "Зоя", "amount": 12.50, "big": 2**53 + 1, "nested": {"b": [1, None], "a": True}}
+BODY = json.dumps(PAYLOAD, sort_keys=True)
+PLAIN = "a plain secret, с кириллицей"
+PREFIXED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Case(NamedTuple):
+    """One request, and whether each verifier must accept it."""
+
+    headers: dict[str, str]
+    body: str
+    secret: str
+    standard: bool
+    simple: bool
+
+
+def sign(secret: str, body: str, timestamp: int) -> dict[str, str]:
+    """Sign as contract §4 and Standard Webhooks 1.0 say, apart from the code of the hub."""
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    signed = f"evt_1.{timestamp}.{body}".encode()
+    signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    simple = hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()
+    return {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{signature}",
+        "x-webhook-signature": f"sha256={simple}",
+    }
+
+
+def cases() -> list[Case]:
+    """Good requests of every kind, and each way of being wrong."""
+    now = int(time.time())
+    good = sign(PLAIN, BODY, now)
+    old = sign(PLAIN, BODY, now - 600)
+    ahead = sign(PLAIN, BODY, now + 600)
+    other = sign("another secret", BODY, now)
+    rotated = {
+        **good,
+        "webhook-signature": other["webhook-signature"] + " " + good["webhook-signature"],
+    }
+    unknown = {**good, "webhook-signature": good["webhook-signature"].replace("v1,", "v2,")}
+    return [
+        Case(good, BODY, PLAIN, standard=True, simple=True),
+        Case(sign(PREFIXED, BODY, now), BODY, PREFIXED, standard=True, simple=True),
+        Case(rotated, BODY, PLAIN, standard=True, simple=True),
+        Case(good, BODY.replace("12.5", "12.6"), PLAIN, standard=False, simple=False),
+        Case(other, BODY, PLAIN, standard=False, simple=False),
+        Case(old, BODY, PLAIN, standard=False, simple=True),
+        Case(ahead, BODY, PLAIN, standard=False, simple=True),
+        Case({**good, "webhook-timestamp": "soon"}, BODY, PLAIN, standard=False, simple=True),
+        Case({**good, "webhook-timestamp": "9" * 99}, BODY, PLAIN, standard=False, simple=True),
+        Case({**good, "webhook-id": "evt_2"}, BODY, PLAIN, standard=False, simple=True),
+        Case(unknown, BODY, PLAIN, standard=False, simple=True),
+        Case({}, BODY, PLAIN, standard=False, simple=False),
+    ]
+
+
+def load(name: str) -> Any:
+    """Import one file of docs/examples."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def python(requests: list[Case]) -> list[list[bool]]:
+    """The answers of verify.py."""
+    module = load("verify")
+    return [
+        [
+            module.verify(case.headers, case.body.encode(), case.secret),
+            module.verify_body(case.headers, case.body.encode(), case.secret),
+        ]
+        for case in requests
+    ]
+
+
+def run(command: list[str], requests: list[Case], cwd: Path) -> list[list[bool]]:
+    """Feed a driver the requests as JSON, read its answers as JSON."""
+    done = subprocess.run(
+        command,
+        input=json.dumps([case._asdict() for case in requests]),
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        env={**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GO111MODULE": "on"},
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[list[bool]] = json.loads(done.stdout)
+    return answers
+
+
+NODE_DRIVER = """
+import { readFileSync } from "node:fs";
+import { verify, verifyBody } from "./verify.mjs";
+const cases = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(cases.map(({ headers, body, secret }) => [
+  verify(headers, Buffer.from(body), secret), verifyBody(headers, Buffer.from(body), secret)])));
+"""
+
+GO_DRIVER = """
+package hookhub
+
+import ("encoding/json"; "net/http"; "os"; "testing")
+
+func TestMain(m *testing.M) {
+	var cases []struct { Headers map[string]string; Body, Secret string }
+	if err := json.NewDecoder(os.Stdin).Decode(&cases); err != nil { panic(err) }
+	answers := [][]bool{}
+	for _, one := range cases {
+		headers := http.Header{}
+		for name, value := range one.Headers { headers.Set(name, value) }
+		answers = append(answers, []bool{
+			Verify(headers, []byte(one.Body), one.Secret),
+			VerifyBody(headers, []byte(one.Body), one.Secret)})
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(answers); err != nil { panic(err) }
+}
+"""
+
+PHP_DRIVER = """<?php
+require 'verify.php';
+echo json_encode(array_map(fn ($case) => [
+    verify($case['headers'], $case['body'], $case['secret']),
+    verify_body($case['headers'], $case['body'], $case['secret']),
+], json_decode(stream_get_contents(STDIN), true)));
+"""
+
+
+def node(requests: list[Case], work: Path) -> list[list[bool]]:
+    """The answers of verify.mjs."""
+    (work / "driver.mjs").write_text(NODE_DRIVER)
+    shutil.copy(EXAMPLES / "verify.mjs", work)
+    return run(["node", "driver.mjs"], requests, work)
+
+
+def go(requests: list[Case], work: Path) -> list[list[bool]]:
+    """The answers of verify.go, compiled as it stands."""
+    (work / "go.mod").write_text("module hookhub\n\ngo 1.20\n")
+    (work / "driver_test.go").write_text(GO_DRIVER)
+    shutil.copy(EXAMPLES / "verify.go", work)
+    binary = work / "driver"
+    built = subprocess.run(
+        ["go", "test", "-c", "-o", str(binary)],
+        capture_output=True,
+        text=True,
+        cwd=work,
+        timeout=300,
+        env={**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GO111MODULE": "on"},
+    )
+    assert built.returncode == 0, built.stderr
+    return run([str(binary)], requests, work)
+
+
+def php(requests: list[Case], work: Path) -> list[list[bool]]:
+    """The answers of verify.php."""
+    (work / "driver.php").write_text(PHP_DRIVER)
+    shutil.copy(EXAMPLES / "verify.php", work)
+    return run(["php", "driver.php"], requests, work)
+
+
+def test_python_verifier() -> None:
+    """docs/examples/verify.py accepts exactly the requests that are genuine and fresh."""
+    requests = cases()
+    assert python(requests) == [[case.standard, case.simple] for case in requests]
+
+
+@pytest.mark.parametrize("language", [node, go, php], ids=lambda item: item.__name__)
+def test_verifier(language: Callable[[list[Case], Path], list[list[bool]]], tmp_path: Path) -> None:
+    """The verifiers in other languages accept exactly the requests that are genuine and fresh."""
+    name = language.__name__
+    if shutil.which(name) is None:
+        if name in os.environ.get("HOOKHUB_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"{name} is required here, but not on PATH")
+        pytest.skip(f"{name} is not on PATH")
+    requests = cases()
+    answers = language(requests, tmp_path)
+    assert answers == [[case.standard, case.simple] for case in requests]

@@ -1,0 +1,672 @@
+"""Requests stay Hypercorn's; upgrades of registered paths leave it with their socket; a stop is
+bounded whatever clients do."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h11
+import pytest
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import TrioSingleTask, WorkerContext
+from hypercorn.utils import LifespanFailureError
+from quart import Response, jsonify, request
+from quart_trio import QuartTrio
+from structlog.testing import capture_logs
+from trio_websocket import ConnectionRejected, wrap_client_stream
+
+from hookhub.config import ServerSettings
+from hookhub.errors import ConfigError
+from hookhub.routes import UpgradeRequest
+from hookhub.web.hypercorn_config import QuietLogger, hypercorn_config
+from hookhub.web.listen import listener_url, open_listeners
+from hookhub.web.takeover import Connection, serve
+from hookhub.web.upgrade import TakeoverRequired, UpgradableH11
+
+UPGRADE = (
+    b"GET %s HTTP/1.1\r\nHost: hub\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+HELLO = b"GET /hello HTTP/1.1\r\nHost: hub\r\n\r\n"
+LARGE = b"GET /large HTTP/1.1\r\nHost: hub\r\n\r\n"
+
+Upgrades = Mapping[str, Callable[[UpgradeRequest, trio.abc.Stream], Awaitable[None]]]
+
+
+def make_app() -> QuartTrio:
+    app = QuartTrio("tiny")
+    app.config["events"] = []
+
+    @app.before_serving
+    async def started() -> None:
+        app.config["events"].append("started")
+
+    @app.after_serving
+    async def stopped() -> None:
+        app.config["events"].append("stopped")
+
+    @app.get("/hello")
+    async def hello() -> str:
+        return "hello"
+
+    @app.post("/echo")
+    async def echo() -> bytes:
+        return await request.get_data()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        app.config["events"].append("slow")
+        app.config["asked"].set()
+        await app.config["release"].wait()
+        return "slow"
+
+    @app.get("/large")
+    async def large() -> bytes:
+        return b"x" * 50_000_000
+
+    @app.get("/broken")
+    async def broken() -> str:
+        raise RuntimeError("a bug")
+
+    @app.errorhandler(404)
+    async def missing(_: Exception) -> Response:
+        response = jsonify(code="not_found", method=request.method, path=request.path)
+        response.status_code = 404
+        response.content_type = "application/problem+json"
+        return response
+
+    return app
+
+
+class Server:
+    def __init__(self, app: QuartTrio, urls: list[str]) -> None:
+        self.app = app
+        self.url = urls[0]
+        self.urls = urls
+        self.stopping = trio.Event()
+        self.finished = trio.Event()
+        self.clients: list[trio.SocketStream] = []
+
+    async def connect(self) -> trio.SocketStream:
+        host, port = self.url.removeprefix("http://").rsplit(":", 1)
+        self.clients.append(await trio.open_tcp_stream(host, int(port)))
+        return self.clients[-1]
+
+
+@asynccontextmanager
+async def running(
+    upgrades: Upgrades | None = None, *, grace: float = 5.0, **settings: Any
+) -> AsyncIterator[Server]:
+    app = make_app()
+    app.config["asked"], app.config["release"] = trio.Event(), trio.Event()
+    listeners = await open_listeners(ServerSettings(bind="127.0.0.1:0", **settings))
+    server = Server(app, [listener_url(item) for item in listeners])
+
+    async def run(task_status: trio.TaskStatus[None]) -> None:
+        await serve(
+            app,
+            listeners,
+            upgrades=upgrades or {},
+            config=hypercorn_config(),
+            stopping=server.stopping,
+            grace=grace,
+            task_status=task_status,
+        )
+        server.finished.set()
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run)
+            try:
+                yield server
+            finally:
+                for client in server.clients:
+                    await trio.aclose_forcefully(client)
+            server.stopping.set()
+            await server.finished.wait()
+
+
+async def read_answer(stream: trio.abc.ReceiveStream, sent: bytes) -> tuple[h11.Response, bytes]:
+    """The next HTTP answer, by h11's client; what ``sent`` asked must be a whole request."""
+    connection = h11.Connection(h11.CLIENT)
+    method = sent.split(b" ", 1)[0]
+    connection.send(h11.Request(method=method, target="/", headers=[("Host", "hub")]))
+    connection.send(h11.EndOfMessage())
+    response, body = None, b""
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some())
+        elif isinstance(event, h11.Response):
+            response = event
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            assert response is not None
+            return response, body
+        else:
+            raise AssertionError(event)
+
+
+async def ask(stream: trio.abc.Stream, data: bytes) -> tuple[int, bytes]:
+    await stream.send_all(data)
+    response, body = await read_answer(stream, data)
+    return response.status_code, body
+
+
+async def read_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = await stream.receive_some(size - len(data))
+        assert more, data
+        data += more
+    return data
+
+
+async def echo_upgrade(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+    """A protocol of its own: a line, then whatever comes is sent back."""
+    await stream.send_all(b"taken " + request.path.encode() + b"\n")
+    async for data in stream:
+        await stream.send_all(data)
+
+
+async def test_requests_are_served_as_before() -> None:
+    """Requests on a kept connection reach the app, bodies and bugs included."""
+    async with running({"/ws": echo_upgrade}) as server:
+        stream = await server.connect()
+        assert await ask(stream, HELLO) == (200, b"hello")
+        post = b"POST /echo HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\n12345"
+        assert await ask(stream, post) == (200, b"12345")
+        with capture_logs():
+            status, _ = await ask(stream, HELLO.replace(b"hello", b"broken"))
+        assert status == 500
+        assert await ask(stream, HELLO) == (200, b"hello")
+
+
+async def test_upgrade_on_a_fresh_connection() -> None:
+    """A registered path gets the request and the raw stream."""
+    seen: list[UpgradeRequest] = []
+
+    async def handler(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+        seen.append(request)
+        await stream.send_all(b"taken")
+
+    async with running({"/ws": handler}) as server:
+        stream = await server.connect()
+        await stream.send_all(UPGRADE % b"/%77s?token=secret&x=1")
+        assert await read_exactly(stream, 5) == b"taken"
+        assert await stream.receive_some() == b""
+    (request,) = seen
+    assert (request.path, request.query_string) == ("/ws", b"token=secret&x=1")
+    assert (request.client, request.secure) == ("127.0.0.1", False)
+    assert dict(request.headers)[b"upgrade"] == b"WebSocket"
+
+
+async def test_upgrade_on_a_reused_connection() -> None:
+    """Proxies upgrade connections that carried other requests before."""
+    async with running({"/ws": echo_upgrade}) as server:
+        stream = await server.connect()
+        for _ in range(3):
+            assert await ask(stream, HELLO) == (200, b"hello")
+        await stream.send_all(UPGRADE % b"/ws")
+        assert await read_exactly(stream, 10) == b"taken /ws\n"
+        await stream.send_all(b"ping")
+        assert await read_exactly(stream, 4) == b"ping"
+
+
+async def test_pipelined_upgrade() -> None:
+    """A request, an upgrade and the first bytes after it in one packet: nothing is lost."""
+    async with running({"/ws": echo_upgrade}) as server:
+        stream = await server.connect()
+        await stream.send_all(HELLO + UPGRADE % b"/ws" + b"first ")
+        answer = await read_exactly(stream, 1)
+        while not answer.endswith(b"hello"):
+            answer += await read_exactly(stream, 1)
+        assert await read_exactly(stream, 16) == b"taken /ws\nfirst "
+        await stream.send_all(b"second")
+        assert await read_exactly(stream, 6) == b"second"
+
+
+async def test_upgrade_in_pieces() -> None:
+    """The request may arrive byte by byte."""
+    async with running({"/ws": echo_upgrade}) as server:
+        stream = await server.connect()
+        data = UPGRADE % b"/ws"
+        for position in range(len(data)):
+            await stream.send_all(data[position : position + 1])
+        assert await read_exactly(stream, 10) == b"taken /ws\n"
+
+
+async def test_taken_connection_outlives_the_idle_timeout() -> None:
+    """Hypercorn's keep-alive timer does not end a connection that is no longer its own."""
+    async with running({"/ws": echo_upgrade}) as server:
+        stream = await server.connect()
+        assert await ask(stream, HELLO) == (200, b"hello")
+        await stream.send_all(UPGRADE % b"/ws")
+        await read_exactly(stream, 10)
+        timers = [
+            task.name
+            for task in _all_tasks()
+            if "_idle_timeout" in str(task.coro) or "_cancel_wrapper" in task.name
+        ]
+        assert timers == []
+
+
+def _all_tasks() -> list[trio.lowlevel.Task]:
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    found, rest = [], [root]
+    while rest:
+        task = rest.pop()
+        found.append(task)
+        rest.extend(child for nursery in task.child_nurseries for child in nursery.child_tasks)
+    return found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        UPGRADE % b"/elsewhere",
+        (UPGRADE % b"/ws").replace(b"Upgrade: WebSocket", b"Upgrade: other"),
+        (UPGRADE % b"/ws").replace(b"Upgrade: WebSocket\r\n", b""),
+        (UPGRADE % b"/ws").replace(b"keep-alive, Upgrade", b"keep-alive"),
+        (UPGRADE % b"/ws").replace(b"GET", b"DELETE"),
+    ],
+    ids=["path", "protocol", "no-protocol", "no-connection", "method"],
+)
+async def test_other_upgrades_are_plain_requests(data: bytes) -> None:
+    """What is no WebSocket upgrade of a registered path is answered by the app: here a 404."""
+    async with running({"/ws": echo_upgrade}) as server:
+        stream = await server.connect()
+        await stream.send_all(data)
+        response, body = await read_answer(stream, data)
+        assert response.status_code == 404
+        assert dict(response.headers)[b"content-type"] == b"application/problem+json"
+        assert json.loads(body)["code"] == "not_found"
+        assert await ask(stream, HELLO) == (200, b"hello"), "the connection goes on"
+
+
+async def test_websocket_client_gets_a_404_without_plugin() -> None:
+    """No plugin at /ws: a WebSocket client is refused over HTTP, not with a close code."""
+    async with running() as server, trio.open_nursery() as nursery:
+        with pytest.raises(ConnectionRejected) as refused:
+            await wrap_client_stream(nursery, await server.connect(), "hub", "/ws?token=x")
+    assert refused.value.status_code == 404
+
+
+async def test_handler_errors_are_logged_and_touch_nobody_else() -> None:
+    """A bug in one taken connection ends that one; its query string is not logged."""
+
+    async def handler(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+        raise RuntimeError("a bug")
+
+    async with running({"/bad": handler, "/ws": echo_upgrade}) as server:
+        good = await server.connect()
+        await good.send_all(UPGRADE % b"/ws")
+        await read_exactly(good, 10)
+        with capture_logs() as logs:
+            bad = await server.connect()
+            await bad.send_all(UPGRADE % b"/bad?token=secret")
+            assert await bad.receive_some() == b""
+        failed = [line["path"] for line in logs if line["event"] == "upgrade.failed"]
+        assert failed == ["/bad"]
+        assert "secret" not in repr(logs)
+        await good.send_all(b"still")
+        assert await read_exactly(good, 5) == b"still"
+        assert await ask(await server.connect(), HELLO) == (200, b"hello")
+
+
+async def test_vanishing_clients_are_not_errors() -> None:
+    """A handler that finds its client gone needs no handling of that, and nothing is logged."""
+    gone = trio.Event()
+
+    async def handler(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+        try:
+            while True:
+                await stream.send_all(b"x" * 65536)
+        finally:
+            gone.set()
+
+    async with running({"/ws": handler}) as server:
+        with capture_logs() as logs:
+            stream = await server.connect()
+            await stream.send_all(UPGRADE % b"/ws")
+            await stream.receive_some(10)
+            await stream.aclose()
+            await gone.wait()
+        assert logs == []
+
+
+async def test_access_and_error_logs_have_no_query_strings() -> None:
+    """Contract §5: the query string may hold a token; it reaches no log."""
+    with capture_logs() as logs:
+        async with running() as server:
+            stream = await server.connect()
+            await ask(stream, HELLO.replace(b"/hello", b"/hello?token=secret"))
+            await ask(stream, HELLO.replace(b"/hello", b"/broken?token=secret"))
+            await ask(stream, UPGRADE % b"/ws?token=secret")
+    paths = [line["path"] for line in logs if line["event"] == "http.request"]
+    assert paths == ["/hello", "/broken", "/ws"]
+    assert "secret" not in repr(logs)
+
+
+async def test_lifespan_runs_around_the_serving() -> None:
+    """The app is started before the first request and shut down after the last."""
+    async with running() as server:
+        assert server.app.config["events"] == ["started"]
+        stream = await server.connect()
+        await stream.send_all(HELLO.replace(b"hello", b"slow"))
+        await server.app.config["asked"].wait()
+        server.stopping.set()
+        server.app.config["release"].set()
+        response, body = await read_answer(stream, HELLO)
+        assert (response.status_code, body) == (200, b"slow")
+        await server.finished.wait()
+    assert server.app.config["events"] == ["started", "slow", "stopped"]
+
+
+async def test_a_failing_start_is_told() -> None:
+    """An app that cannot start raises its error, and the port is free again."""
+    app = make_app()
+
+    @app.before_serving
+    async def refuse() -> None:
+        raise ValueError("no database")
+
+    listeners = await open_listeners(ServerSettings(bind="127.0.0.1:0"))
+    bind = listener_url(listeners[0]).removeprefix("http://")
+    with pytest.raises(LifespanFailureError, match="no database"):
+        await serve(
+            app,
+            listeners,
+            upgrades={},
+            config=hypercorn_config(),
+            stopping=trio.Event(),
+            grace=1,
+        )
+    for listener in await open_listeners(ServerSettings(bind=bind)):
+        await listener.aclose()
+
+
+async def test_stop_closes_idle_connections_at_once_and_refuses_new_ones() -> None:
+    """Kept connections without a request do not hold up a stop.
+
+    Many, because what they guard against (an answering task cancelled before it starts the idle
+    timer of its connection) depends on the order of tasks.
+    """
+    async with running(grace=60) as server:
+        unused = await server.connect()
+        used = [await server.connect() for _ in range(20)]
+        for stream in used:
+            assert await ask(stream, HELLO) == (200, b"hello")
+        server.stopping.set()
+        for stream in (unused, *used):
+            assert await stream.receive_some() == b""
+        await server.finished.wait()
+        with pytest.raises(OSError, match="connect"):
+            await server.connect()
+
+
+async def test_stop_cancels_what_exceeds_the_grace() -> None:
+    """Requests and taken connections that do not end are cut off after the grace period."""
+    cancelled = trio.Event()
+
+    async def handler(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+        try:
+            await stream.send_all(b"taken")
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    async with running({"/ws": handler}, grace=0.05) as server:
+        slow, taken = await server.connect(), await server.connect()
+        await slow.send_all(HELLO.replace(b"hello", b"slow"))
+        await taken.send_all(UPGRADE % b"/ws")
+        await read_exactly(taken, 5)
+        await server.app.config["asked"].wait()
+        server.stopping.set()
+        await server.finished.wait()
+        assert cancelled.is_set()
+
+
+async def test_stop_is_bounded_by_clients_that_never_read() -> None:
+    """Hypercorn shields its writes without a deadline; the stop takes the socket away."""
+    async with running(grace=0.05) as server:
+        stream = await server.connect()
+        await stream.send_all(LARGE)
+        await stream.receive_some(1000)
+        server.stopping.set()
+        with trio.fail_after(3):
+            await server.finished.wait()
+
+
+async def test_cancellation_is_not_held_up_by_clients_that_never_read() -> None:
+    """Cancelled from outside, the server ends at once too."""
+    app = make_app()
+    listeners = await open_listeners(ServerSettings(bind="127.0.0.1:0"))
+    server = Server(app, [listener_url(listeners[0])])
+    run = partial(
+        serve,
+        app,
+        listeners,
+        upgrades={},
+        config=hypercorn_config(),
+        stopping=server.stopping,
+        grace=60,
+    )
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run)
+            async with await server.connect() as stream:
+                await stream.send_all(LARGE)
+                await stream.receive_some(1000)
+                nursery.cancel_scope.cancel()
+
+
+async def test_accepted_sockets_have_a_user_timeout() -> None:
+    """The kernel ends writes to a peer that is gone or stalled; small writes are not delayed."""
+    options: list[int] = []
+
+    async def handler(request: UpgradeRequest, stream: Any) -> None:
+        for option in (socket.TCP_USER_TIMEOUT, socket.TCP_NODELAY):
+            options.append(stream.stream.socket.getsockopt(socket.IPPROTO_TCP, option))
+
+    async with running({"/ws": handler}) as server:
+        stream = await server.connect()
+        await stream.send_all(UPGRADE % b"/ws")
+        assert await stream.receive_some() == b""
+    assert options == [30_000, 1]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A self-signed certificate for 127.0.0.1 and its key."""
+    directory = tmp_path_factory.mktemp("tls")
+    cert, key = str(directory / "cert.pem"), str(directory / "key.pem")
+    command = (
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 "
+        f"-subj /CN=hub -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {cert}"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return cert, key
+
+
+async def test_takeover_over_tls(certificate: tuple[str, str]) -> None:
+    """TLS is the same, HTTP/2 is not negotiated, and a stop closes those connections too."""
+    cert, key = certificate
+    async with running({"/ws": echo_upgrade}, certfile=cert, keyfile=key, grace=0.2) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=cert)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        stream = await trio.open_ssl_over_tcp_stream(
+            "127.0.0.1", int(server.url.rsplit(":", 1)[1]), ssl_context=context
+        )
+        assert await ask(stream, HELLO) == (200, b"hello")
+        assert stream.selected_alpn_protocol() == "http/1.1"
+        await stream.send_all(UPGRADE % b"/ws")
+        assert await read_exactly(stream, 10) == b"taken /ws\n"
+        await stream.send_all(b"ping")
+        assert await read_exactly(stream, 4) == b"ping"
+        await trio.aclose_forcefully(stream)
+
+
+def test_hypercorn_internals() -> None:
+    """The names of Hypercorn 0.18 that the takeover leans on; look here after an upgrade."""
+
+    def parameters(function: Callable[..., Any]) -> list[str]:
+        return list(inspect.signature(function).parameters)
+
+    assert parameters(TCPServer.__init__)[1:] == ["app", "config", "context", "state", "stream"]
+    assert parameters(Lifespan.__init__)[1:] == ["app", "config", "state"]
+    assert parameters(WorkerContext.__init__)[1:] == ["max_requests"]
+    assert parameters(ASGIWrapper.__init__)[1:] == ["app"]
+    wrapper = (
+        *("app", "config", "context", "task_group"),
+        *("state", "ssl", "client", "server", "send"),
+    )
+    assert parameters(ProtocolWrapper.__init__)[1:] == [*wrapper, "alpn_protocol"]
+    protocol = [name.replace("state", "connection_state") for name in wrapper]
+    assert parameters(H11Protocol.__init__)[1:] == protocol
+    for owner, names in {
+        TCPServer: "run _read_data _close _idle_timeout protocol_send",
+        H11Protocol: "initiate handle _check_protocol _create_stream _handle_events",
+        Lifespan: "handle_lifespan wait_for_startup wait_for_shutdown",
+        TrioSingleTask: "restart stop",
+        Config: "logger_class log accesslog errorlog keep_alive_timeout ssl_handshake_timeout",
+    }.items():
+        for name in names.split():
+            assert hasattr(owner, name), f"{owner.__name__}.{name}"
+    read = inspect.getsource(TCPServer.run)
+    assert read.index("self.protocol = ProtocolWrapper(") < read.index("self._read_data()")
+    handle = inspect.getsource(H11Protocol._handle_events)
+    assert handle.index("Updated(idle=False)") < handle.index("self._check_protocol(event)")
+    assert handle.index("self._check_protocol(event)") < handle.index("self._create_stream(event)")
+    assert issubclass(UpgradableH11, H11Protocol)
+    assert issubclass(Connection, TCPServer)
+    assert not issubclass(TakeoverRequired, OSError), "TCPServer.run swallows OSError"
+
+
+async def test_every_log_level_of_hypercorn_has_a_line() -> None:
+    """Hypercorn's own messages become structured lines of the same level."""
+    logger = QuietLogger(Config())
+    with capture_logs() as logs:
+        for level in ("debug", "info", "warning", "error", "critical"):
+            await getattr(logger, level)("%s happened", level)
+        await logger.log(40, "it happened")
+        try:
+            raise ValueError("oh")
+        except ValueError:
+            await logger.exception("it broke")
+    levels = ["debug", "info", "warning", "error", "critical", "error", "error"]
+    assert [line["log_level"] for line in logs] == levels
+    assert logs[0]["message"] == "debug happened"
+    assert logs[-1]["exc_info"][0] is ValueError
+
+
+@pytest.mark.parametrize(("bind", "host"), [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", "")])
+async def test_listen_on_tcp(bind: str, host: str) -> None:
+    """Port 0 gives one free port; the listener says which."""
+    (listener,) = await open_listeners(ServerSettings(bind=bind))
+    async with listener:
+        url = listener_url(listener)
+        assert url.startswith(f"http://{host}")
+        assert int(url.rsplit(":", 1)[1]) > 0
+
+
+async def test_listen_on_ipv6() -> None:
+    """IPv6 addresses stand in brackets, both ways."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    (listener,) = await open_listeners(ServerSettings(bind="[::1]:0"))
+    async with listener:
+        assert listener_url(listener).startswith("http://[::1]:")
+
+
+async def test_serve_on_a_unix_socket(tmp_path: Path) -> None:
+    """A socket file left behind is replaced, a live one is not; anything else is left alone."""
+    path = tmp_path / "hub.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    settings = ServerSettings(bind=f"unix:{path}")
+    (listener,) = await open_listeners(settings)
+    with pytest.raises(ConfigError, match=r"hub.sock is in use by another program"):
+        await open_listeners(settings)
+    stopping = trio.Event()
+    run = partial(
+        serve,
+        make_app(),
+        [listener],
+        upgrades={"/ws": echo_upgrade},
+        config=hypercorn_config(),
+        stopping=stopping,
+        grace=1,
+    )
+    assert listener_url(listener) == f"unix:{path}"
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run)
+            async with await trio.open_unix_socket(str(path)) as stream:
+                assert await ask(stream, HELLO) == (200, b"hello")
+                await stream.send_all(UPGRADE % b"/ws")
+                assert await read_exactly(stream, 10) == b"taken /ws\n"
+            stopping.set()
+    path.unlink()
+    path.write_text("precious")
+    with pytest.raises(ConfigError, match="is not a socket"):
+        await open_listeners(settings)
+    assert path.read_text() == "precious"
+
+
+async def test_a_port_in_use_is_told() -> None:
+    """The message names the address and what to do."""
+    (listener,) = await open_listeners(ServerSettings(bind="127.0.0.1:0"))
+    async with listener:
+        bind = listener_url(listener).removeprefix("http://")
+        with pytest.raises(ConfigError) as told:
+            await open_listeners(ServerSettings(bind=bind))
+        assert told.value.detail == (
+            f"{bind} is in use by another program (perhaps another hub); stop that one, "
+            "or set [server] bind (or HOOKHUB_SERVER__BIND) to another address."
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bind": "8080"}, r"'8080'; it must be 'host:port'"),
+        ({"bind": "127.0.0.1:99999"}, r"must be 'host:port'"),
+        ({"bind": "::1:8080"}, r"'\[::1\]:port'"),
+        ({"bind": "unix:"}, r"without a path"),
+        ({"bind": "unix:/no/such/directory/x"}, r"Cannot listen on unix:/no/such"),
+        ({"bind": "203.0.113.1:0"}, r"does not have the address of 203.0.113.1:0"),
+        ({"certfile": "/no/such.pem", "keyfile": "/no/key.pem"}, r"no file '/no/such.pem'"),
+        ({"certfile": __file__, "keyfile": __file__}, r"both must be PEM"),
+        ({"keyfile": "/no/key.pem"}, r"TLS needs both"),
+    ],
+)
+async def test_impossible_addresses_are_told(settings: dict[str, str], message: str) -> None:
+    """Each mistake names its setting and what is allowed."""
+    with pytest.raises(ConfigError, match=message):
+        await open_listeners(
+            ServerSettings.model_construct(
+                **{"bind": "127.0.0.1:0", "certfile": None, "keyfile": None, **settings}
+            )
+        )

@@ -112,7 +112,7 @@ def test_other_variables_are_left_alone() -> None:
         ("[log]\nx = 1\n", "line 2: [log] x is unknown; [log] has format, level."),
         ("server = 5\n", "line 1: [server] must be a table"),
         ("[server]\nbind = 8080\n", "line 2: [server] bind = 8080 must be a string (Address"),
-        ("[server]\nbind = ':8080'\n", "line 2: [server] bind = ':8080' must be 'host:port'"),
+        ("[server]\nbind = '8080'\n", "line 2: [server] bind = '8080' must be 'host:port'"),
         ("[server]\nbind = 'a:70000'\n", "a port between 0 and 65535"),
         ("[server]\nbind = '::1:80'\n", "must be 'host:port'"),
         ("[server]\nbind = '[::x]:80'\n", "an IPv6 address in its brackets"),

@@ -16,7 +16,7 @@ import pytest
 
 import hookhub.hookspecs
 from hookhub.config import Settings, load_settings
-from hookhub.testing.hub_process import HubProcess, running_hub
+from hookhub.testing.hub_process import HubProcess
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -53,7 +53,7 @@ def extension() -> Iterator[ModuleType]:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A running hub with every installed plugin."""
-    with running_hub(tmp_path_factory.mktemp("hub")) as running:
+    with HubProcess(tmp_path_factory.mktemp("hub")) as running:
         yield running
 
 

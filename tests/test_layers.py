@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "playhouse": {"store"},
     "psycopg": {"store"},
     "quart": {"web"},
-    "quart_trio": {"web"},
+    "quart_trio": {"web", "server"},
     "werkzeug": {"web"},
     "hypercorn": {"web", "server"},
     "httpx": {"egress", "client", "cli"},

@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from pydantic.fields import FieldInfo
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config as NapoleonConfig
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 
 from hookhub import errors
@@ -47,6 +50,8 @@ def type_name(annotation: Any) -> str:
     if annotation in words:
         return words[annotation]
     arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return type_name(arguments[0])
     if get_origin(annotation) is list:
         return f"list of {type_name(arguments[0])}"
     if all(isinstance(item, str) for item in arguments) and arguments:
@@ -125,20 +130,15 @@ def draft_markdown() -> list[str]:
 class _Generated(SphinxDirective):
     """Parses the Markdown that :meth:`markdown` makes, in place."""
 
-    optional_arguments = 1
+    optional_arguments = 0
     has_content = False
-    option_spec: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
     def markdown(self) -> list[str]:
+        """The lines to stand in the directive's place."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        lines = self.markdown()
-        content = StringList(lines, source=f"<{self.name}>")
-        return self.parse_content_to_nodes_of(content)
-
-    def parse_content_to_nodes_of(self, content: StringList) -> list[nodes.Node]:
-        self.content = content
+        self.content = StringList(self.markdown(), source=f"<{self.name}>")
         return self.parse_content_to_nodes(allow_section_headings=True)
 
 
@@ -146,7 +146,6 @@ class SettingsDirective(_Generated):
     """``{hookhub-settings} TABLE``"""
 
     required_arguments = 1
-    optional_arguments = 0
 
     def markdown(self) -> list[str]:
         return settings_markdown(self.arguments[0])
@@ -177,8 +176,24 @@ class DraftDirective(_Generated):
         return draft_markdown()
 
 
+def read_sections(
+    app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]
+) -> None:
+    """Turn ``Args:`` and ``Raises:`` of docstrings into fields.
+
+    Not through napoleon's own hook: of an attribute's docstring, it takes what stands before a
+    colon for the attribute's type.
+    """
+    if what not in ("attribute", "data", "property"):
+        settings = NapoleonConfig(napoleon_use_rtype=False)
+        lines[:] = GoogleDocstring(lines, settings, app, what, name, item, options).lines()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    # GitHub draws the diagrams of CONTRIBUTING.md; the site shows their text.
+    app.add_lexer("mermaid", TextLexer)
+    app.connect("autodoc-process-docstring", read_sections)
     app.add_directive("hookhub-settings", SettingsDirective)
     app.add_directive("hookhub-errors", ErrorsDirective)
     app.add_directive("hookhub-cli", CommandsDirective)

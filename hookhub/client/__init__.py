@@ -11,7 +11,7 @@ Light on purpose: it needs httpx and hookhub's errors and events, none of the se
 from __future__ import annotations
 
 from hookhub.client.asynchronous import AsyncClient
-from hookhub.client.models import NewEvent, StoredEvent
+from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
 from hookhub.client.synchronous import Client
 from hookhub.client.verify import InvalidSignature, VerifiedWebhook, verify
 from hookhub.events import Accepted
@@ -20,6 +20,7 @@ __all__ = [
     "Accepted",
     "AsyncClient",
     "Client",
+    "HistoryGap",
     "InvalidSignature",
     "NewEvent",
     "StoredEvent",

@@ -93,18 +93,24 @@ class AsyncClient:
         event = NewEvent(type, payload, key, source, id)
         return calls.read_accepted(await self._run(calls.send_call(event, idempotency_key)))
 
-    async def send_many(self, events: Iterable[NewEvent | Mapping[str, Any]]) -> list[Accepted]:
+    async def send_many(
+        self,
+        events: Iterable[NewEvent | Mapping[str, Any]],
+        *,
+        idempotency_key: str | None = None,
+    ) -> list[Accepted]:
         """Send many events at once, all or none, in one transaction of the hub.
 
         Args:
             events: each a :class:`NewEvent` or a mapping with ``type`` and ``payload``, perhaps
                 ``key``, ``source`` and ``id``. The hub limits how many (10,000 by default).
+            idempotency_key: of the whole batch; a repeat is answered with the first batch.
 
         Raises:
             ValidationFailed: names every bad item by its index; none is stored.
             HookhubError: as :meth:`send`.
         """
-        return calls.read_batch(await self._run(calls.batch_call(events)))
+        return calls.read_batch(await self._run(calls.batch_call(events, idempotency_key)))
 
     async def events(
         self, after: str | None = None, *, types: Sequence[str] = (), page: int = 200
@@ -118,6 +124,7 @@ class AsyncClient:
 
         Raises:
             InvalidCursor: not a cursor.
+            HistoryGap: events behind the cursor are no longer kept.
             HookhubError: as :meth:`send`.
         """
         more = True

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import httpx
 
 from hookhub.client.exchange import Call, json_of, not_hookhub
-from hookhub.client.models import NewEvent, StoredEvent
+from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
 from hookhub.errors import ConfigError, ValidationFailed
-from hookhub.events import Accepted, canonical_json, new_event_id
+from hookhub.events import Accepted, canonical_json
 
 _TOKEN = re.compile(r"[!-~]+")
 _JSON = {"Content-Type": "application/json"}
@@ -60,50 +58,51 @@ def authorization(token: str) -> dict[str, str]:
 
 
 def send_call(event: NewEvent, idempotency_key: str | None) -> Call:
-    """``POST /events``. Without an id or a key of the caller's, one is made here, once, so that
+    """``POST /events``. Without an id or a key of the caller's, a key is made here, once, so that
     every try carries the same.
 
     Raises:
         ValidationFailed: the payload is not JSON, or the key cannot stand in a header.
     """
     headers = dict(_JSON)
-    if idempotency_key is None and event.id is None:
-        idempotency_key = uuid.uuid4().hex
-    if idempotency_key is not None:
-        if not _KEY.fullmatch(idempotency_key):
-            raise ValidationFailed(
-                f"{idempotency_key[:60]!r} cannot be an idempotency key; use 1 to 255 printable "
-                "ASCII characters without a space at either end.",
-                errors=[{"loc": ["Idempotency-Key"], "msg": "not 1 to 255 printable ASCII"}],
-            )
-        headers["Idempotency-Key"] = idempotency_key
+    if idempotency_key is not None or event.id is None:
+        headers |= _key_header(idempotency_key)
     content = canonical_json(event.members()).encode("ascii")
     return Call("POST", "/events", headers=headers, content=content)
 
 
-def batch_call(events: Iterable[NewEvent | Mapping[str, Any]]) -> Call:
-    """``POST /events/batch``. Events without an id get one here, so that a repeat is safe.
+def batch_call(events: Iterable[NewEvent | Mapping[str, Any]], idempotency_key: str | None) -> Call:
+    """``POST /events/batch``, under a key that is the same on every try.
 
     Raises:
         ValidationFailed: an item is not an event or its payload is not JSON; names its index.
     """
-    now = time.time_ns() // 1000
-    texts = []
-    for index, item in enumerate(events):
-        event = item if isinstance(item, NewEvent) else _new_event(index, item)
-        if event.id is None:
-            event = replace(event, id=new_event_id(now))
-        try:
-            texts.append(canonical_json(event.members()))
-        except ValidationFailed as error:
-            raise ValidationFailed(
-                f"Event {index} of the batch: {error.detail}",
-                errors=[
-                    {"loc": [index, *wrong["loc"]], "msg": wrong["msg"]} for wrong in error.errors
-                ],
-            ) from None
+    texts = [_batch_item(index, item) for index, item in enumerate(events)]
+    headers = _JSON | _key_header(idempotency_key)
     content = f"[{', '.join(texts)}]".encode("ascii")
-    return Call("POST", "/events/batch", headers=_JSON, content=content)
+    return Call("POST", "/events/batch", headers=headers, content=content)
+
+
+def _key_header(key: str | None) -> dict[str, str]:
+    key = uuid.uuid4().hex if key is None else key
+    if not _KEY.fullmatch(key):
+        raise ValidationFailed(
+            f"{key[:60]!r} cannot be an idempotency key; use 1 to 255 printable ASCII characters "
+            "without a space at either end.",
+            errors=[{"loc": ["header", "Idempotency-Key"], "msg": "not printable ASCII"}],
+        )
+    return {"Idempotency-Key": key}
+
+
+def _batch_item(index: int, item: NewEvent | Mapping[str, Any]) -> str:
+    event = item if isinstance(item, NewEvent) else _new_event(index, item)
+    try:
+        return canonical_json(event.members())
+    except ValidationFailed as error:
+        raise ValidationFailed(
+            f"Event {index} of the batch: {error.detail}",
+            errors=[{"loc": [index, *wrong["loc"]], "msg": wrong["msg"]} for wrong in error.errors],
+        ) from None
 
 
 def _new_event(index: int, item: Mapping[str, Any]) -> NewEvent:
@@ -123,7 +122,7 @@ def page_call(after: str | None, types: Sequence[str], limit: int) -> Call:
     if after is not None:
         params["after"] = after
     if types:
-        params["type"] = ",".join(types)
+        params["events"] = ",".join(types)
     return Call("GET", "/events", params=params)
 
 
@@ -143,12 +142,19 @@ def read_batch(response: httpx.Response) -> list[Accepted]:
 
 
 def read_page(response: httpx.Response) -> tuple[list[StoredEvent], str, bool]:
-    """The answer to :func:`page_call`: events, the cursor behind them, whether there are more."""
+    """The answer to :func:`page_call`: events, the cursor behind them, whether there are more.
+
+    Raises:
+        HistoryGap: events between the cursor and the page are gone.
+    """
     document = json_of(response)
     try:
+        gap = document.get("gap")
+        if gap is not None:
+            raise HistoryGap(gap["missed"])
         events = [StoredEvent.parse(item) for item in document["items"]]
         return events, document["cursor"], document["has_more"]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise not_hookhub(response) from None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from hookhub.errors import HookhubError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,23 @@ class StoredEvent:
             key=item.get("key"),
             source=item.get("source"),
         )
+
+
+class HistoryGap(HookhubError):
+    """Events behind the cursor are no longer kept, so the history cannot be read on from there.
+
+    Args:
+        missed: how many are gone; None if the cursor is of another database.
+    """
+
+    code: ClassVar[str] = "history_gap"
+    status: ClassVar[int] = 410
+    title: ClassVar[str] = "History gap"
+
+    def __init__(self, missed: int | None) -> None:
+        what = "The cursor is of another database" if missed is None else f"{missed} events"
+        super().__init__(
+            f"{what}{'' if missed is None else ' behind the cursor are no longer kept'}; leave the "
+            "cursor out to begin at the oldest event that is."
+        )
+        self.missed = missed

@@ -7,11 +7,14 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_BIND = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>\d{1,5})")
+_BIND = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>\d{1,5})")
 
 
 def check_bind(value: str) -> str:
-    """An address to listen on: ``host:port``, ``[v6]:port`` or ``unix:/path``; port 0 picks one."""
+    """An address to listen on: ``host:port``, ``:port``, ``[v6]:port`` or ``unix:/path``.
+
+    Port 0 lets the system choose; no host means every address of the machine.
+    """
     if value.startswith("unix:"):
         if len(value) > len("unix:"):
             return value

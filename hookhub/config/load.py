@@ -78,7 +78,11 @@ def _parse(name: str, text: str) -> dict[str, Any]:
 
 def _missing_files(settings: Settings, source: Source) -> list[Problem]:
     return [
-        Problem(("server", key), source.place(("server", key)), f"is {value!r}, but there is no such file")
+        Problem(
+            ("server", key),
+            source.place(("server", key)),
+            f"is {value!r}, but there is no such file",
+        )
         for key in ("certfile", "keyfile")
         if (value := getattr(settings.server, key)) is not None and not Path(value).is_file()
     ]

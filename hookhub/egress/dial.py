@@ -40,10 +40,12 @@ class Target(NamedTuple):
 
 @contextmanager
 def phase(timings: Timings, name: str) -> Iterator[None]:
-    """Record how long the block took if it came to its end."""
+    """Record how long the block took, also when it failed or was cancelled."""
     start = trio.current_time()
-    yield
-    timings[name] = trio.current_time() - start
+    try:
+        yield
+    finally:
+        timings[name] = trio.current_time() - start
 
 
 async def dial(
@@ -60,7 +62,7 @@ async def dial(
     Args:
         host: a name, or an address without brackets.
         timeout: seconds for all of it.
-        timings: gets the phases that were completed.
+        timings: gets the phases that were begun.
 
     Returns:
         The socket's stream and the one to talk through: the same without TLS.

@@ -111,7 +111,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     Reads ``request.extensions["timeout"]`` (``connect``, ``read``, ``write``: seconds) as httpx's
     own transport does, and fills ``request.extensions["timings"]``, if it is there, with seconds
-    by phase: ``dns``, ``connect``, ``tls`` (none of them on a kept connection) and ``wait``.
+    by phase that was begun: ``dns``, ``connect``, ``tls`` (none of them on a kept connection) and
+    ``wait``, from the first byte of the request to the head of its answer.
     """
 
     def __init__(

@@ -6,6 +6,7 @@
             return MySink()
 
 The core leans on every rule here; a sink that passes is as safe in the hub as the built-in ones.
+All tests are async, so that your fixtures may be.
 """
 
 from __future__ import annotations
@@ -50,17 +51,17 @@ class ComponentConformance:
         """The component under test; for a sink, the sink."""
         return sink
 
-    def test_name_is_a_word(self, component: Component) -> None:
+    async def test_name_is_a_word(self, component: Component) -> None:
         """A component has a name in lower case: it is a key of the configuration."""
         assert _WORD.fullmatch(component.name)
 
-    def test_statistics_are_numbers(self, component: Component) -> None:
+    async def test_statistics_are_numbers(self, component: Component) -> None:
         """Statistics are numbers under snake_case names: they become metrics."""
         for name, value in component.statistics().items():
             assert _METRIC.fullmatch(name), name
             assert isinstance(value, int | float), f"{name} is {value!r}"
 
-    def test_routes_are_distinct(self, component: Component) -> None:
+    async def test_routes_are_distinct(self, component: Component) -> None:
         """No two routes answer the same method and path, and each is documented."""
         seen: set[tuple[str, str]] = set()
         for route in component.routes():
@@ -72,11 +73,11 @@ class ComponentConformance:
             assert (route.method, route.path) not in seen
             seen.add((route.method, route.path))
 
-    def test_upgrades_are_paths(self, component: Component) -> None:
+    async def test_upgrades_are_paths(self, component: Component) -> None:
         """Connection takeovers are named by absolute paths."""
         assert all(path.startswith("/") for path in component.upgrades())
 
-    def test_migrations_are_numbered(self, component: Component) -> None:
+    async def test_migrations_are_numbered(self, component: Component) -> None:
         """Migrations are numbered 1, 2, 3 …, and each does something."""
         steps = component.migrations()
         assert [step.version for step in steps] == list(range(1, len(steps) + 1))
@@ -112,7 +113,7 @@ class LiveSinkConformance(ComponentConformance):
     async def seen(self, sink: LiveSink, sequence: int) -> None:
         """Return when the event with this sequence has come out at the other end."""
 
-    def test_publish_is_synchronous(self, sink: LiveSink) -> None:
+    async def test_publish_is_synchronous(self, sink: LiveSink) -> None:
         """``publish`` is a plain function: it cannot await while a producer waits."""
         assert not inspect.iscoroutinefunction(sink.publish)
         assert not inspect.isasyncgenfunction(sink.publish)
@@ -191,18 +192,20 @@ class DurableSinkConformance(ComponentConformance):
         """The attempt to make; override it to send other events."""
         return attempt_of(sink.validate(config), number)
 
-    def test_validate_returns_json(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
+    async def test_validate_returns_json(
+        self, sink: DurableSink, config: Mapping[str, Any]
+    ) -> None:
         """A validated configuration can be stored as JSON and read back equal."""
         valid = sink.validate(config)
         assert isinstance(valid, dict)
         assert json.loads(json.dumps(valid, allow_nan=False)) == valid
 
-    def test_validate_is_stable(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
+    async def test_validate_is_stable(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
         """A stored configuration validates to itself, so editing another field changes nothing."""
         valid = sink.validate(config)
         assert sink.validate(valid) == valid
 
-    def test_validate_leaves_its_argument(
+    async def test_validate_leaves_its_argument(
         self, sink: DurableSink, config: Mapping[str, Any]
     ) -> None:
         """The configuration that came in is not changed."""
@@ -210,7 +213,7 @@ class DurableSinkConformance(ComponentConformance):
         sink.validate(config)
         assert dict(config) == before
 
-    def test_validate_refuses_garbage(self, sink: DurableSink) -> None:
+    async def test_validate_refuses_garbage(self, sink: DurableSink) -> None:
         """A configuration that cannot work is refused when it is made, naming the wrong fields."""
         for bad in self.bad_configs:
             with pytest.raises((ValidationFailed, EgressBlocked)) as refused:
@@ -218,7 +221,7 @@ class DurableSinkConformance(ComponentConformance):
             if isinstance(refused.value, ValidationFailed):
                 assert refused.value.errors, f"the error for {bad!r} names no field"
 
-    def test_redact_hides_secrets(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
+    async def test_redact_hides_secrets(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
         """Passwords and keys of a configuration are not shown; the rest of it is JSON."""
         valid = sink.validate(config)
         before = copy.deepcopy(valid)
@@ -226,7 +229,7 @@ class DurableSinkConformance(ComponentConformance):
         assert valid == before
         assert not [secret for secret in self.secrets if secret in shown]
 
-    def test_timeout_is_positive(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
+    async def test_timeout_is_positive(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
         """The deadline of an attempt is a time in seconds."""
         assert sink.timeout(sink.validate(config), 15.0) > 0
 

@@ -17,10 +17,8 @@ from typing import Any
 import httpx
 
 from hookhub.testing.ports import free_port
+from hookhub.testing.serving import TOKEN, settings_for_tests, sqlite_url
 from hookhub.testing.toml import to_toml
-
-TOKEN = "hookhub-testing-admin-token"
-"""The bootstrap token of hubs under test."""
 
 
 class HubFailed(Exception):
@@ -53,7 +51,9 @@ class HubProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._deadline = deadline
-        self._settings = _merged(self._defaults(), settings or {})
+        self._settings = _merged(
+            settings_for_tests(sqlite_url(directory), f"127.0.0.1:{self.port}"), settings or {}
+        )
         inherited = {
             name: text for name, text in os.environ.items() if not name.startswith("HOOKHUB_")
         }
@@ -62,15 +62,6 @@ class HubProcess:
         self._reader: threading.Thread | None = None
         self._lines: list[str] = []
         self._grown = threading.Condition()
-
-    def _defaults(self) -> dict[str, dict[str, Any]]:
-        return {
-            "server": {"bind": f"127.0.0.1:{self.port}"},
-            "database": {"url": f"sqlite:///{self.directory / 'hookhub.db'}"},
-            "auth": {"bootstrap_token": self.token},
-            "egress": {"allow": ["127.0.0.0/8", "::1/128"]},
-            "log": {"format": "json"},
-        }
 
     def __enter__(self) -> HubProcess:
         self.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 from quart.wrappers import Response as QuartResponse
@@ -47,6 +47,5 @@ def encode(body: BaseModel | Mapping[str, Any] | list[Any] | bytes | None) -> by
     if body is None or isinstance(body, bytes):
         return body
     if isinstance(body, BaseModel):
-        data = type(body).__pydantic_serializer__.to_json(body, by_alias=True)
-        return cast("bytes", data)
+        return type(body).__pydantic_serializer__.to_json(body, by_alias=True)
     return json.dumps(body).encode()

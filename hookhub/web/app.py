@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import quart
 import trio
+from quart.routing import QuartRule
 from quart.sessions import NullSession, SessionInterface
 from quart.wrappers import Response as QuartResponse
 from quart.wrappers.base import BaseRequestWebsocket
@@ -20,7 +21,7 @@ from hookhub.routes import Route
 from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.operation import Counters, Operation
 from hookhub.web.problems import problem_response
-from hookhub.web.resources import core_routes
+from hookhub.web.resources.metrics import metrics_routes
 from hookhub.web.resources.pages import description_pages
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class HubApp(QuartTrio):
         super().__init__("hookhub.web", static_folder=None)
         self.stopping = stopping
         self.counters = Counters()
-        self.session_interface = NoSessions()
+        self.session_interface = NoSessions()  # type: ignore[assignment]
         self.url_map.converters["id"] = IdConverter
         self.register_error_handler(Exception, self._answer_error)
 
@@ -72,12 +73,13 @@ class HubApp(QuartTrio):
         """Match by path and method alone: which Host a client names makes no difference."""
         if request is None:
             return None
-        return self.url_map.bind(
+        adapter: MapAdapter = self.url_map.bind(
             CORE,
             path_info=request.path,
             default_method=request.method,
             url_scheme=request.scheme,
         )
+        return adapter
 
     async def _answer_error(self, error: Exception) -> QuartResponse:
         """Errors outside of operations: no such address, no such method."""
@@ -87,20 +89,21 @@ class HubApp(QuartTrio):
         return response
 
 
-def create_app(hub: Hub, routes: Sequence[tuple[str, Route]] = ()) -> HubApp:
-    """The app that serves the core's routes and those of plugins.
+def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
+    """The app that serves these routes, ``/metrics`` and the descriptions of the API.
 
     Args:
-        hub: what the core's routes act on.
-        routes: further routes, each with the name of the plugin it comes from.
+        hub: what they act on.
+        routes: the core's (:func:`hookhub.web.resources.core_routes`) and those of plugins, each
+            with the name of its owner.
 
     Raises:
         PluginError: a route has an impossible path or method, or two claim the same address.
     """
     app = HubApp(hub.stopping)
     app.config["MAX_CONTENT_LENGTH"] = hub.settings.server.max_body
-    documented = [(CORE, route) for route in core_routes(hub, app.counters.statistics)]
-    documented += routes
+    metrics = metrics_routes(hub, app.counters.statistics)
+    documented = [*routes, *((CORE, route) for route in metrics)]
     pages = description_pages(hub, [route for _, route in documented])
     served = [*documented, *((CORE, page) for page in pages)]
     check_routes(served)
@@ -152,17 +155,14 @@ def _refuse_other_methods(app: HubApp, routes: Sequence[Route]) -> None:
             methods.setdefault(route.path, set()).add(route.method)
     for path, declared in methods.items():
         allowed = sorted(declared | ({"HEAD"} if "GET" in declared else set()))
-        app.add_url_rule(
-            path,
-            endpoint=f"other methods of {path}",
-            view_func=_method_refuser(allowed),
-            methods=[method for method in METHODS if method not in declared],
-            provide_automatic_options=False,
-        )
+        endpoint = f"other methods of {path}"
+        # Added last, so that it gets what no rule of the same path takes.
+        app.url_map.add(QuartRule(path, endpoint=endpoint, methods=None))
+        app.view_functions[endpoint] = _method_refuser(allowed)
 
 
-def _method_refuser(allowed: Sequence[str]) -> Any:
-    async def refuse(**params: Mapping[str, Any]) -> QuartResponse:
+def _method_refuser(allowed: Sequence[str]) -> Callable[[], Awaitable[QuartResponse]]:
+    async def refuse() -> QuartResponse:
         raise MethodNotAllowed(list(allowed))
 
     return refuse

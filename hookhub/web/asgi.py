@@ -16,10 +16,10 @@ import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart.wrappers import Response
-from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest, TrioResponse
+from quart_trio.wrappers.request import TrioBody
 from werkzeug.exceptions import BadRequest
 
 from hookhub.errors import MalformedRequest, PayloadTooLarge
@@ -32,7 +32,7 @@ connection closes gets a reset, and may never see the answer that says why."""
 log = structlog.get_logger("hookhub.web")
 
 
-class PulledBody(Body):
+class PulledBody(TrioBody):
     """A request body that comes from the server when it is awaited."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
@@ -41,12 +41,12 @@ class PulledBody(Body):
         self._expected = expected_content_length or 0
         self._receive: Callable[[], Awaitable[Any]] | None = None
         self._data = bytearray()
-        self._complete: bool = False  # type: ignore[assignment]
+        self._ended = False
 
     @property
     def complete(self) -> bool:
         """Whether the server has nothing more to give."""
-        return self._complete
+        return self._ended
 
     def attach(self, receive: ASGIReceiveCallable) -> None:
         """Say where the body comes from."""
@@ -56,21 +56,27 @@ class PulledBody(Body):
         assert self._receive is not None
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._complete = True
+            self._ended = True
             raise MalformedRequest("The connection closed before the whole body had come.")
-        self._complete = not message.get("more_body", False)
-        return message.get("body", b"")
+        self._ended = not message.get("more_body", False)
+        data: bytes = message.get("body", b"")
+        return data
 
     async def _read(self) -> bytes:
         limit = self._limit
         if limit is not None and self._expected > limit:
             raise self._too_large(limit)
-        while not self._complete:
+        while not self._ended:
             self._data += await self._next()
             if limit is not None and len(self._data) > limit:
                 self._data.clear()
                 raise self._too_large(limit)
         return bytes(self._data)
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        return await self._next()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._read().__await__()
@@ -83,7 +89,7 @@ class PulledBody(Body):
     async def drain(self) -> None:
         """Read and forget what is still to come, for :data:`LINGER` seconds at most."""
         with trio.move_on_after(LINGER):
-            while not self._complete:
+            while not self._ended:
                 try:
                     await self._next()
                 except MalformedRequest:
@@ -95,14 +101,14 @@ class PulledBody(Body):
 
     def set_complete(self) -> None:
         """Say that nothing more comes (Quart's test contexts do)."""
-        self._complete = True
+        self._ended = True
 
 
 class HubRequest(TrioRequest):
     """A request whose body is pulled."""
 
     body_class = PulledBody
-    body: PulledBody  # type: ignore[assignment]
+    body: PulledBody
 
 
 class StreamedResponse(TrioResponse):

@@ -19,12 +19,12 @@ Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 BACKLOG = 0xFFFF
 """More than any kernel allows: each cuts it down to its own limit."""
 
-_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
+_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 _CHANGE = "set [server] bind (or HOOKHUB_SERVER__BIND) to another address"
 
 
 async def open_listeners(settings: ServerSettings) -> list[Listener]:
-    """Open what ``bind`` names: ``host:port``, ``[::1]:port``, ``:port`` or ``unix:/path``.
+    """Open what ``bind`` names: ``host:port``, ``[::1]:port`` or ``unix:/path``.
 
     Port 0 lets the system choose. A host name with several addresses is bound on each of them.
 
@@ -85,7 +85,7 @@ async def _open_tcp(bind: str) -> list[trio.SocketListener]:
         raise ConfigError(
             f"[server] bind is {bind!r}; it must be 'host:port', '[::1]:port' or 'unix:/path'."
         )
-    host, port = found["v6"] or found["host"] or None, int(found["port"])
+    host, port = found["v6"] or found["host"], int(found["port"])
     try:
         addresses = await trio.socket.getaddrinfo(
             host, port, type=trio.socket.SOCK_STREAM, flags=trio.socket.AI_PASSIVE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import quart
@@ -82,7 +82,9 @@ class Operation:
         body = None
         if self._body is not None:
             self._body.check_type(headers)
-            body = self._body.read(await request.get_data())
+            data = await request.get_data()
+            assert isinstance(data, bytes)
+            body = self._body.read(data)
         client = scope.get("client")
         return Request(
             method=request.method,
@@ -110,7 +112,7 @@ class Operation:
         return principal
 
 
-def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Names in lower case; repeated ones are joined, as RFC 9110 §5.2 says."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
@@ -122,5 +124,7 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
 def _check_params(params: Mapping[str, int | str]) -> None:
     """An id that no database could hold names nothing."""
     for name, value in params.items():
-        if (isinstance(value, int) and value > ID_MAX) or (isinstance(value, str) and "\0" in value):
+        if (isinstance(value, int) and value > ID_MAX) or (
+            isinstance(value, str) and "\0" in value
+        ):
             raise NotFound(f"There is nothing with this {name}.")

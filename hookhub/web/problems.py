@@ -44,7 +44,7 @@ class RequestTimedOut(HookhubError):
 class FieldProblem(BaseModel):
     """One wrong field."""
 
-    loc: list[str | int] = Field(description="Where it is: `[\"payload\", \"user_id\"]`")
+    loc: list[str | int] = Field(description='Where it is: `["payload", "user_id"]`')
     msg: str = Field(description="What is wrong with it")
 
 

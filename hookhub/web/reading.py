@@ -128,7 +128,8 @@ def invalid(errors: list[FieldError]) -> ValidationFailed:
     first = errors[0]
     place = ".".join(map(str, first["loc"]))
     more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
-    where = f"{place}: {first['msg']}" if place else f"The body {first['msg']}"
+    message = first["msg"].rstrip(".")
+    where = f"{place}: {message}" if place else f"The body: {message}"
     return ValidationFailed(f"{where}{more}.", errors=errors[:MAX_ERRORS])
 
 
@@ -177,9 +178,7 @@ class QueryReader:
         self._model = model or Query
         schema = self._model.model_json_schema()
         properties = schema.get("properties", {})
-        self._converters = {
-            name: _converter(properties[name]) for name in properties
-        }
+        self._converters = {name: _converter(properties[name]) for name in properties}
 
     def read(self, query_string: bytes) -> BaseModel:
         """The query as the handler wants it.

@@ -26,10 +26,10 @@ from hypercorn.utils import LifespanFailureError
 from quart_trio import QuartTrio
 
 from hookhub.routes import UpgradeHandler
+from hookhub.web.listen import Listener
 from hookhub.web.upgrade import ReplayStream, TakeoverRequired, UpgradableH11, upgrade_request
 
 SocketStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
-Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
 USER_TIMEOUT = 30.0
 """Seconds that sent data may stay unacknowledged, or unsent because the peer does not read.

@@ -7,10 +7,9 @@ import json
 import httpx
 import pytest
 
-from hookhub.client import AsyncClient, Client, NewEvent, calls
+from hookhub.client import AsyncClient, Client, HistoryGap, NewEvent, calls
 from hookhub.client.exchange import Call
 from hookhub.errors import ConfigError, HookhubError, ValidationFailed
-from hookhub.events import EVENT_ID
 
 
 def _body(call: Call) -> object:
@@ -32,12 +31,13 @@ def test_an_id_is_key_enough() -> None:
     assert _body(call) == {"type": "user.created", "payload": {"user_id": 1}, "id": "evt_mine"}
 
 
-def test_a_batch_gives_every_event_an_id() -> None:
-    """Each event of a batch can be repeated safely; ids that were given are kept."""
+def test_a_batch_has_a_key_of_its_own() -> None:
+    """A batch can be repeated safely as a whole; its events stay as they were given."""
     events = [NewEvent("a.b", {}), {"type": "a.b", "payload": {}, "id": "evt_mine", "key": "k"}]
-    first, second = _body(calls.batch_call(events))  # type: ignore[misc]
-    assert EVENT_ID.fullmatch(first["id"])
-    assert second == {"type": "a.b", "payload": {}, "id": "evt_mine", "key": "k"}
+    call = calls.batch_call(events, None)
+    assert call.headers["Idempotency-Key"]
+    assert _body(call) == [{"type": "a.b", "payload": {}}, events[1]]
+    assert calls.batch_call(events, "mine").headers["Idempotency-Key"] == "mine"
 
 
 def test_what_is_not_json_is_refused_here() -> None:
@@ -45,14 +45,14 @@ def test_what_is_not_json_is_refused_here() -> None:
     with pytest.raises(ValidationFailed, match="JSON"):
         calls.send_call(NewEvent("a.b", {"x": float("nan")}), None)
     with pytest.raises(ValidationFailed, match="Event 1 of the batch") as error:
-        calls.batch_call([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})])
+        calls.batch_call([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})], None)
     assert error.value.errors[0]["loc"][0] == 1
 
 
 def test_an_item_that_is_no_event_is_named() -> None:
     """A misspelt member of an item is an error with its index."""
     with pytest.raises(ValidationFailed, match="Event 0 of the batch is not an event"):
-        calls.batch_call([{"typ": "a.b", "payload": {}}])
+        calls.batch_call([{"typ": "a.b", "payload": {}}], None)
 
 
 @pytest.mark.parametrize("key", ["", " a", "a\n", "ключ", "a" * 256])
@@ -60,6 +60,8 @@ def test_impossible_idempotency_keys(key: str) -> None:
     """A key that cannot stand in a header is refused with what is allowed."""
     with pytest.raises(ValidationFailed, match="printable ASCII"):
         calls.send_call(NewEvent("a.b", {}), key)
+    with pytest.raises(ValidationFailed, match="printable ASCII"):
+        calls.batch_call([], key)
 
 
 @pytest.mark.parametrize("url", ["", "hub", "ftp://hub", "http://", "http://a:port", "//hub"])
@@ -105,3 +107,12 @@ def test_answers_that_are_not_hookhubs(document: object) -> None:
     ):
         with pytest.raises(HookhubError, match="not as hookhub does"):
             read(response)
+
+
+@pytest.mark.parametrize("missed", [7, None])
+def test_a_gap_is_never_silent(missed: int | None) -> None:
+    """A page that does not reach back to its cursor raises, and says what to do."""
+    page = {"items": [], "cursor": "c", "has_more": False, "gap": {"missed": missed}}
+    with pytest.raises(HistoryGap, match="leave the cursor out") as error:
+        calls.read_page(httpx.Response(200, json=page))
+    assert error.value.missed == missed

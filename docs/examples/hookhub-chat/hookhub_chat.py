@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from hookhub import (
+    Answer,
+    Attempt,
+    AttemptResult,
+    Body,
+    DurableSink,
+    Outcome,
+    Request,
+    Route,
+    hookimpl,
+)
 from hookhub.delivery.model import NewEndpoint
 from hookhub.egress import EGRESS_ERRORS, classify
-from hookhub.hookspecs import hookimpl
-from hookhub.routes import Answer, Body, Request, Route, checked
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.routes import checked
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

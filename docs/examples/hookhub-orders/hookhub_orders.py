@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from hookhub.events import EventType, Payload
-from hookhub.hookspecs import hookimpl
-from hookhub.routes import Answer, Body, Request, Route
-from hookhub.sources import Migration, Source
+from hookhub import Answer, Body, EventType, Migration, Payload, Request, Route, Source, hookimpl
 
 if TYPE_CHECKING:
     import click

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from hookhub.hookspecs import hookimpl
-from hookhub.sinks import LiveSink
+from hookhub import LiveSink, hookimpl
 from hookhub_log.output import FileOutput, StandardOutput
 from hookhub_log.settings import read_settings
 from hookhub_log.sink import LogSink

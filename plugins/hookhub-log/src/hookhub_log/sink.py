@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import trio
 
+from hookhub import Entry, QueuedLiveSink
 from hookhub.errors import PluginError
 from hookhub.events import type_matcher
-from hookhub.sinks import Entry, QueuedLiveSink
 from hookhub_log.output import Output
 
 

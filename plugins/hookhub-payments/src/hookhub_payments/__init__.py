@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from hookhub.events import EventType
-from hookhub.hookspecs import hookimpl
-from hookhub.sources import Source
+from hookhub import EventType, Source, hookimpl
 from hookhub_payments.events import EVENT_TYPES
 from hookhub_payments.shapes import NewTransaction, Transaction
 from hookhub_payments.source import PaymentsSource

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hookhub.events import EventType, Payload
+from hookhub import EventType, Payload
 
 SOURCE = "hookhub-payments"
 """What the events of this plugin carry as ``source``."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hookhub.routes import Request, Response, Route
-from hookhub.sources import Migration, Source
+from hookhub import Migration, Request, Response, Route, Source
 from hookhub_payments.models import MIGRATIONS
 from hookhub_payments.shapes import (
     NewTransaction,

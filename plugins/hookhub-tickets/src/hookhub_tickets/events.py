@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hookhub.events import EventType, Payload
+from hookhub import EventType, Payload
 
 SOURCE = "hookhub-tickets"
 """What the events of this plugin carry as ``source``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import peewee
 
-from hookhub.sources import Migration
+from hookhub import Migration
 
 _TICKETS = """
 CREATE TABLE hookhub_tickets (

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hookhub import Migration, Request, Route, Source
 from hookhub.errors import Conflict, NotFound
-from hookhub.routes import Request, Route
-from hookhub.sources import Migration, Source
 from hookhub_tickets.models import MIGRATIONS
 from hookhub_tickets.shapes import (
     NewMessage,

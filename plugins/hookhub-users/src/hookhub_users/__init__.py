@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from hookhub.events import EventType
-from hookhub.hookspecs import hookimpl
-from hookhub.sources import Source
+from hookhub import EventType, Source, hookimpl
 from hookhub_users.events import EVENT_TYPES
 from hookhub_users.shapes import NewUser, User
 from hookhub_users.source import UsersSource

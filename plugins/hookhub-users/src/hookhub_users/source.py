@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hookhub import Migration, Request, Route, Source
 from hookhub.errors import Conflict, NotFound
-from hookhub.routes import Request, Route
-from hookhub.sources import Migration, Source
 from hookhub_users.models import MIGRATIONS
 from hookhub_users.shapes import NewUser, User, UserList, UserQuery
 from hookhub_users.units import find_user, insert_user, list_users

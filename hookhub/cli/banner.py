@@ -1,0 +1,33 @@
+"""What a person sees when a hub has started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hookhub import __version__
+
+if TYPE_CHECKING:
+    from hookhub.server import Started
+
+
+def print_banner(started: Started, public_url: str | None = None) -> None:
+    """Print where the hub is, and the first token, the only time it can be seen.
+
+    On stdout and not through the log: logs are kept and sent around, a token must not be.
+    """
+    click.echo(f"hookhub {__version__} is running.")
+    for address in [public_url] if public_url else started.addresses:
+        url = reachable(address)
+        click.echo(f"  API and docs  {url}/docs" if "://" in url else f"  API           {url}")
+    if started.first_token is not None:
+        click.echo(f"  Admin token   {started.first_token}")
+        click.echo(
+            "                (shown this once, keep it; 'hookhub token create' makes others)"
+        )
+
+
+def reachable(address: str) -> str:
+    """The address as a program on this machine calls it: ``0.0.0.0`` cannot be called."""
+    return address.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")

@@ -1,0 +1,142 @@
+"""What happens while the demo runs."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import random
+import shutil
+from functools import partial
+from typing import Any
+
+import click
+import httpx
+import trio
+
+from hookhub import __version__, server
+from hookhub.cli.banner import reachable
+from hookhub.cli.demo.api import Api
+from hookhub.cli.demo.receiver import Received, Receiver
+from hookhub.cli.demo.traffic import Traffic
+from hookhub.cli.output import count as counted
+from hookhub.config import Settings
+from hookhub.errors import HookhubError, NotFound
+from hookhub.server import Started
+
+WEBHOOK_NAME = "hookhub demo"
+SETTLE = 20.0
+"""Seconds that the last deliveries may take when ``--count`` is reached."""
+
+
+class Play:
+    """The demo's own parts: traffic in, receiver out.
+
+    Args:
+        token: the hub's admin token.
+        rate: events per second.
+        count: when to stop; None for never.
+        chance: where the variety comes from.
+    """
+
+    def __init__(self, token: str, rate: float, count: int | None, chance: random.Random) -> None:
+        self._token = token
+        self._rate = rate
+        self._count = count
+        self._chance = chance
+        # Derived, so that the next demo knows it without storing it a second time.
+        derived = hmac.digest(token.encode(), b"webhook secret", "sha256")
+        self._secret = "whsec_" + base64.b64encode(derived).decode()
+        self.receiver = Receiver(self._secret, show)
+
+    @property
+    def good(self) -> int:
+        """Requests whose signatures held."""
+        return self.receiver.good
+
+    @property
+    def bad(self) -> int:
+        """Requests whose signatures did not hold."""
+        return self.receiver.bad
+
+    async def perform(self, started: Started) -> None:
+        """Make the webhook, then events until the hub stops or there are enough."""
+        stopping = started.hub.stopping
+        try:
+            async with Api(reachable(started.addresses[0]), self._token) as api:
+                receives = await self._make_webhook(api)
+                self._greet(api.url, started, receives)
+                traffic = Traffic(api, self._chance)
+                await traffic.prepare()
+                await traffic.run(self._rate, self._count)
+                if receives:
+                    await settle(api)
+            click.echo(
+                f"{counted(traffic.made, 'event')} made; {counted(self.good, 'webhook request')} "
+                f"verified, {self.bad} with a wrong signature."
+            )
+            stopping.set()
+        except (httpx.TransportError, HookhubError):
+            # A hub that stops breaks off what is under way.
+            if not stopping.is_set():
+                raise
+
+    async def _make_webhook(self, api: Api) -> bool:
+        """See that the hub calls this demo's receiver; False if it has no webhooks."""
+        webhook = {"name": WEBHOOK_NAME, "url": self.receiver.url, "event_type": "*"}
+        webhook |= {"secret": self._secret, "description": "The receiver of 'hookhub demo'"}
+        try:
+            page = await api.call("GET", "/webhooks?limit=200")
+        except NotFound:
+            return False
+        known = [item["id"] for item in page["items"] if item["name"] == WEBHOOK_NAME]
+        if known:
+            changed = {"url": self.receiver.url, "secret": self._secret, "is_active": True}
+            await api.call("PATCH", f"/webhooks/{known[0]}", changed)
+        else:
+            await api.call("POST", "/webhooks", webhook)
+        return True
+
+    def _greet(self, url: str, started: Started, receives: bool) -> None:
+        click.echo(f"hookhub {__version__} is running.")
+        click.echo(f"  API and docs  {url}/docs")
+        click.echo(f"  Admin token   {self._token}")
+        bearer = f"-H 'Authorization: Bearer {self._token}'"
+        click.echo(f"  Live feed     curl -N {url}/events/stream {bearer}")
+        if any("/ws" in component.upgrades() for component in started.hub.components):
+            socket = url.replace("http", "ws", 1)
+            click.echo(f"                wscat -c '{socket}/ws?token={self._token}'")
+        if receives:
+            click.echo(f"  Receiver      {self.receiver.url} verifies each webhook request below")
+        else:
+            click.echo("  Receiver      none: the plugin hookhub-webhook is not installed")
+        click.echo("Ctrl-C stops it; the next demo goes on where this one stopped.\n")
+
+
+def show(received: Received) -> None:
+    """One line for one request."""
+    mark = click.style("✓", fg="green") if received.good else click.style("✗", fg="red")
+    again = "" if received.attempt == "1" else f" (attempt {received.attempt})"
+    line = f"{received.event_type:22}{again} {received.body}"
+    width = shutil.get_terminal_size((200, 24)).columns - 2
+    click.echo(f"{mark} {line if len(line) <= width else line[: width - 1] + '…'}")
+
+
+async def settle(api: Api) -> None:
+    """Wait until everything is delivered, or for as long as a person would."""
+    with trio.move_on_after(SETTLE):
+        while True:
+            stats: dict[str, Any] = await api.call("GET", "/webhooks/stats")
+            if stats["pending_deliveries"] == 0:
+                return
+            await trio.sleep(0.05)
+
+
+async def run(settings: Settings, play: Play) -> None:
+    """Run the hub and the play until a signal, or until the play is over."""
+    with play.receiver:
+        async with trio.open_nursery() as nursery:
+            await server.serve(
+                settings,
+                started=partial(nursery.start_soon, play.perform),  # type: ignore[arg-type]
+            )
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,54 @@
+"""``hookhub migrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from hookhub.cli.options import config_option, json_option, settings_from
+from hookhub.cli.output import note_broken, print_json
+from hookhub.config import Settings
+
+
+@click.command("migrate")
+@config_option
+@json_option
+def migrate(config: Path | None, as_json: bool) -> None:
+    """Bring the database's tables up to date: the core's, and those of every plugin.
+
+    A hub does the same when it starts; this is for doing it beforehand. Forward only.
+
+    \b
+    Examples:
+      hookhub migrate
+      HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub migrate
+    """
+    steps = trio.run(_migrate, settings_from(config))
+    if as_json:
+        print_json({"items": steps})
+        return
+    for step in steps:
+        click.echo(f"{step['component']}: {step['version']} {step['name']}")
+    click.echo(f"{len(steps)} migrations run." if steps else "All tables are up to date.")
+
+
+async def _migrate(settings: Settings) -> list[dict[str, Any]]:
+    from hookhub.hub import Hub
+    from hookhub.plugins import Plugins
+    from hookhub.store import Store
+
+    store = Store(settings.database)
+    plugins = Plugins.load(settings.plugins)
+    done = [("hookhub", step) for step in await store.migrate()]
+    for component in Hub(settings, store, plugins).components:
+        steps = component.migrations()
+        if steps:
+            done += [(component.name, step) for step in await store.migrate(component.name, steps)]
+    note_broken(plugins.report())
+    return [
+        {"component": component, "version": step.version, "name": step.name}
+        for component, step in done
+    ]

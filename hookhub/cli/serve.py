@@ -1,0 +1,60 @@
+"""``hookhub serve``."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+import trio
+
+from hookhub.cli.banner import print_banner
+from hookhub.cli.options import bind_option, config_option, settings_from
+
+if TYPE_CHECKING:
+    from hookhub.plugins import Plugins
+    from hookhub.server import Started
+
+
+@click.command("serve")
+@config_option
+@bind_option
+def serve(config: Path | None, bind: str | None) -> None:
+    """Run a hub until SIGTERM or Ctrl-C; the same signal again ends it at once.
+
+    Needs no settings: it keeps everything in hookhub.db of the working directory and listens on
+    127.0.0.1:8080. The first start without any token prints one.
+
+    \b
+    Examples:
+      hookhub serve
+      hookhub serve --config /etc/hookhub/hookhub.toml
+      HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --bind 0.0.0.0:8080
+    """
+    from hookhub import server
+    from hookhub.logs import configure_logging
+    from hookhub.plugins import Plugins
+
+    settings = settings_from(config)
+    if bind is not None:
+        chosen = settings.server.model_copy(update={"bind": bind})
+        settings = settings.model_copy(update={"server": chosen})
+    configure_logging(settings.log, sys.stderr, [settings.auth.bootstrap_token or ""])
+    plugins = Plugins.load(settings.plugins)
+    started = partial(_started, plugins, settings.server.public_url)
+    trio.run(partial(server.serve, settings, started=started, plugins=plugins))
+
+
+def _started(plugins: Plugins, public_url: str | None, started: Started) -> None:
+    log = structlog.get_logger("hookhub.plugins")
+    for report in plugins.report():
+        if report.error is not None:
+            log.error(
+                "plugin.broken", plugin=report.name, exception=report.traceback or report.error
+            )
+    for notice in plugins.notices():
+        log.warning("plugin.notice", notice=notice)
+    print_banner(started, public_url)

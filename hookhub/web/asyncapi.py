@@ -1,0 +1,110 @@
+"""AsyncAPI 3.0 of a hub: the live feed over WebSocket and Server-Sent Events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hookhub import __version__
+from hookhub.events import EventType
+
+Json = dict[str, Any]
+
+_STRING: Json = {"type": "string"}
+
+
+def asyncapi_document(event_types: Iterable[EventType]) -> Json:
+    """The AsyncAPI document of a hub with these event types."""
+    types = list(event_types)
+    events = {item.name: _event_message(item) for item in types}
+    messages = {**events, **_control_messages()}
+    feed = [*events, "gap"]
+    said = [*feed, "connection", "resumed", "pong", "error"]
+    heard = ["ping", "subscribe", "unsubscribe", "resume"]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "hookhub live feed",
+            "version": __version__,
+            "description": "Every committed event, as it happens or from a cursor on.",
+        },
+        "channels": {
+            "websocket": _channel("/ws", "The live feed as a WebSocket", [*said, *heard]),
+            "sse": _channel("/events/stream", "The live feed as Server-Sent Events", feed),
+        },
+        "operations": {
+            "sendToWebSocket": _operation("send", "websocket", said),
+            "receiveFromWebSocket": _operation("receive", "websocket", heard),
+            "sendToStream": _operation("send", "sse", feed),
+        },
+        "components": {"messages": messages},
+    }
+
+
+def _channel(address: str, title: str, messages: Iterable[str]) -> Json:
+    return {
+        "address": address,
+        "title": title,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+    }
+
+
+def _operation(action: str, channel: str, messages: Iterable[str]) -> Json:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+    }
+
+
+def _event_message(item: EventType) -> Json:
+    return {
+        "name": item.name,
+        "summary": item.description,
+        "contentType": "application/json",
+        "payload": {
+            "type": "object",
+            "properties": {
+                "type": {"const": item.name},
+                "payload": item.json_schema(),
+                "timestamp": {"type": "string", "format": "date-time"},
+                "id": _STRING,
+                "sequence": {"type": "integer"},
+                "cursor": _STRING,
+                "key": _STRING,
+                "source": _STRING,
+            },
+            "required": ["type", "payload", "timestamp", "id", "sequence", "cursor"],
+        },
+    }
+
+
+def _control_messages() -> dict[str, Json]:
+    patterns = {"type": "array", "items": _STRING}
+    missed = {"type": ["integer", "null"], "minimum": 0}
+    return {
+        "connection": _control(
+            "connection", "The first message", status={"const": "connected"}, message=_STRING
+        ),
+        "resumed": _control("resumed", "Everything missed was sent", replayed={"type": "integer"}),
+        "gap": _control("gap", "Events that can no longer be replayed", missed=missed),
+        "error": _control("error", "A message could not be understood", message=_STRING),
+        "ping": _control("ping", "Asks for a pong"),
+        "pong": _control("pong", "Answers a ping"),
+        "subscribe": _control("subscribe", "Add event type patterns", events=patterns),
+        "unsubscribe": _control("unsubscribe", "Remove event type patterns", events=patterns),
+        "resume": _control("resume", "Replay what followed a cursor", since=_STRING),
+    }
+
+
+def _control(name: str, summary: str, **members: Json) -> Json:
+    return {
+        "name": name,
+        "summary": summary,
+        "contentType": "application/json",
+        "payload": {
+            "type": "object",
+            "properties": {"type": {"const": name}, **members},
+            "required": ["type", *members],
+        },
+    }

@@ -1,0 +1,30 @@
+"""The core's own REST resources, one module each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookhub.routes import Route
+from hookhub.web.resources.batch import batch_routes
+from hookhub.web.resources.deliveries import delivery_routes
+from hookhub.web.resources.event_types import event_type_routes
+from hookhub.web.resources.events import event_routes
+from hookhub.web.resources.health import health_routes
+from hookhub.web.resources.stream import stream_routes
+from hookhub.web.resources.tokens import token_routes
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+
+def core_routes(hub: Hub) -> list[Route]:
+    """The routes that a hub has without any plugin."""
+    return [
+        *event_routes(hub),
+        *batch_routes(hub),
+        *stream_routes(hub),
+        *event_type_routes(hub),
+        *delivery_routes(hub),
+        *token_routes(hub),
+        *health_routes(hub),
+    ]

@@ -1,0 +1,151 @@
+"""``POST /events/batch``: many events, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+from pydantic import RootModel
+
+from hookhub.errors import (
+    Conflict,
+    FieldError,
+    HookhubError,
+    IdempotencyMismatch,
+    MalformedRequest,
+    PayloadTooLarge,
+    ValidationFailed,
+)
+from hookhub.events import Draft, parse_json
+from hookhub.routes import Answer, Request, Response, Route, wrong_field
+from hookhub.web.reading import MAX_ERRORS, media_type, validate_json_body
+from hookhub.web.resources.models import (
+    IDEMPOTENCY_KEY,
+    AcceptedEvent,
+    NewEvent,
+    accepted_json,
+    idempotency_key,
+)
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+NDJSON = "application/x-ndjson"
+TURN = 100
+"""Items that are checked before other tasks have their turn."""
+
+
+class NewEvents(RootModel[list[NewEvent]]):
+    """Events to accept together, in this order."""
+
+
+class AcceptedEvents(Answer):
+    """The events, in the order of the request."""
+
+    items: list[AcceptedEvent]
+
+
+class _Batch:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def publish(self, request: Request) -> Response:
+        """Accept many events, all or none.
+
+        A JSON array, or one JSON object a line (NDJSON). If any item is wrong, none is stored, and
+        `errors` names the index of each bad one. All are committed together: this is the fast way.
+        """
+        key = idempotency_key(request)
+        drafts = await self._drafts(request)
+        accepted = await self._hub.accept(drafts, idempotency_key=key)
+        items = ", ".join(map(accepted_json, accepted))
+        return Response(f'{{"items": [{items}]}}'.encode())
+
+    async def _drafts(self, request: Request) -> list[Draft]:
+        data: bytes = request.body
+        lines = media_type(request.headers) == NDJSON
+        items = _ndjson(data) if lines else _array(data)
+        drafts: list[Draft] = []
+        errors: list[FieldError] = []
+        limit = self._hub.settings.events.max_batch
+        for index, item in enumerate(items):
+            if index >= limit:
+                raise PayloadTooLarge(
+                    f"A batch may have {limit} events ([events] max_batch); send it in parts."
+                )
+            if index % TURN == TURN - 1:
+                await trio.lowlevel.checkpoint()
+            try:
+                drafts.append(self._draft(index, item, data))
+            except HookhubError as error:
+                errors += _located(index, error)
+        if errors:
+            raise ValidationFailed(_summary(errors), errors=errors[:MAX_ERRORS])
+        if not drafts:
+            raise wrong_field("The batch is empty; send at least one event.")
+        return drafts
+
+    def _draft(self, index: int, item: Any, data: bytes) -> Draft:
+        if isinstance(item, HookhubError):
+            raise item
+        new = validate_json_body(NewEvent, data, item)
+        assert isinstance(new, NewEvent)
+        return self._hub.draft(new.type, new.payload, key=new.key, source=new.source, id=new.id)
+
+
+def _array(data: bytes) -> list[Any]:
+    if not data:
+        raise MalformedRequest("The body is empty; send a JSON array of events.")
+    items = parse_json(data)
+    if not isinstance(items, list):
+        raise wrong_field(
+            f"The body must be a JSON array of events; for one a line, send it as {NDJSON}."
+        )
+    return items
+
+
+def _ndjson(data: bytes) -> Iterator[Any]:
+    """The value of each line that is not blank; an error in its place where there is none."""
+    for line in data.split(b"\n"):
+        if line.strip():
+            try:
+                yield parse_json(line)
+            except MalformedRequest as error:
+                yield error
+
+
+def _located(index: int, error: HookhubError) -> list[FieldError]:
+    if not error.errors:
+        return [{"loc": [index], "msg": error.detail}]
+    return [{"loc": [index, *item["loc"]], "msg": item["msg"]} for item in error.errors]
+
+
+def _summary(errors: Sequence[FieldError]) -> str:
+    items = len({item["loc"][0] for item in errors})
+    first = errors[0]
+    place = ".".join(map(str, first["loc"]))
+    are = "item is" if items == 1 else "items are"
+    cut = f"; errors shows the first {MAX_ERRORS}" if len(errors) > MAX_ERRORS else ""
+    return (
+        f"Nothing was stored: {items} {are} wrong, first {place}: {first['msg'].rstrip('.')}{cut}."
+    )
+
+
+def batch_routes(hub: Hub) -> Sequence[Route]:
+    """Accepting many events at once."""
+    return [
+        Route(
+            "POST",
+            "/events/batch",
+            _Batch(hub).publish,
+            scope="events:write",
+            tag="events",
+            body=NewEvents,
+            raw_body=True,
+            body_types=("application/json", NDJSON),
+            responses={202: AcceptedEvents},
+            errors=(IdempotencyMismatch, Conflict),
+            request_headers={IDEMPOTENCY_KEY: "1 to 255 characters; makes a repeat harmless"},
+        )
+    ]

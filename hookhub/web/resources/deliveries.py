@@ -1,0 +1,120 @@
+"""``/deliveries``: one delivery of any durable sink, with its attempts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from hookhub.delivery.model import AttemptRecord, Delivery
+from hookhub.errors import Conflict, NotFound
+from hookhub.events import format_timestamp
+from hookhub.routes import Answer, Request, Response, Route
+from hookhub.web.resources.models import Time, id_field, time_or_none
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+
+class AttemptItem(Answer):
+    """One attempt that was made."""
+
+    number: int = Field(description="1 for the first")
+    started_at: Time
+    duration: float = Field(description="Seconds")
+    outcome: str = Field(description="`delivered`, `retry` or `give_up`")
+    response_status: int | None
+    response_body: str | None = Field(description="The first part of the answer")
+    error: str | None = Field(description="A stable word: `dns`, `refused`, `read_timeout` …")
+    error_message: str | None
+
+
+class DeliveryItem(Answer):
+    """One event on its way to one endpoint."""
+
+    id: int = id_field("Its number")
+    webhook_id: int = id_field("The endpoint")
+    sink: str = Field(description="The kind of endpoint", examples=["webhook"])
+    event_id: str
+    event_type: str
+    payload: dict[str, Any]
+    status: Literal["pending", "success", "failed"]
+    response_status: int | None
+    response_body: str | None
+    error: str | None
+    error_message: str | None
+    attempt_number: int = Field(description="Attempts made so far")
+    created_at: Time
+    delivered_at: Time | None
+    next_retry_at: Time | None = Field(description="When the next attempt is due; if pending")
+    attempts: list[AttemptItem] = Field(description="Oldest first")
+
+
+def delivery_json(delivery: Delivery) -> bytes:
+    """A delivery as :class:`DeliveryItem` has it, the payload exactly as it was sent."""
+    members = {
+        "id": delivery.id,
+        "webhook_id": delivery.endpoint_id,
+        "sink": delivery.sink,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "status": delivery.status,
+        "response_status": delivery.response_status,
+        "response_body": delivery.response_body,
+        "error": delivery.error,
+        "error_message": delivery.error_message,
+        "attempt_number": delivery.attempt_number,
+        "created_at": format_timestamp(delivery.created_at),
+        "delivered_at": time_or_none(delivery.delivered_at),
+        "next_retry_at": time_or_none(delivery.next_retry_at),
+        "attempts": [_attempt_json(attempt) for attempt in delivery.attempts or ()],
+    }
+    return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'.encode()
+
+
+def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "started_at": format_timestamp(attempt.started_at),
+        "duration": attempt.duration,
+        "outcome": attempt.outcome,
+        "response_status": attempt.response_status,
+        "response_body": attempt.response_body,
+        "error": attempt.error,
+        "error_message": attempt.error_message,
+    }
+
+
+def delivery_routes(hub: Hub) -> Sequence[Route]:
+    """Showing a delivery and trying it again."""
+
+    async def get_delivery(request: Request) -> Response:
+        """A delivery with all its attempts."""
+        return Response(delivery_json(await hub.deliveries.get(request.id("delivery_id"))))
+
+    async def retry_delivery(request: Request) -> Response:
+        """Try a delivery again, now; its status is `pending` until then."""
+        return Response(delivery_json(await hub.deliveries.retry(request.id("delivery_id"))))
+
+    return [
+        Route(
+            "GET",
+            "/deliveries/{delivery_id:int}",
+            get_delivery,
+            scope="webhooks:read",
+            tag="deliveries",
+            responses={200: DeliveryItem},
+            errors=(NotFound,),
+        ),
+        Route(
+            "POST",
+            "/deliveries/{delivery_id:int}/retry",
+            retry_delivery,
+            scope="webhooks:write",
+            tag="deliveries",
+            responses={200: DeliveryItem},
+            errors=(NotFound, Conflict),
+        ),
+    ]

@@ -1,0 +1,68 @@
+"""``/metrics``: what long-lived objects count, in the Prometheus text format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from hookhub.routes import Request, Response, Route
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+Statistics = Callable[[], Mapping[str, float]]
+Metric = CounterMetricFamily | GaugeMetricFamily
+
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
+
+
+class StatisticsCollector(Collector):
+    """Reads ``statistics()`` when it is asked: ``hookhub_<component>_<name>``.
+
+    What ends in ``_total`` is a counter, the rest are gauges.
+    """
+
+    def __init__(self, hub: Hub, web: Statistics) -> None:
+        self._hub = hub
+        self._web = web
+
+    def collect(self) -> Iterator[Metric]:
+        """One metric for each number."""
+        for component, numbers in {**self._hub.statistics(), "http": self._web()}.items():
+            for name, value in numbers.items():
+                full = _NOT_IN_NAMES.sub("_", f"hookhub_{component}_{name}")
+                text = f"{name.replace('_', ' ')} of {component}"
+                if full.endswith("_total"):
+                    yield CounterMetricFamily(full.removesuffix("_total"), text, value)
+                else:
+                    yield GaugeMetricFamily(full, text, value)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: or registering would ask a hub that has not started for its numbers."""
+        return iter(())
+
+
+def metrics_routes(hub: Hub, web: Statistics) -> Sequence[Route]:
+    """The page that Prometheus reads."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(StatisticsCollector(hub, web))
+
+    async def metrics(request: Request) -> Response:
+        """Counters and gauges in the Prometheus text format."""
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    return [
+        Route(
+            "GET",
+            "/metrics",
+            metrics,
+            scope=None,
+            tag="health",
+            response_type="text/plain",
+        )
+    ]

@@ -1,0 +1,128 @@
+"""What several resources share: bodies, answers and the reading of small things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hookhub.events import (
+    EVENT_ID,
+    EVENT_TYPE_MAX,
+    KEY_MAX,
+    SOURCE_MAX,
+    Accepted,
+    check_pattern,
+    format_timestamp,
+)
+from hookhub.routes import ID_MAX, Answer, Body, Request, wrong_field
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+IDEMPOTENCY_KEY_MAX = 255
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, UTC, with ``Z``."""
+
+EventPatterns = Annotated[
+    str | None,
+    Field(
+        None,
+        description="Type patterns with commas between: `user.*,ticket.created`; all if left out",
+        examples=["user.*,ticket.created"],
+    ),
+]
+
+After = Annotated[
+    str | None,
+    Field(None, description="A cursor that an event, a page or the live feed gave you"),
+]
+
+
+class NewEvent(Body):
+    """An event to accept; its time and place in the order are the hub's to give."""
+
+    type: str = Field(max_length=EVENT_TYPE_MAX, examples=["user.created"])
+    payload: dict[str, Any] = Field(
+        description="What happened; must fit the type's schema, see `GET /event-types`"
+    )
+    id: str | None = Field(
+        None,
+        pattern=f"^{EVENT_ID.pattern}$",
+        description="The producer's own id; sending it again answers with the first event",
+    )
+    key: str | None = Field(
+        None, max_length=KEY_MAX, description="Events of one key are delivered in order"
+    )
+    source: str | None = Field(None, max_length=SOURCE_MAX, description="Who says so")
+
+
+class AcceptedEvent(Answer):
+    """An event that is committed to disk, with all its deliveries."""
+
+    id: str
+    sequence: int = Field(description="Its place in the order of commits")
+    deliveries: int = Field(description="How many subscriptions it goes to")
+
+
+class EventItem(Answer):
+    """A committed event."""
+
+    type: str
+    payload: dict[str, Any]
+    timestamp: Time
+    id: str
+    sequence: int
+    cursor: str = Field(description="Everything after this event follows this cursor")
+    key: str | None = None
+    source: str | None = None
+
+
+def accepted_json(accepted: Accepted) -> str:
+    """An :class:`AcceptedEvent` as JSON text."""
+    return (
+        f'{{"id": "{accepted.id}", "sequence": {accepted.sequence}, '
+        f'"deliveries": {accepted.deliveries}}}'
+    )
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key.
+
+    Raises:
+        ValidationFailed: it is empty, too long or not printable ASCII.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not (0 < len(key) <= IDEMPOTENCY_KEY_MAX and key.isascii() and key.isprintable()):
+        raise wrong_field(
+            f"{IDEMPOTENCY_KEY} must have 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters.",
+            "header",
+            IDEMPOTENCY_KEY,
+        )
+    return key
+
+
+def event_patterns(text: str | None) -> Iterable[str]:
+    """The type patterns of an ``events`` parameter.
+
+    Raises:
+        ValidationFailed: one of them is none.
+    """
+    if text is None:
+        return ("*",)
+    try:
+        return [check_pattern(item.strip()) for item in text.split(",")]
+    except ValueError as error:
+        raise wrong_field(f"{error}.", "query", "events") from None
+
+
+def time_or_none(microseconds: int | None) -> str | None:
+    """RFC 3339 of a time that there may not be."""
+    return None if microseconds is None else format_timestamp(microseconds)
+
+
+def id_field(description: str) -> Any:
+    """The field of an integer id in an answer."""
+    return Field(ge=1, le=ID_MAX, description=description)

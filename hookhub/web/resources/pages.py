@@ -1,0 +1,83 @@
+"""The API's descriptions: ``/openapi.json``, ``/asyncapi.json`` and ``/docs``.
+
+Swagger UI comes from this package, and the pages allow nothing else: no other host is asked for
+anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hookhub.errors import NotFound
+from hookhub.routes import Request, Response, Route
+from hookhub.web.asyncapi import asyncapi_document
+from hookhub.web.openapi import openapi_document
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+STATIC = Path(__file__).parents[1] / "static"
+FILES = {
+    "swagger-ui-bundle.js": ("swagger", "text/javascript; charset=utf-8"),
+    "swagger-ui.css": ("swagger", "text/css; charset=utf-8"),
+    "docs.js": ("docs", "text/javascript; charset=utf-8"),
+    "docs.css": ("docs", "text/css; charset=utf-8"),
+}
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class _Pages:
+    def __init__(self, hub: Hub, routes: Sequence[Route]) -> None:
+        self._openapi = json.dumps(openapi_document(routes)).encode()
+        self._asyncapi = json.dumps(asyncapi_document(hub.registry)).encode()
+
+    async def openapi(self, request: Request) -> Response:
+        """The REST API as OpenAPI 3.1."""
+        return Response(self._openapi)
+
+    async def asyncapi(self, request: Request) -> Response:
+        """The live feed as AsyncAPI 3.0."""
+        return Response(self._asyncapi)
+
+    async def docs(self, request: Request) -> Response:
+        """The API to browse and to try."""
+        page = (STATIC / "docs" / "docs.html").read_bytes()
+        return Response(page, content_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+    async def file(self, request: Request) -> Response:
+        """What ``/docs`` is made of."""
+        name = str(request.params["name"])
+        if name not in FILES:
+            raise NotFound(f"There is no file {name[:100]!r} here.")
+        folder, content_type = FILES[name]
+        return Response(
+            (STATIC / folder / name).read_bytes(),
+            content_type=content_type,
+            headers={"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"},
+        )
+
+    async def root(self, request: Request) -> Response:
+        """There is nothing at the root itself."""
+        return Response(status=302, headers={"Location": "/docs"})
+
+
+def description_pages(hub: Hub, routes: Sequence[Route]) -> Sequence[Route]:
+    """Pages about ``routes``; they do not describe themselves."""
+    pages = _Pages(hub, routes)
+    return [
+        Route("GET", "/openapi.json", pages.openapi, None, "pages"),
+        Route("GET", "/asyncapi.json", pages.asyncapi, None, "pages"),
+        Route("GET", "/docs", pages.docs, None, "pages"),
+        Route("GET", "/docs/{name}", pages.file, None, "pages"),
+        Route("GET", "/", pages.root, None, "pages"),
+    ]

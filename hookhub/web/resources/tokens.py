@@ -1,0 +1,167 @@
+"""``/tokens``: who may use the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from hookhub.errors import Conflict, NotFound
+from hookhub.events import format_timestamp, parse_timestamp
+from hookhub.routes import Answer, Body, Line, Paging, Request, Response, Route, Text, wrong_field
+from hookhub.tokens import Token
+from hookhub.web.resources.models import Time, id_field, time_or_none
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+Scope = Literal["events:write", "events:read", "webhooks:read", "webhooks:write", "admin"]
+
+RFC_3339 = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+TIME_MAX = parse_timestamp("9999-12-31T23:59:59Z")
+
+
+class NewToken(Body):
+    """A token to make."""
+
+    name: Line = Field(min_length=1, max_length=255)
+    scopes: list[Scope] = Field(min_length=1, max_length=20, description="What it may do")
+    description: Text | None = Field(None, max_length=1000)
+    expires_at: str | None = Field(
+        None,
+        pattern=RFC_3339,
+        json_schema_extra={"format": "date-time"},
+        description="RFC 3339; never if left out",
+    )
+
+
+class TokenItem(Answer):
+    """A token without its secret."""
+
+    id: int = id_field("Its number, for revoking")
+    name: str
+    prefix: str = Field(description="Its first characters, to recognise it by")
+    description: str | None
+    scopes: list[str]
+    created_at: Time
+    expires_at: Time | None
+    last_used_at: Time | None
+    revoked_at: Time | None
+
+
+class CreatedToken(TokenItem):
+    """A new token with its secret."""
+
+    token: str = Field(description="The secret; shown now and never again")
+
+
+class TokenList(Answer):
+    """Tokens in the order they were made."""
+
+    items: list[TokenItem]
+    total: int
+    limit: int
+    offset: int
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """A token as :class:`TokenItem` has it."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "prefix": token.prefix,
+        "description": token.description,
+        "scopes": list(token.scopes),
+        "created_at": format_timestamp(token.created_at),
+        "expires_at": time_or_none(token.expires_at),
+        "last_used_at": time_or_none(token.last_used_at),
+        "revoked_at": time_or_none(token.revoked_at),
+    }
+
+
+class _Tokens:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def create(self, request: Request) -> Response:
+        """Make a token; the answer is the only place that ever shows its secret."""
+        new = request.body_as(NewToken)
+        token, secret = await self._hub.tokens.create(
+            new.name,
+            list(dict.fromkeys(new.scopes)),
+            description=new.description,
+            expires_at=self._expiry(new.expires_at),
+        )
+        return Response(
+            {**token_json(token), "token": secret}, headers={"Cache-Control": "no-store"}
+        )
+
+    def _expiry(self, text: str | None) -> int | None:
+        if text is None:
+            return None
+        try:
+            moment = parse_timestamp(text.upper())
+        except ValueError:
+            raise wrong_field(f"There is no such time as {text}.", "expires_at") from None
+        if not self._hub.now() < moment <= TIME_MAX:
+            raise wrong_field("expires_at must be in the future (before year 10000).", "expires_at")
+        return moment
+
+    async def list(self, request: Request) -> dict[str, Any]:
+        """All tokens, without their secrets."""
+        page = request.query_as(Paging)
+        tokens = await self._hub.tokens.list()
+        part = tokens[page.offset : page.offset + page.limit]
+        return {
+            "items": [token_json(token) for token in part],
+            "total": len(tokens),
+            "limit": page.limit,
+            "offset": page.offset,
+        }
+
+    async def revoke(self, request: Request) -> dict[str, Any]:
+        """Make a token useless, at once and everywhere; its live connections are closed."""
+        return token_json(await self._hub.tokens.revoke(request.id("token_id")))
+
+    async def activate(self, request: Request) -> dict[str, Any]:
+        """Make a revoked token good again."""
+        return token_json(await self._hub.tokens.activate(request.id("token_id")))
+
+    async def delete(self, request: Request) -> None:
+        """Delete a token; it is useless at once."""
+        await self._hub.tokens.delete(request.id("token_id"))
+
+
+def token_routes(hub: Hub) -> Sequence[Route]:
+    """Making, listing, revoking and deleting tokens."""
+    tokens = _Tokens(hub)
+
+    def route(
+        method: str, path: str, handler: Any, responses: dict[int, Any], **more: Any
+    ) -> Route:
+        return Route(
+            method, path, handler, scope="admin", tag="tokens", responses=responses, **more
+        )
+
+    missing = (NotFound,)
+    return [
+        route(
+            "POST", "/tokens", tokens.create, {201: CreatedToken}, body=NewToken, errors=(Conflict,)
+        ),
+        route("GET", "/tokens", tokens.list, {200: TokenList}, query=Paging),
+        route(
+            "POST", "/tokens/{token_id:int}/revoke", tokens.revoke, {200: TokenItem}, errors=missing
+        ),
+        route(
+            "POST",
+            "/tokens/{token_id:int}/activate",
+            tokens.activate,
+            {200: TokenItem},
+            errors=missing,
+        ),
+        route("DELETE", "/tokens/{token_id:int}", tokens.delete, {204: None}, errors=missing),
+    ]

@@ -1,0 +1,334 @@
+"""``/webhooks``: the routes of contract §3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hookhub.delivery.model import NewEndpoint
+from hookhub.errors import Conflict, EgressBlocked, NotFound, UnknownEventType
+from hookhub.events import EventRegistry
+from hookhub.routes import Request, Response, Route, only, wrong_field
+from hookhub_webhook import shapes, showing
+from hookhub_webhook.config import CONFIG_FIELDS, NAME, keep_masked
+from hookhub_webhook.signing import generate_secret
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+READ = "webhooks:read"
+WRITE = "webhooks:write"
+
+
+class WebhookApi:
+    """Webhooks over REST."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def routes(self) -> Sequence[Route]:
+        """All routes."""
+        return (*self._collection(), *self._single(), *self._actions(), *self._deliveries())
+
+    def _collection(self) -> Sequence[Route]:
+        return (
+            Route(
+                "POST",
+                "/webhooks",
+                self.create,
+                scope=WRITE,
+                tag="webhooks",
+                body=shapes.NewWebhook,
+                responses={201: shapes.NewWebhookAnswer},
+                errors=(Conflict, EgressBlocked, UnknownEventType),
+            ),
+            Route(
+                "GET",
+                "/webhooks",
+                self.list,
+                scope=READ,
+                tag="webhooks",
+                query=shapes.WebhookQuery,
+                responses={200: shapes.WebhookList},
+            ),
+            Route(
+                "GET",
+                "/webhooks/stats",
+                self.stats,
+                scope=READ,
+                tag="webhooks",
+                responses={200: shapes.WebhookStats},
+            ),
+        )
+
+    def _single(self) -> Sequence[Route]:
+        path = "/webhooks/{webhook_id:int}"
+        return (
+            Route(
+                "GET",
+                path,
+                self.get,
+                scope=READ,
+                tag="webhooks",
+                responses={200: shapes.Webhook},
+                errors=(NotFound,),
+            ),
+            Route(
+                "PATCH",
+                path,
+                self.update,
+                scope=WRITE,
+                tag="webhooks",
+                body=shapes.WebhookChanges,
+                responses={200: shapes.Webhook},
+                errors=(NotFound, Conflict, EgressBlocked, UnknownEventType),
+            ),
+            Route(
+                "DELETE",
+                path,
+                self.delete,
+                scope=WRITE,
+                tag="webhooks",
+                responses={204: None},
+                errors=(NotFound,),
+            ),
+        )
+
+    def _actions(self) -> Sequence[Route]:
+        path = "/webhooks/{webhook_id:int}"
+        return (
+            Route(
+                "POST",
+                f"{path}/test",
+                self.test,
+                scope=WRITE,
+                tag="webhooks",
+                body=shapes.TestRequest,
+                responses={200: shapes.TestResult},
+                errors=(NotFound, UnknownEventType),
+            ),
+            Route(
+                "POST",
+                f"{path}/rotate-secret",
+                self.rotate_secret,
+                scope=WRITE,
+                tag="webhooks",
+                body=shapes.NewSecret,
+                responses={200: shapes.WebhookWithSecret},
+                errors=(NotFound,),
+            ),
+            *(
+                Route(
+                    "POST",
+                    f"{path}/{verb}",
+                    handler,
+                    scope=WRITE,
+                    tag="webhooks",
+                    responses={200: shapes.Webhook},
+                    errors=(NotFound,),
+                )
+                for verb, handler in (("enable", self.enable), ("disable", self.disable))
+            ),
+        )
+
+    def _deliveries(self) -> Sequence[Route]:
+        path = "/webhooks/{webhook_id:int}"
+        return (
+            Route(
+                "GET",
+                f"{path}/deliveries",
+                self.deliveries,
+                scope=READ,
+                tag="deliveries",
+                query=shapes.DeliveryQuery,
+                responses={200: shapes.DeliveryList},
+                errors=(NotFound,),
+            ),
+            Route(
+                "DELETE",
+                f"{path}/deliveries",
+                self.cancel_pending,
+                scope=WRITE,
+                tag="deliveries",
+                query=shapes.CancelQuery,
+                responses={200: shapes.Cancelled},
+                errors=(NotFound,),
+            ),
+            Route(
+                "POST",
+                f"{path}/retry-failed",
+                self.retry_failed,
+                scope=WRITE,
+                tag="deliveries",
+                responses={200: shapes.Retried},
+                errors=(NotFound,),
+            ),
+        )
+
+    async def create(self, request: Request) -> shapes.Webhook:
+        """Create a webhook.
+
+        With `generate_secret` the hub makes the secret, and shows it in this answer and never
+        again.
+        """
+        new = request.body_as(shapes.NewWebhook)
+        if new.generate_secret and new.secret is not None:
+            raise wrong_field("Send a secret or let the hub make one, not both.", "secret")
+        secret = generate_secret() if new.generate_secret else new.secret
+        patterns = wanted_types(new.event_type, new.event_types, self._hub.registry)
+        if patterns is None:
+            raise wrong_field("event_type (or event_types) is needed.", "event_type")
+        endpoint = await self._hub.endpoints.create(
+            NAME,
+            NewEndpoint(
+                name=new.name,
+                event_types=patterns,
+                config={field: getattr(new, field) for field in CONFIG_FIELDS},
+                description=new.description,
+                is_active=new.is_active,
+                secret=secret,
+            ),
+        )
+        if new.generate_secret and secret is not None:
+            return showing.show_with_secret(endpoint, secret)
+        return showing.show_webhook(endpoint)
+
+    async def list(self, request: Request) -> shapes.WebhookList:
+        """List webhooks in the order in which they were made."""
+        query = request.query_as(shapes.WebhookQuery)
+        page = await self._hub.endpoints.list(
+            NAME,
+            event_type=query.event_type,
+            is_active=query.is_active,
+            limit=query.limit,
+            offset=query.offset,
+        )
+        return showing.show_webhooks(page)
+
+    async def stats(self, request: Request) -> shapes.WebhookStats:
+        """Totals over all webhooks and their deliveries, from kept counters."""
+        return showing.show_stats(await self._hub.endpoints.stats(NAME))
+
+    async def get(self, request: Request) -> shapes.Webhook:
+        """Get one webhook."""
+        return showing.show_webhook(await self._hub.endpoints.get(NAME, _id(request)))
+
+    async def update(self, request: Request) -> shapes.Webhook:
+        """Change a webhook; what the body leaves out stays as it is."""
+        sent = only(request.body_as(shapes.WebhookChanges))
+        changes: dict[str, Any] = {
+            field: sent[field]
+            for field in ("name", "description", "is_active", "secret")
+            if field in sent
+        }
+        patterns = wanted_types(sent.get("event_type"), sent.get("event_types"), self._hub.registry)
+        if patterns is not None:
+            changes["event_types"] = patterns
+        endpoint = await self._hub.endpoints.get(NAME, _id(request))
+        config = {field: sent[field] for field in CONFIG_FIELDS if field in sent}
+        if config:
+            changes["config"] = changed_config(endpoint.config, config)
+        if changes:
+            endpoint = await self._hub.endpoints.update(NAME, endpoint.id, changes)
+        return showing.show_webhook(endpoint)
+
+    async def delete(self, request: Request) -> None:
+        """Delete a webhook; nothing more is sent to it."""
+        await self._hub.endpoints.delete(NAME, _id(request))
+
+    async def test(self, request: Request) -> shapes.TestResult:
+        """Send the example of an event type now, once; nothing is stored.
+
+        The answer is 200 whatever the receiver says; `success` tells.
+        """
+        body = request.body_as(shapes.TestRequest)
+        tested = await self._hub.endpoints.test(NAME, _id(request), body.event_type)
+        return showing.show_test(*tested)
+
+    async def rotate_secret(self, request: Request) -> shapes.WebhookWithSecret:
+        """Give the webhook a new secret, shown in this answer and never again.
+
+        For 24 hours the old one signs as well, in `webhook-signature`; `X-Webhook-Signature` has
+        room for one signature, and carries the new secret's at once.
+        """
+        secret = request.body_as(shapes.NewSecret).secret or generate_secret()
+        endpoint = await self._hub.endpoints.rotate_secret(NAME, _id(request), secret)
+        return showing.show_with_secret(endpoint, secret)
+
+    async def enable(self, request: Request) -> shapes.Webhook:
+        """Send events to the webhook again."""
+        return await self._set_active(request, True)
+
+    async def disable(self, request: Request) -> shapes.Webhook:
+        """Send no more events to the webhook."""
+        return await self._set_active(request, False)
+
+    async def _set_active(self, request: Request, active: bool) -> shapes.Webhook:
+        endpoint = await self._hub.endpoints.update(NAME, _id(request), {"is_active": active})
+        return showing.show_webhook(endpoint)
+
+    async def deliveries(self, request: Request) -> Response:
+        """List deliveries to a webhook, newest first."""
+        query = request.query_as(shapes.DeliveryQuery)
+        page = await self._hub.deliveries.list(
+            NAME, _id(request), status=query.status, limit=query.limit, offset=query.offset
+        )
+        return Response(showing.deliveries_json(page))
+
+    async def cancel_pending(self, request: Request) -> shapes.Cancelled:
+        """End the pending deliveries to a webhook as failed; they can be retried by hand."""
+        cancelled = await self._hub.deliveries.cancel_pending(NAME, _id(request))
+        return shapes.Cancelled(cancelled=cancelled)
+
+    async def retry_failed(self, request: Request) -> shapes.Retried:
+        """Attempt all failed deliveries to a webhook again, from now on."""
+        retried = await self._hub.deliveries.retry_failed(NAME, _id(request))
+        return shapes.Retried(retried=retried)
+
+
+def _id(request: Request) -> int:
+    return request.id("webhook_id")
+
+
+def wanted_types(
+    single: str | None, several: Sequence[str] | None, registry: EventRegistry
+) -> tuple[str, ...] | None:
+    """The type patterns that a body asks for, each once; None if it says nothing about them.
+
+    Raises:
+        ValidationFailed: ``event_type`` and ``event_types`` contradict each other, or a pattern
+            matches no declared type.
+        UnknownEventType: an exact type that no plugin declares; names the nearest.
+    """
+    if single is None and several is None:
+        return None
+    if single is not None and several is not None and single not in several:
+        raise wrong_field("event_type is not among event_types; send one of them.", "event_type")
+    patterns = tuple(dict.fromkeys(several or [single or ""]))
+    for position, pattern in enumerate(patterns):
+        loc = ("event_type",) if several is None else ("event_types", position)
+        _check_known(pattern, registry, *loc)
+    return patterns
+
+
+def _check_known(pattern: str, registry: EventRegistry, *loc: str | int) -> None:
+    if pattern == "*":
+        return
+    if pattern.endswith(".*"):
+        if not registry.matching([pattern]):
+            known = ", ".join(event_type.name for event_type in registry) or "none"
+            raise wrong_field(f"{pattern!r} matches no known event type ({known}).", *loc)
+        return
+    try:
+        registry.get(pattern)
+    except UnknownEventType as error:
+        error.errors = [{"loc": [*loc], "msg": error.detail}]
+        raise
+
+
+def changed_config(stored: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole configuration after a change of some of its fields."""
+    config = {**stored, **sent}
+    if "headers" in sent:
+        config["headers"] = keep_masked(sent["headers"], stored.get("headers", {}))
+    return config

@@ -1,0 +1,130 @@
+"""The part of a webhook that the sink itself needs: where to send, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from hookhub.errors import FieldError, ValidationFailed
+from hookhub.events import field_errors
+from hookhub.routes import Body
+
+NAME = "webhook"
+"""The sink's name."""
+
+TIMEOUT_MAX = 60.0
+HEADERS_MAX = 30
+MASK = "********"
+"""What is shown in place of a custom header's value: it may be a password."""
+
+# RFC 9110 §5.1 and §5.6.2: a field name is a token; §5.5: a value is printable, and neither begins
+# nor ends with a space. ASCII only: of anything else receivers make what they like.
+_TOKEN = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"  # noqa: S105 - no password
+_VALUE = r"^([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?$"
+
+# What HTTP/1.1 itself needs (RFC 9110 §7.6.1, RFC 9112 §6): not a webhook's to say.
+_CONNECTION_HEADERS = frozenset(
+    (
+        *("connection", "content-encoding", "content-length", "expect", "host", "http2-settings"),
+        *("keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"),
+        *("trailer", "transfer-encoding", "upgrade"),
+    )
+)
+_HUB_HEADERS = frozenset(("content-type", "user-agent"))
+_HUB_PREFIXES = ("x-webhook-", "webhook-")
+
+HeaderName = Annotated[str, StringConstraints(pattern=_TOKEN, max_length=128)]
+HeaderValue = Annotated[str, StringConstraints(pattern=_VALUE, max_length=4096)]
+Format = Literal["payload", "envelope"]
+Wait = Annotated[float, Field(ge=0, le=7 * 86_400, allow_inf_nan=False)]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+Headers = Annotated[dict[HeaderName, HeaderValue], Field(max_length=HEADERS_MAX)]
+Timeout = Annotated[float, Field(ge=1, le=TIMEOUT_MAX, allow_inf_nan=False)]
+RetrySchedule = Annotated[list[Wait], Field(min_length=1, max_length=50)]
+
+
+class WebhookConfig(Body):
+    """Where a webhook's requests go and how they look."""
+
+    url: Url = Field(description="http or https; private addresses only if [egress] allows them")
+    format: Format = Field(
+        "payload",
+        description="The body: the payload alone, or {type, timestamp, data, id} around it",
+    )
+    headers: Headers = Field(default_factory=dict, description="Sent with every request")
+    timeout: Timeout | None = Field(
+        None, description="Seconds for one whole attempt; else [delivery] timeout"
+    )
+    retry_schedule: RetrySchedule | None = Field(
+        None, description="Seconds to wait after each failed attempt; else the hub's"
+    )
+
+
+CONFIG_FIELDS = tuple(WebhookConfig.model_fields)
+
+
+def check_config(config: Mapping[str, Any], check_url: Callable[[str], str]) -> dict[str, Any]:
+    """The configuration as it is stored: complete, the URL in its normal form.
+
+    Args:
+        check_url: see :meth:`hookhub.egress.Egress.check_url`.
+
+    Raises:
+        ValidationFailed: names every wrong field.
+        EgressBlocked: the URL's address may not be called.
+    """
+    try:
+        valid = WebhookConfig.model_validate(dict(config))
+    except ValidationError as error:
+        raise _invalid(field_errors(error)) from None
+    errors = header_errors(valid.headers)
+    if errors:
+        raise _invalid(errors)
+    valid.url = check_url(valid.url)
+    return valid.model_dump(exclude_none=True)
+
+
+def _invalid(errors: list[FieldError]) -> ValidationFailed:
+    first = errors[0]
+    place = ".".join(map(str, first["loc"]))
+    return ValidationFailed(f"{place}: {first['msg']}.", errors=errors)
+
+
+def header_errors(headers: Mapping[str, str]) -> list[FieldError]:
+    """What is wrong with custom headers beyond their spelling."""
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for name, value in headers.items():
+        finding = _header_error(name.lower(), value, seen)
+        seen.add(name.lower())
+        if finding:
+            errors.append({"loc": ["headers", name], "msg": finding})
+    return errors
+
+
+def _header_error(name: str, value: str, seen: set[str]) -> str | None:
+    if name in seen:
+        return "is there twice (names have no case)"
+    if name in _CONNECTION_HEADERS:
+        return "belongs to the connection and cannot be set"
+    if name in _HUB_HEADERS or name.startswith(_HUB_PREFIXES):
+        return "is the hub's own and cannot be set"
+    if value == MASK:
+        return f"has {MASK} as its value, which only stands for a value that is not shown"
+    return None
+
+
+def redact_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as it is shown: without the values of custom headers."""
+    return {**config, "headers": dict.fromkeys(config.get("headers", ()), MASK)}
+
+
+def keep_masked(headers: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
+    """Headers as they came back from a form: a masked value is the one that is stored."""
+    known = {name.lower(): value for name, value in stored.items()}
+    return {
+        name: known.get(name.lower(), value) if value == MASK else value
+        for name, value in headers.items()
+    }

@@ -1,0 +1,86 @@
+"""What an answer means. Pure decisions."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from hookhub.sinks import AttemptResult, Outcome
+
+_FAR = 10**9
+_SECONDS = re.compile(r"[0-9]+")
+_MAY_ASK_TO_WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_LOCATION_SHOWN = 200
+
+
+def judge(status: int, headers: Mapping[str, str], body: str | None, now: float) -> AttemptResult:
+    """The result of a complete answer.
+
+    Args:
+        headers: of the answer; looked up in lower case.
+        body: its first part as text.
+        now: Unix seconds, to turn a date in ``Retry-After`` into a span.
+    """
+    if 200 <= status < 300:
+        return AttemptResult(Outcome.DELIVERED, status, body)
+    gone = status == HTTPStatus.GONE
+    return AttemptResult(
+        Outcome.GIVE_UP if gone else Outcome.RETRY,
+        status,
+        body,
+        error="status",
+        error_message=_sentence(status, headers.get("location")),
+        retry_after=parse_retry_after(headers.get("retry-after"), now)
+        if status in _MAY_ASK_TO_WAIT
+        else None,
+        disable_endpoint=gone,
+    )
+
+
+def _sentence(status: int, location: str | None) -> str:
+    try:
+        name = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        name = str(status)
+    if status == HTTPStatus.GONE:
+        return f"The receiver answered {name}: it wants no more; the webhook is disabled."
+    if 300 <= status < 400 and location:
+        shown = location[:_LOCATION_SHOWN]
+        return (
+            f"The receiver answered {name} to {shown!r}; redirects are not followed, so set the "
+            "webhook's url to where it should go."
+        )
+    return f"The receiver answered {name}."
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait from ``Retry-After`` (RFC 9110 §10.2.3): seconds or a date.
+
+    Args:
+        now: Unix seconds.
+
+    Returns:
+        0 or more; None if there is no such header or it says neither.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text) if len(text) < len(str(_FAR)) else float(_FAR)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def decode_body(data: bytes, *, cut: bool) -> str:
+    """A receiver's answer as text that every database keeps.
+
+    Args:
+        cut: there was more of it: a character at the end may be incomplete, and is left out.
+    """
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data, final=not cut)
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,65 @@
+"""From an attempt to the request that is sent, byte for byte. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from hookhub import __version__
+from hookhub.events import Event, format_timestamp
+from hookhub.sinks import Attempt
+from hookhub_webhook.signing import hub_signature, standard_signatures
+
+USER_AGENT = f"hookhub/{__version__}"
+
+
+class WebhookRequest(NamedTuple):
+    """A POST to make."""
+
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def build_request(attempt: Attempt) -> WebhookRequest:
+    """The request of an attempt: the body and its signatures, both schemes over the same bytes."""
+    config = attempt.config
+    envelope = config.get("format") == "envelope"
+    body = envelope_body(attempt.event) if envelope else attempt.event.payload.encode("utf-8")
+    return WebhookRequest(
+        config["url"],
+        [
+            ("Content-Type", "application/json"),
+            ("User-Agent", USER_AGENT),
+            ("X-Webhook-Event", attempt.event.type),
+            ("X-Webhook-Id", str(attempt.endpoint_id)),
+            ("X-Webhook-Delivery", str(attempt.delivery_id)),
+            ("X-Webhook-Attempt", str(attempt.number)),
+            ("webhook-id", attempt.event.id),
+            ("webhook-timestamp", str(attempt.timestamp)),
+            *_signatures(attempt, body),
+            *config.get("headers", {}).items(),
+        ],
+        body,
+    )
+
+
+def envelope_body(event: Event) -> bytes:
+    """The body that Standard Webhooks recommends, with the stored text of the payload in it."""
+    type_, timestamp, id_ = (
+        json.dumps(text) for text in (event.type, format_timestamp(event.timestamp), event.id)
+    )
+    text = f'{{"type":{type_},"timestamp":{timestamp},"data":{event.payload},"id":{id_}}}'
+    return text.encode("utf-8")
+
+
+def _signatures(attempt: Attempt, body: bytes) -> list[tuple[str, str]]:
+    if not attempt.secrets:
+        return []
+    # X-Webhook-Signature has room for one: during a rotation it is the new secret's, and only
+    # webhook-signature carries the old one's as well.
+    standard = standard_signatures(attempt.secrets, attempt.event.id, attempt.timestamp, body)
+    return [
+        ("X-Webhook-Signature", hub_signature(attempt.secrets[0], body)),
+        ("webhook-signature", standard),
+    ]

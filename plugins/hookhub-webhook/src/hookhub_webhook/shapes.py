@@ -1,0 +1,230 @@
+"""What is asked for and what is shown over REST (contract §3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from hookhub.delivery.model import Status
+from hookhub.events import EVENT_TYPE_MAX, TYPE_PATTERN, check_pattern
+from hookhub.routes import Answer, Body, Line, Paging, Query, Text
+from hookhub_webhook.config import (
+    Format,
+    Headers,
+    RetrySchedule,
+    Timeout,
+    Url,
+    WebhookConfig,
+)
+from hookhub_webhook.signing import check_secret
+
+EVENT_TYPES_MAX = 100
+
+# Without control characters, and not of spaces alone.
+_NAME = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NAME)]
+Description = Annotated[Text, StringConstraints(max_length=1000)]
+Secret = Annotated[
+    Line, StringConstraints(min_length=1, max_length=255), AfterValidator(check_secret)
+]
+TypePattern = Annotated[
+    str,
+    Field(max_length=EVENT_TYPE_MAX, json_schema_extra={"pattern": f"^({TYPE_PATTERN.pattern})$"}),
+    AfterValidator(check_pattern),
+]
+TypePatterns = Annotated[list[TypePattern], Field(min_length=1, max_length=EVENT_TYPES_MAX)]
+
+
+class NewWebhook(WebhookConfig):
+    """A webhook to create; `event_type` or `event_types` is needed."""
+
+    name: Name = Field(description="Unique")
+    event_type: TypePattern | None = Field(
+        None, description="An exact type, a prefix such as ticket.*, or *", examples=["ticket.*"]
+    )
+    event_types: TypePatterns | None = Field(None, description="Several of them")
+    secret: Secret | None = Field(None, description="Signs every request; never shown again")
+    generate_secret: bool = Field(False, description="Let the hub make one, shown in the answer")
+    description: Description | None = None
+    is_active: bool = True
+
+
+def _unset() -> Any:
+    """The value of a field that was not sent; the field itself cannot be null."""
+
+
+class WebhookChanges(Body):
+    """What to change; what is left out stays as it is.
+
+    `null` removes the description or the secret, and takes `timeout` and `retry_schedule` back to
+    the hub's own.
+    """
+
+    name: Name = Field(default_factory=_unset)
+    url: Url = Field(default_factory=_unset)
+    event_type: TypePattern = Field(default_factory=_unset)
+    event_types: TypePatterns = Field(default_factory=_unset)
+    secret: Secret | None = Field(None, description="Replaces the old one at once; else rotate it")
+    description: Description | None = None
+    is_active: bool = Field(default_factory=_unset)
+    format: Format = Field(default_factory=_unset)
+    headers: Headers = Field(
+        default_factory=_unset, description="All of them; a masked value stays as it is stored"
+    )
+    timeout: Timeout | None = None
+    retry_schedule: RetrySchedule | None = None
+
+
+class NewSecret(Body):
+    """A secret to rotate to."""
+
+    secret: Secret | None = Field(None, description="Left out: the hub makes one")
+
+
+class TestRequest(Body):
+    """What to send as a test."""
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    event_type: str | None = Field(
+        None,
+        max_length=EVENT_TYPE_MAX,
+        description="Whose example; left out: the first type that the webhook wants",
+    )
+
+
+class WebhookQuery(Paging):
+    """Which webhooks to list."""
+
+    event_type: TypePattern | None = Field(
+        None, description="That would get this type, or name this pattern"
+    )
+    is_active: bool | None = None
+
+
+class DeliveryQuery(Paging):
+    """Which deliveries to list."""
+
+    status: Status | None = None
+
+
+class CancelQuery(Query):
+    """Which deliveries to end; only pending ones can be."""
+
+    status: Literal["pending"]
+
+
+class Webhook(Answer):
+    """A webhook; its secret is never shown."""
+
+    id: int
+    name: str
+    url: str
+    event_type: str = Field(description="The first of event_types")
+    event_types: list[str]
+    description: str | None
+    is_active: bool
+    disabled_reason: str | None = Field(description="Why the hub itself disabled it")
+    has_secret: bool
+    format: Format
+    headers: dict[str, str] = Field(description="Values are masked")
+    timeout: float | None = Field(description="null: [delivery] timeout")
+    retry_schedule: list[float] | None = Field(description="null: [delivery] retry_schedule")
+    created_at: str = Field(description="RFC 3339, UTC")
+    updated_at: str
+    last_triggered_at: str | None = Field(description="When an attempt was last made")
+    failure_count: int = Field(description="Attempts that failed")
+    success_count: int = Field(description="Events that were delivered")
+
+
+class WebhookWithSecret(Webhook):
+    """A webhook with a secret that is shown this once."""
+
+    secret: str
+    signing_secret: str = Field(description="The same for Standard Webhooks libraries: whsec_…")
+
+
+class NewWebhookAnswer(Webhook):
+    """A new webhook; with the secret if the hub made it, which is shown this once."""
+
+    secret: str | None = Field(None, description="Only with generate_secret")
+    signing_secret: str | None = Field(None, description="Only with generate_secret")
+
+
+class WebhookList(Answer):
+    """A part of the list of webhooks."""
+
+    items: list[Webhook]
+    total: int
+    limit: int
+    offset: int
+
+
+class WebhookDelivery(Answer):
+    """One event on its way to one webhook."""
+
+    id: int
+    webhook_id: int
+    event_id: str
+    event_type: str
+    payload: dict[str, Any]
+    status: Status
+    response_status: int | None
+    response_body: str | None = Field(description="Its first part")
+    error: str | None = Field(description="A stable word: dns, refused, tls, status …")
+    error_message: str | None
+    attempt_number: int = Field(description="Attempts made so far")
+    created_at: str = Field(description="RFC 3339, UTC")
+    delivered_at: str | None
+    next_retry_at: str | None = Field(description="null unless pending")
+
+
+class DeliveryList(Answer):
+    """A part of the list of deliveries, newest first."""
+
+    items: list[WebhookDelivery]
+    total: int
+    limit: int
+    offset: int
+
+
+class WebhookStats(Answer):
+    """Totals over all webhooks."""
+
+    total_webhooks: int
+    active_webhooks: int
+    total_deliveries: int
+    successful_deliveries: int
+    failed_deliveries: int
+    pending_deliveries: int
+    success_rate: float = Field(description="Percent of all deliveries, two decimals")
+
+
+class TestResult(Answer):
+    """What came of a test."""
+
+    __test__ = False
+
+    success: bool
+    event_id: str
+    event_type: str
+    payload: dict[str, Any]
+    response_status: int | None
+    response_body: str | None
+    error: str | None
+    error_message: str | None
+    duration: float = Field(description="Seconds")
+
+
+class Retried(Answer):
+    """How many deliveries are attempted again."""
+
+    retried: int
+
+
+class Cancelled(Answer):
+    """How many deliveries were ended."""
+
+    cancelled: int

@@ -1,0 +1,124 @@
+"""From what the hub holds to what is shown over REST."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, Page
+from hookhub.events import Event, format_timestamp
+from hookhub.sinks import AttemptResult, Outcome
+from hookhub_webhook.config import redact_config
+from hookhub_webhook.shapes import (
+    TestResult,
+    Webhook,
+    WebhookList,
+    WebhookStats,
+    WebhookWithSecret,
+)
+from hookhub_webhook.signing import signing_secret
+
+
+def show_webhook(endpoint: Endpoint) -> Webhook:
+    """The answer for an endpoint."""
+    return Webhook(**_webhook_members(endpoint))
+
+
+def show_with_secret(endpoint: Endpoint, secret: str) -> WebhookWithSecret:
+    """The answer for an endpoint whose new secret is shown."""
+    return WebhookWithSecret(
+        **_webhook_members(endpoint), secret=secret, signing_secret=signing_secret(secret)
+    )
+
+
+def _webhook_members(endpoint: Endpoint) -> dict[str, Any]:
+    config = redact_config(endpoint.config)
+    return {
+        "id": endpoint.id,
+        "name": endpoint.name,
+        "url": config["url"],
+        "event_type": endpoint.event_types[0],
+        "event_types": list(endpoint.event_types),
+        "description": endpoint.description,
+        "is_active": endpoint.is_active,
+        "disabled_reason": endpoint.disabled_reason,
+        "has_secret": any(secret.expires_at is None for secret in endpoint.secrets),
+        "format": config["format"],
+        "headers": config["headers"],
+        "timeout": config.get("timeout"),
+        "retry_schedule": config.get("retry_schedule"),
+        "created_at": format_timestamp(endpoint.created_at),
+        "updated_at": format_timestamp(endpoint.updated_at),
+        "last_triggered_at": _moment(endpoint.last_triggered_at),
+        "failure_count": endpoint.failure_count,
+        "success_count": endpoint.success_count,
+    }
+
+
+def show_webhooks(page: Page[Endpoint]) -> WebhookList:
+    """The answer for a page of endpoints."""
+    return WebhookList(
+        items=[show_webhook(item) for item in page.items],
+        total=page.total,
+        limit=page.limit,
+        offset=page.offset,
+    )
+
+
+def deliveries_json(page: Page[Delivery]) -> bytes:
+    """A page of deliveries as :class:`DeliveryList` has it, each payload exactly as it was sent."""
+    items = ", ".join(map(_delivery_json, page.items))
+    numbers = f'"total": {page.total}, "limit": {page.limit}, "offset": {page.offset}'
+    return f'{{"items": [{items}], {numbers}}}'.encode("ascii")
+
+
+def _delivery_json(delivery: Delivery) -> str:
+    members = {
+        "id": delivery.id,
+        "webhook_id": delivery.endpoint_id,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "status": delivery.status,
+        "response_status": delivery.response_status,
+        "response_body": delivery.response_body,
+        "error": delivery.error,
+        "error_message": delivery.error_message,
+        "attempt_number": delivery.attempt_number,
+        "created_at": format_timestamp(delivery.created_at),
+        "delivered_at": _moment(delivery.delivered_at),
+        "next_retry_at": _moment(delivery.next_retry_at),
+    }
+    return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'
+
+
+def show_stats(stats: EndpointStats) -> WebhookStats:
+    """The answer for totals; the rate is over all deliveries, as the original's was."""
+    rate = 100 * stats.delivered / stats.deliveries if stats.deliveries else 0.0
+    return WebhookStats(
+        total_webhooks=stats.total,
+        active_webhooks=stats.active,
+        total_deliveries=stats.deliveries,
+        successful_deliveries=stats.delivered,
+        failed_deliveries=stats.failed,
+        pending_deliveries=stats.pending,
+        success_rate=round(rate, 2),
+    )
+
+
+def show_test(event: Event, result: AttemptResult, duration: float) -> TestResult:
+    """The answer for a test."""
+    return TestResult(
+        success=result.outcome is Outcome.DELIVERED,
+        event_id=event.id,
+        event_type=event.type,
+        payload=event.data(),
+        response_status=result.response_status,
+        response_body=result.response_body,
+        error=result.error,
+        error_message=result.error_message,
+        duration=round(duration, 6),
+    )
+
+
+def _moment(microseconds: int | None) -> str | None:
+    return None if microseconds is None else format_timestamp(microseconds)

@@ -1,0 +1,110 @@
+"""Who may connect: the credentials of an upgrade request, and the origins of browsers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from hookhub.config import Settings
+from hookhub.errors import Unauthorized
+from hookhub.routes import Principal, UpgradeRequest
+
+if TYPE_CHECKING:
+    from hookhub.tokens import Tokens
+
+SCOPE = "events:read"
+MAX_PARAMETERS = 100
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+class Parameters:
+    """The query string of an upgrade request. Holds secrets: never to be logged."""
+
+    def __init__(self, query_string: bytes) -> None:
+        try:
+            text = query_string.decode("ascii", "replace")
+            self._values = parse_qs(text, max_num_fields=MAX_PARAMETERS)
+        except ValueError:  # more than any client of ours would send
+            self._values = {}
+
+    def first(self, name: str) -> str | None:
+        """The first value of a parameter that is not empty."""
+        return self._values.get(name, [None])[0]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a parameter."""
+        return self._values.get(name, [])
+
+
+def header_values(request: UpgradeRequest, name: bytes) -> list[str]:
+    """All values of a header, named in lower case."""
+    return [value.decode("latin-1") for key, value in request.headers if key == name]
+
+
+def _bearer(request: UpgradeRequest) -> str | None:
+    for value in header_values(request, b"authorization"):
+        scheme, _, token = value.partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return token.strip()
+    return None
+
+
+async def authorize(
+    tokens: Tokens, request: UpgradeRequest, parameters: Parameters
+) -> Principal:
+    """Who connects: by ``?token=``, ``?api_key=``, a header or a one-time ``?ticket=``.
+
+    Raises:
+        Unauthorized: no credentials, wrong ones, or without the scope; ``detail`` says which.
+    """
+    token = (
+        parameters.first("token")
+        or parameters.first("api_key")
+        or _bearer(request)
+        or next(filter(None, header_values(request, b"x-api-key")), None)
+    )
+    ticket = parameters.first("ticket")
+    if token is not None:
+        principal = await tokens.authenticate(token)
+    elif ticket is not None:
+        principal = tokens.redeem_ticket(ticket)
+    else:
+        raise Unauthorized("send a token: ?token=…, ?ticket=… or a header.")
+    if not principal.may(SCOPE):
+        raise Unauthorized(f"this token lacks the scope {SCOPE}.")
+    return principal
+
+
+def check_origin(settings: Settings, request: UpgradeRequest) -> None:
+    """Let browsers in only from pages of the hub and of the origins that are allowed.
+
+    Browsers send ``Origin`` and let any page open a WebSocket to anywhere (RFC 6455 §10.2);
+    programs send none and need a token anyway. Enforced as soon as the hub knows an origin.
+
+    Raises:
+        Unauthorized: the page's origin is not allowed.
+    """
+    allowed = list(settings.live.origins)
+    if settings.server.public_url is not None:
+        allowed.append(settings.server.public_url)
+    if not allowed or "*" in allowed:
+        return
+    known = {normal_origin(origin) for origin in allowed}
+    for origin in header_values(request, b"origin"):
+        if normal_origin(origin) not in known:
+            raise Unauthorized(
+                f"origin {origin[:40]!r} is not allowed; add it to [live] origins."
+            )
+
+
+def normal_origin(url: str) -> str:
+    """Scheme, host and port of a URL as RFC 6454 serialises them: ``https://hub.example``."""
+    try:
+        parts = urlsplit(url.strip().lower())
+        port = parts.port
+    except ValueError:
+        return ""
+    shown = "" if port is None or port == _DEFAULT_PORTS.get(parts.scheme) else f":{port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{shown}"

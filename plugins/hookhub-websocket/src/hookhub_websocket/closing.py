@@ -1,0 +1,28 @@
+"""Why connections end: close codes (contract §2) and the words that statistics use for them."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Why(enum.Enum):
+    """What ended a connection, with the close code that tells the client."""
+
+    CLIENT = ("client", 1000)
+    """The client closed it, or went away."""
+    UNAUTHORIZED = ("unauthorized", 1008)
+    PROTOCOL = ("protocol", 1002)
+    TOO_BIG = ("too_big", 1009)
+    ERROR = ("error", 1011)
+    """A bug on this side."""
+    DEAD = ("dead", 1011)
+    """No sign of life after a ping; the client most likely never sees the code."""
+    RESTART = ("restart", 1012)
+    SLOW = ("slow", 1013)
+    FULL = ("full", 1013)
+    EXPIRED = ("expired", 4201)
+    REVOKED = ("revoked", 4502)
+
+    def __init__(self, word: str, code: int) -> None:
+        self.word = word
+        self.code = code

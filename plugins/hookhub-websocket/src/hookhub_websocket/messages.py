@@ -1,0 +1,160 @@
+"""What the two sides say to each other, as JSON texts. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hookhub.errors import MalformedRequest
+from hookhub.events import parse_json
+
+ID_MAX = 128
+
+
+class BadMessage(Exception):
+    """A message of the client that was not understood; the connection lives on.
+
+    Args:
+        code: a stable word, the REST API's where it has one.
+        message: a sentence for a person.
+        id: the ``id`` of the client's message, if it had a good one.
+    """
+
+    def __init__(self, code: str, message: str, id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """A message of the client, checked."""
+
+    type: str
+    """``ping``, ``subscribe``, ``unsubscribe`` or ``resume``."""
+    id: str | int | None = None
+    """Chosen by the client; the answer carries it."""
+    events: list[str] | None = None
+    cursor: str | None = None
+
+
+def parse_message(text: str) -> ClientMessage:
+    """Read a message of the client.
+
+    Raises:
+        BadMessage: says what is wrong with it.
+    """
+    try:
+        value = parse_json(text)
+    except MalformedRequest as error:
+        detail = error.detail.replace("The body", "The message", 1)
+        raise BadMessage(MalformedRequest.code, detail) from None
+    if not isinstance(value, dict):
+        raise BadMessage(MalformedRequest.code, "A message is a JSON object with a 'type'.")
+    return _read_object(value, _read_id(value))
+
+
+def _read_id(value: Mapping[str, Any]) -> str | int | None:
+    found = value.get("id")
+    if found is None:
+        return None
+    good = (isinstance(found, str) and len(found) <= ID_MAX) or (
+        isinstance(found, int) and not isinstance(found, bool) and abs(found) < 2**63
+    )
+    if not good:
+        raise BadMessage(
+            "validation_failed", f"'id' is a string of up to {ID_MAX} characters or an integer."
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _read_object(value: Mapping[str, Any], id: str | int | None) -> ClientMessage:
+    kind = value.get("type")
+    if kind == "ping":
+        return ClientMessage("ping", id)
+    if kind in ("subscribe", "unsubscribe"):
+        return ClientMessage(kind, id, events=_read_events(value, id, needed=kind == "subscribe"))
+    if kind == "resume":
+        cursor = value.get("cursor", value.get("since"))
+        if not isinstance(cursor, str):
+            raise BadMessage("validation_failed", "'resume' needs a 'cursor' (a string).", id)
+        return ClientMessage("resume", id, cursor=cursor)
+    shown = json.dumps(kind)[:60]
+    raise BadMessage(
+        "unknown_message_type",
+        f"Unknown message type {shown}; send ping, subscribe, unsubscribe or resume.",
+        id,
+    )
+
+
+def _read_events(
+    value: Mapping[str, Any], id: str | int | None, *, needed: bool
+) -> list[str] | None:
+    events = value.get("events")
+    if events is None and not needed:
+        return None
+    if (
+        not isinstance(events, list)
+        or not events
+        or not all(isinstance(item, str) for item in events)
+    ):
+        raise BadMessage(
+            "validation_failed", "'events' is a list of type patterns such as ['user.*'].", id
+        )
+    return events
+
+
+def _encode(id: str | int | None, **members: Any) -> bytes:
+    if id is not None:
+        members["id"] = id
+    return json.dumps(members).encode("ascii")
+
+
+def connection(cursor: str, events: list[str]) -> bytes:
+    """The first message: contract §2 fixes the first three members to the byte.
+
+    Args:
+        cursor: everything after it is sent on this connection.
+        events: the patterns that are subscribed.
+    """
+    return _encode(
+        None,
+        type="connection",
+        status="connected",
+        message="WebSocket connection established",
+        cursor=cursor,
+        events=events,
+    )
+
+
+def pong(id: str | int | None = None) -> bytes:
+    """The answer to ``{"type": "ping"}``."""
+    return _encode(id, type="pong")
+
+
+def subscribed(events: list[str], id: str | int | None = None) -> bytes:
+    """The answer to ``subscribe`` and ``unsubscribe``: what is subscribed now."""
+    return _encode(id, type="subscribed", events=events)
+
+
+def resumed(replayed: int, id: str | int | None = None) -> bytes:
+    """Everything after the cursor was sent; from here on it is live."""
+    return _encode(id, type="resumed", replayed=replayed)
+
+
+def gap(missed: int | None, cursor: str, id: str | int | None = None) -> bytes:
+    """Events are gone; the feed goes on after ``cursor``. ``missed`` is None if unknown."""
+    return _encode(id, type="gap", missed=missed, cursor=cursor)
+
+
+def restarting(retry_after: float) -> bytes:
+    """The hub stops; seconds to wait before the next attempt, different for each client."""
+    return _encode(None, type="restarting", retry_after=retry_after)
+
+
+def error(failure: BadMessage) -> bytes:
+    """A message was not understood."""
+    return _encode(failure.id, type="error", code=failure.code, message=failure.message)

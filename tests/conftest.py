@@ -1,0 +1,3 @@
+"""Fixtures come from hookhub.testing, as in every plugin."""
+
+pytest_plugins = ["hookhub.testing.fixtures"]

@@ -1,0 +1,247 @@
+"""Endpoints, claims, leases, records and counters."""
+
+from __future__ import annotations
+
+import pytest
+
+from hookhub.delivery.model import Endpoint, NewEndpoint, Status
+from hookhub.errors import Conflict, NotFound
+from hookhub.events import Draft, new_event_id
+from hookhub.store import Store
+from hookhub.store import deliveries as units
+from hookhub.store.deliveries import Claim, Record
+from hookhub.store.endpoints import (
+    delete_endpoint,
+    disable_endpoint,
+    endpoint_stats,
+    get_endpoint,
+    insert_endpoint,
+    list_endpoints,
+    rotate_secret,
+    update_endpoint,
+)
+
+HOUR = 3_600_000_000
+
+
+async def make(store: Store, name: str = "one", *patterns: str, secret: str | None = None) -> int:
+    new = NewEndpoint(name, patterns or ("*",), {"url": "x"}, secret=secret)
+    return (await store.write(lambda tx: insert_endpoint(tx, "webhook", new))).id
+
+
+async def send(store: Store, name: str = "user.created") -> None:
+    await store.write(lambda tx: tx.append(Draft(new_event_id(0), name, "{}", 1)))
+
+
+async def claim(store: Store, lease: int = 1, limit: int = 10, until: int | None = None) -> list[Claim]:
+    return await store.write(
+        lambda tx: units.claim_due(
+            tx, limit=limit, lease=lease, until=tx.now + HOUR if until is None else until
+        )
+    )
+
+
+def record(item: Claim, status: Status, due_at: int | None = None) -> Record:
+    outcome = {"success": "delivered", "pending": "retry", "failed": "give_up"}[status]
+    return Record(item, 1, 0.5, outcome, status, due_at, 500, "body", "status", "It failed.")
+
+
+async def write(store: Store, item: Record) -> bool:
+    return await store.write(lambda tx: units.record(tx, item))
+
+
+async def stats(store: Store) -> tuple[int, int, int, int]:
+    found = await store.read(lambda reader: endpoint_stats(reader, "webhook"))
+    return (found.deliveries, found.delivered, found.failed, found.pending)
+
+
+async def test_a_claim_is_exclusive_until_its_lease_ends(store: Store) -> None:
+    """Nobody else gets it; when the lease has run out, it is due again by itself."""
+    await make(store)
+    await send(store)
+    [first] = await claim(store, lease=1)
+    assert (first.attempts, first.event.type) == (0, "user.created")
+    assert await claim(store, lease=2) == []
+    await write(store, record(first, "pending", 0))
+    [second] = await claim(store, lease=3, until=0)
+    assert second.attempts == 1
+    [third] = await claim(store, lease=4)
+    assert third.id == second.id
+
+
+async def test_claims_come_oldest_first_and_not_over_the_limit(store: Store) -> None:
+    """In the order in which they fell due."""
+    await make(store)
+    for _ in range(5):
+        await send(store)
+    assert [item.event.sequence for item in await claim(store, limit=3)] == [1, 2, 3]
+    assert [item.event.sequence for item in await claim(store, limit=3)] == [4, 5]
+
+
+async def test_a_result_without_the_lease_counts_only_if_delivered(store: Store) -> None:
+    """A failure reported too late changes nothing; a delivery is a delivery."""
+    await make(store)
+    await send(store)
+    [old] = await claim(store, lease=1, until=0)
+    [new] = await claim(store, lease=2)
+    assert not await write(store, record(old, "failed"))
+    assert await write(store, record(old, "success"))
+    assert not await write(store, record(new, "failed"))
+    delivery = await store.read(lambda reader: units.get_delivery(reader, new.id))
+    assert delivery.status == "success"
+    assert await stats(store) == (1, 1, 0, 0)
+
+
+async def test_counters_are_kept(store: Store) -> None:
+    """Totals follow every change of state without counting rows."""
+    endpoint = await make(store)
+    for _ in range(4):
+        await send(store)
+    one, two, three, _ = await claim(store)
+    await write(store, record(one, "success"))
+    await write(store, record(two, "failed"))
+    await write(store, record(three, "pending", 0))
+    assert await stats(store) == (4, 1, 1, 2)
+    found = await store.read(lambda reader: get_endpoint(reader, "webhook", endpoint))
+    assert (found.success_count, found.failure_count) == (1, 2)
+    assert found.last_triggered_at is not None
+    assert await store.write(lambda tx: units.retry_failed(tx, endpoint)) == 1
+    assert await stats(store) == (4, 1, 0, 3)
+    # One of the three is being attempted (its lease runs): it ends by its own result.
+    assert await store.write(lambda tx: units.cancel_pending(tx, endpoint)) == 2
+    assert await stats(store) == (4, 1, 2, 1)
+    for status, total in (("pending", 1), ("failed", 2), ("success", 1), (None, 4)):
+        page = await store.read(
+            lambda reader, status=status: units.list_deliveries(
+                reader, endpoint, status=status, limit=10, offset=0
+            )
+        )
+        assert page.total == len(page.items) == total
+
+
+async def test_a_delivery_shows_its_attempts(store: Store) -> None:
+    """Oldest first, with what each answered."""
+    await make(store)
+    await send(store)
+    [item] = await claim(store)
+    await write(store, record(item, "pending", 0))
+    [item] = await claim(store)
+    await write(store, record(item, "failed"))
+    delivery = await store.read(lambda reader: units.get_delivery(reader, item.id))
+    assert delivery.attempts is not None
+    assert [(a.number, a.outcome) for a in delivery.attempts] == [(1, "retry"), (2, "give_up")]
+    assert (delivery.status, delivery.attempt_number) == ("failed", 2)
+    assert (delivery.response_status, delivery.error) == (500, "status")
+    with pytest.raises(NotFound):
+        await store.read(lambda reader: units.get_delivery(reader, 99))
+
+
+async def test_a_retry_by_hand_starts_the_schedule_anew(store: Store) -> None:
+    """Attempts go on counting; what was delivered is not sent again."""
+    await make(store)
+    await send(store)
+    [item] = await claim(store)
+    await write(store, record(item, "failed"))
+    delivery = await store.write(lambda tx: units.retry_delivery(tx, item.id))
+    assert (delivery.status, delivery.attempt_number) == ("pending", 1)
+    [again] = await claim(store)
+    assert (again.attempts, again.schedule_from) == (1, 1)
+    await write(store, record(again, "success"))
+    with pytest.raises(Conflict, match="delivered already"):
+        await store.write(lambda tx: units.retry_delivery(tx, item.id))
+
+
+async def test_leases_are_released_when_nobody_else_is_there(store: Store) -> None:
+    """After a crash of the only process, everything is due at once."""
+    await make(store)
+    await send(store)
+    await claim(store)
+    assert await store.write(units.release_leases) == 1
+    assert len(await claim(store)) == 1
+
+
+async def test_an_endpoint_that_is_off_gets_nothing_and_keeps_what_waits(store: Store) -> None:
+    """Pending deliveries wait; new events make none; on again, they go out."""
+    endpoint = await make(store)
+    await send(store)
+    assert await store.write(lambda tx: disable_endpoint(tx, endpoint, "It said 410."))
+    assert not await store.write(lambda tx: disable_endpoint(tx, endpoint, "Again."))
+    await send(store)
+    assert await claim(store) == []
+    assert await store.read(units.next_due) is None
+    found = await store.read(lambda reader: get_endpoint(reader, "webhook", endpoint))
+    assert (found.is_active, found.disabled_reason) == (False, "It said 410.")
+    changed = await store.write(
+        lambda tx: update_endpoint(tx, "webhook", endpoint, {"is_active": True})
+    )
+    assert changed.disabled_reason is None
+    assert [item.event.sequence for item in await claim(store)] == [1]
+
+
+async def test_a_deleted_endpoint_is_gone(store: Store) -> None:
+    """From lists, look-ups, deliveries and claims; its name is free again."""
+    endpoint = await make(store, "gone", secret="s")
+    await send(store)
+    await store.write(lambda tx: delete_endpoint(tx, "webhook", endpoint))
+    await send(store)
+    assert await claim(store) == []
+    for call in (
+        lambda reader: get_endpoint(reader, "webhook", endpoint),
+        lambda reader: units.get_delivery(reader, 1),
+    ):
+        with pytest.raises(NotFound):
+            await store.read(call)
+    with pytest.raises(NotFound):
+        await store.write(lambda tx: delete_endpoint(tx, "webhook", endpoint))
+    assert await make(store, "gone") != endpoint
+
+
+async def test_names_are_unique_per_sink(store: Store) -> None:
+    """A taken name names who has it; another sink may use it; renaming onto oneself is fine."""
+    first = await make(store, "a")
+    second = await make(store, "b")
+    with pytest.raises(Conflict, match=f"id {first}"):
+        await make(store, "a")
+    with pytest.raises(Conflict, match=f"id {first}"):
+        await store.write(lambda tx: update_endpoint(tx, "webhook", second, {"name": "a"}))
+    await store.write(lambda tx: update_endpoint(tx, "webhook", second, {"name": "b"}))
+    new = NewEndpoint("a", ("*",), {})
+    await store.write(lambda tx: insert_endpoint(tx, "other", new))
+
+
+async def test_rotated_secrets_sign_until_their_time_is_over(store: Store) -> None:
+    """Newest first; the old one has an end; the same secret is not kept twice."""
+    endpoint = await make(store, secret="old")
+
+    async def rotate(secret: str, overlap: float) -> Endpoint:
+        return await store.write(
+            lambda tx: rotate_secret(tx, "webhook", endpoint, secret, overlap)
+        )
+
+    found = await rotate("new", 60.0)
+    assert [item.value for item in found.secrets] == ["new", "old"]
+    assert found.secrets[0].expires_at is None
+    assert found.secrets[1].expires_at is not None
+    found = await rotate("newer", 0.0)
+    assert [item.value for item in found.secrets] == ["newer"]
+    assert "newer" not in repr(found)
+
+
+async def test_lists_filter_by_type_and_state(store: Store) -> None:
+    """A type finds the endpoints that would get it; pages have the whole total."""
+    await make(store, "a", "user.*")
+    await make(store, "b", "ticket.created")
+    off = await make(store, "c", "*")
+    await store.write(lambda tx: update_endpoint(tx, "webhook", off, {"is_active": False}))
+
+    async def names(**filters: object) -> list[str]:
+        page = await store.read(lambda reader: list_endpoints(reader, "webhook", **filters))
+        return [item.name for item in page.items]
+
+    assert await names() == ["a", "b", "c"]
+    assert await names(event_type="user.created") == ["a", "c"]
+    assert await names(event_type="user.*") == ["a", "c"]
+    assert await names(is_active=True) == ["a", "b"]
+    assert await names(is_active=False) == ["c"]
+    page = await store.read(lambda reader: list_endpoints(reader, "webhook", limit=1, offset=1))
+    assert ([item.name for item in page.items], page.total) == (["b"], 3)

@@ -1,0 +1,265 @@
+"""The writer: units of work, group commit, cancellation, failures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import trio
+import trio.testing
+
+from hookhub.config import DatabaseSettings
+from hookhub.delivery.model import NewEndpoint
+from hookhub.errors import Conflict, StoreUnavailable
+from hookhub.events import Accepted, Draft, Event, new_event_id
+from hookhub.store import NewDelivery, Store, Transaction, open_store
+from hookhub.store.endpoints import insert_endpoint
+
+
+def draft(name: str = "user.created", event_id: str | None = None) -> Draft:
+    own = event_id is not None
+    return Draft(event_id or new_event_id(0), name, '{"a": 1}', 1_000_000, None, None, own)
+
+
+def append(tx: Transaction) -> Accepted:
+    return tx.append(draft())
+
+
+def refuse(tx: Transaction) -> None:
+    tx.append(draft())
+    raise Conflict("No.")
+
+
+async def hold_writer(
+    store: Store,
+    release: threading.Event,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Keep the writer's thread busy, so that what is written meanwhile becomes one group."""
+    running = threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        running.set()
+        release.wait(10)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.write, hold)
+        await trio.to_thread.run_sync(running.wait)
+        task_status.started()
+
+
+async def count(store: Store) -> int:
+    rows = await store.read(lambda reader: reader.sql("SELECT COUNT(*) FROM hookhub_events"))
+    found: int = rows[0][0]
+    return found
+
+
+async def together(store: Store, *units: Callable[[Transaction], object]) -> list[object]:
+    """Run units in one group, in this order; returns results and errors."""
+    release = threading.Event()
+    outcomes: list[object] = [None] * len(units)
+
+    async def one(position: int, unit: Callable[[Transaction], object]) -> None:
+        try:
+            outcomes[position] = await store.write(unit)
+        except Exception as error:
+            outcomes[position] = error
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hold_writer, store, release)
+        for position, unit in enumerate(units):
+            nursery.start_soon(one, position, unit)
+            await trio.testing.wait_all_tasks_blocked()
+        release.set()
+    return outcomes
+
+
+async def test_sequences_follow_commit_order_without_gaps(store: Store) -> None:
+    """Sequences are 1, 2, 3 … in the order in which commits are announced."""
+    seen: list[Event] = []
+    store.on_commit(lambda events, deliveries: seen.extend(events))
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(store.write, append)
+    assert [event.sequence for event in seen] == list(range(1, 51))
+    assert await count(store) == 50
+
+
+async def test_units_that_wait_share_a_commit(store: Store) -> None:
+    """Units that queue up while the writer is busy are committed together."""
+    before = store.statistics()["commits_total"]
+    outcomes = await together(store, *[append] * 20)
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert store.statistics()["commits_total"] - before == 2
+
+
+async def test_a_unit_that_raises_is_rolled_back_alone(store: Store) -> None:
+    """In a group, the failed unit leaves nothing behind and takes nobody along."""
+    seen: list[Event] = []
+    store.on_commit(lambda events, deliveries: seen.extend(events))
+    first, failed, last = await together(store, append, refuse, append)
+    assert isinstance(first, Accepted)
+    assert isinstance(failed, Conflict)
+    assert isinstance(last, Accepted)
+    assert (first.sequence, last.sequence) == (1, 2)
+    assert [event.id for event in seen] == [first.id, last.id]
+    assert await count(store) == 2
+
+
+async def test_a_unit_alone_that_raises_leaves_nothing(store: Store) -> None:
+    """The same without a group around it."""
+    with pytest.raises(Conflict):
+        await store.write(refuse)
+    assert await count(store) == 0
+    assert (await store.write(append)).sequence == 1
+
+
+async def test_listeners_hear_of_a_commit_before_its_producer(store: Store) -> None:
+    """What the producer does after its answer comes after the feed has seen the event."""
+    order: list[str] = []
+    store.on_commit(lambda events, deliveries: order.append("published"))
+    await store.write(append)
+    order.append("answered")
+    assert order == ["published", "answered"]
+
+
+async def test_a_cancelled_unit_that_has_not_run_never_runs(store: Store) -> None:
+    """Cancelled means that it did not happen."""
+    release = threading.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hold_writer, store, release)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await store.write(append)
+        assert scope.cancelled_caught
+        release.set()
+    assert await count(store) == 0
+
+
+async def test_a_unit_that_runs_already_is_waited_for(store: Store) -> None:
+    """Too late to cancel: the unit is committed, and the caller gets its result."""
+    running, release = threading.Event(), threading.Event()
+
+    def slow(tx: Transaction) -> Accepted:
+        running.set()
+        release.wait(10)
+        return append(tx)
+
+    results: list[Accepted] = []
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        async def write() -> None:
+            with scope:
+                results.append(await store.write(slow))
+
+        nursery.start_soon(write)
+        await trio.to_thread.run_sync(running.wait)
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        release.set()
+    assert len(results) == 1
+    assert await count(store) == 1
+
+
+async def test_when_the_database_fails_the_whole_group_is_told(store: Store) -> None:
+    """A database error rolls all back; every unit hears that nothing was stored; then it works."""
+
+    def broken(tx: Transaction) -> None:
+        tx.append(draft())
+        raise_operational_error(tx)
+
+    first, second, third = await together(store, append, broken, append)
+    for outcome in (first, second, third):
+        assert isinstance(outcome, StoreUnavailable)
+        assert "othing was stored" in outcome.detail
+    assert first is not third
+    assert await count(store) == 0
+    assert (await store.write(append)).sequence == 1
+    assert await store.check() is None
+
+
+def raise_operational_error(tx: Transaction) -> None:
+    """An error that the driver itself reports as the database's fault."""
+    if tx.is_sqlite:
+        tx.sql("SELECT load_extension('nothing')")
+    else:
+        tx.sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_writing_after_the_close_is_refused(settings: DatabaseSettings) -> None:
+    """A closed store says so instead of waiting for ever."""
+    async with open_store(settings) as store:
+        pass
+    with pytest.raises(StoreUnavailable, match="stopping"):
+        await store.write(append)
+
+
+async def test_closing_runs_what_is_queued(settings: DatabaseSettings) -> None:
+    """What was handed over before the close is committed."""
+    release = threading.Event()
+    async with open_store(settings) as store:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(hold_writer, store, release)
+            nursery.start_soon(store.write, append)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(store.close)
+            release.set()
+    async with open_store(settings) as store:
+        assert await count(store) == 1
+
+
+async def test_deliveries_are_committed_with_their_event(store: Store) -> None:
+    """The listener gets the new deliveries with their endpoints; the answer counts them."""
+    heard: list[NewDelivery] = []
+    store.on_commit(lambda events, deliveries: heard.extend(deliveries))
+    ids = [await add_endpoint(store, name) for name in ("user.*", "user.created", "ticket.*")]
+    accepted = await store.write(append)
+    assert accepted.deliveries == 2
+    assert [item.endpoint_id for item in heard] == ids[:2]
+    assert {item.sequence for item in heard} == {accepted.sequence}
+
+
+async def add_endpoint(store: Store, pattern: str) -> int:
+    new = NewEndpoint(f"for {pattern}", (pattern,), {})
+    return (await store.write(lambda tx: insert_endpoint(tx, "webhook", new))).id
+
+
+async def test_an_endpoint_made_in_a_group_gets_the_events_after_it(store: Store) -> None:
+    """Within one group, too, the order of units decides who gets what."""
+    def make(tx: Transaction) -> None:
+        insert_endpoint(tx, "webhook", NewEndpoint("late", ("*",), {}))
+
+    before, _, after = await together(store, append, make, append)
+    assert isinstance(before, Accepted)
+    assert isinstance(after, Accepted)
+    assert (before.deliveries, after.deliveries) == (0, 1)
+
+
+async def test_an_endpoint_whose_unit_failed_gets_nothing(store: Store) -> None:
+    """Rolled back together with its effect on the events that follow in the group."""
+    def make_and_fail(tx: Transaction) -> None:
+        insert_endpoint(tx, "webhook", NewEndpoint("never", ("*",), {}))
+        assert tx.append(draft()).deliveries == 1
+        raise Conflict("No.")
+
+    _, after = await together(store, make_and_fail, append)
+    assert isinstance(after, Accepted)
+    assert after.deliveries == 0
+
+
+async def test_two_stores_on_one_database_share_the_sequence(settings: DatabaseSettings) -> None:
+    """Two processes (here: two writers) append without gaps and without the same number twice."""
+    async with open_store(settings) as one, open_store(settings) as two:
+        sequences: list[int] = []
+
+        async def write(store: Store) -> None:
+            sequences.append((await store.write(append)).sequence)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(write, one)
+                nursery.start_soon(write, two)
+        assert sorted(sequences) == list(range(1, 41))
+        assert one.epoch == two.epoch

@@ -23,9 +23,7 @@ def print_banner(started: Started, public_url: str | None = None) -> None:
         click.echo(f"  API and docs  {url}/docs" if "://" in url else f"  API           {url}")
     if started.first_token is not None:
         click.echo(f"  Admin token   {started.first_token}")
-        click.echo(
-            "                (shown this once, keep it; 'hookhub token create' makes others)"
-        )
+        click.echo("                shown this once, keep it; 'hookhub token create' makes others")
 
 
 def reachable(address: str) -> str:

@@ -59,9 +59,10 @@ class HookhubGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             broken = _plugin_commands(ctx, self).broken
-            if broken:
-                error.message += f" (broken plugins: {', '.join(broken)}; see 'hookhub plugins')"
-            raise
+            if not broken:
+                raise
+            hint = f"broken plugins: {', '.join(broken)}; see 'hookhub plugins'"
+            raise click.UsageError(f"{error.format_message()} ({hint})", ctx) from None
 
 
 def _plugin_commands(ctx: click.Context, group: click.Group) -> PluginCommands:

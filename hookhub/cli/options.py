@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,4 +65,4 @@ def quiet_logging() -> None:
     """For commands that print results: only warnings, on stderr."""
     from hookhub.logs import configure_logging
 
-    configure_logging(LogSettings(level="warning"), click.get_text_stream("stderr"))
+    configure_logging(LogSettings(level="warning"), sys.stderr)

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 @click.command("plugins")
 @config_option
 @json_option
-@click.option(
-    "--traceback", is_flag=True, help="Show where the errors of broken plugins come from."
-)
+@click.option("--traceback", is_flag=True, help="Also print the tracebacks of errors.")
 @click.pass_context
 def plugins(ctx: click.Context, config: Path | None, as_json: bool, traceback: bool) -> None:
     """List the installed plugins: version, what each contributes, and errors.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def _fields(fields: tuple[str, ...]) -> dict[str, Any]:
 
 def _payload(given: str) -> dict[str, Any]:
     if given == "-":
-        place, data = "stdin", click.get_binary_stream("stdin").read()
+        place, data = "stdin", sys.stdin.buffer.read()
     elif given.startswith("@"):
         place = given[1:]
         try:

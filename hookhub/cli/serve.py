@@ -52,9 +52,8 @@ def _started(plugins: Plugins, public_url: str | None, started: Started) -> None
     log = structlog.get_logger("hookhub.plugins")
     for report in plugins.report():
         if report.error is not None:
-            log.error(
-                "plugin.broken", plugin=report.name, exception=report.traceback or report.error
-            )
+            trace = {"exception": report.traceback} if report.traceback else {}
+            log.error("plugin.broken", plugin=report.name, error=report.error, **trace)
     for notice in plugins.notices():
         log.warning("plugin.notice", notice=notice)
     print_banner(started, public_url)

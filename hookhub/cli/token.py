@@ -26,26 +26,25 @@ SCOPES = ("events:write", "events:read", "webhooks:read", "webhooks:write", "adm
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-class Expiry(click.ParamType):
-    """``30d``, ``12h`` … or a time; becomes microseconds since 1970."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        now = time.time_ns() // 1000
-        found = re.fullmatch(r"(\d{1,6})([mhdw])", value)
-        try:
-            moment = (
-                now + int(found[1]) * _SECONDS[found[2]] * 1_000_000
-                if found
-                else parse_timestamp(value)
-            )
-            format_timestamp(moment)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is neither a time (2030-01-31T12:00:00Z) nor a span (30d, 12h).")
-        if moment <= now:
-            self.fail(f"{value!r} is over already.")
-        return moment
+def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """``30d``, ``12h`` … or a time, as microseconds since 1970."""
+    if value is None:
+        return None
+    now = time.time_ns() // 1000
+    span = re.fullmatch(r"(\d{1,6})([mhdw])", value)
+    try:
+        if span is not None:
+            moment = now + int(span[1]) * _SECONDS[span[2]] * 1_000_000
+        else:
+            moment = parse_timestamp(value)
+        format_timestamp(moment)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{value!r} is neither a span (30d, 12h) nor a time (2030-01-31T12:00:00Z)."
+        ) from None
+    if moment <= now:
+        raise click.BadParameter(f"{value!r} is over already.")
+    return moment
 
 
 @click.group("token")
@@ -69,7 +68,12 @@ def token() -> None:
     help="What it may do; may be given several times.",
 )
 @click.option("--description", help="More about what it is for.")
-@click.option("--expires", type=Expiry(), help="When it ends: 30d, 12h, or 2030-01-31T12:00:00Z.")
+@click.option(
+    "--expires",
+    callback=_moment,
+    metavar="TIME",
+    help="When it ends: 30d, 12h, or 2030-01-31T12:00:00Z.",
+)
 def create(
     config: Path | None,
     as_json: bool,

@@ -77,12 +77,11 @@ def _parse(name: str, text: str) -> dict[str, Any]:
 
 
 def _missing_files(settings: Settings, source: Source) -> list[Problem]:
-    return [
-        Problem(
-            ("server", key),
-            source.place(("server", key)),
-            f"is {value!r}, but there is no such file",
-        )
-        for key in ("certfile", "keyfile")
-        if (value := getattr(settings.server, key)) is not None and not Path(value).is_file()
-    ]
+    problems = []
+    for key in ("certfile", "keyfile"):
+        name = getattr(settings.server, key)
+        if name is not None and not Path(name).is_file():
+            place = source.place(("server", key))
+            message = f"is {name!r}, but there is no such file"
+            problems.append(Problem(("server", key), place, message))
+    return problems

@@ -92,6 +92,8 @@ class Traffic:
         """Make one event."""
         weights = [weight for weight, _ in self._actions.values()]
         [(_, action)] = self._chance.choices(list(self._actions.values()), weights)
+        if action in (self._reply, self._status) and not self._tickets:
+            action = self._ticket
         try:
             await action()
         except (Conflict, NotFound):
@@ -139,16 +141,12 @@ class Traffic:
         self._tickets[made["id"]] = made["status"]
 
     async def _reply(self) -> None:
-        if not self._tickets:
-            return await self._ticket()
         ticket_id = self._chance.choice(list(self._tickets))
         text, from_admin = self._chance.choice(ANSWERS)
         message = {"message_text": text, "is_from_admin": from_admin}
         await self._change(ticket_id, "reply", message)
 
     async def _status(self) -> None:
-        if not self._tickets:
-            return await self._ticket()
         ticket_id = self._chance.choice(list(self._tickets))
         status = NEXT_STATUS[self._tickets.pop(ticket_id)]
         await self._change(ticket_id, "status", {"status": status})

@@ -1,0 +1,191 @@
+"""The engine: every delivery is attempted until it ends, whatever the sink does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from hookhub.config import DatabaseSettings, DeliverySettings
+from hookhub.delivery.engine import Engine
+from hookhub.delivery.model import Delivery, NewEndpoint
+from hookhub.events import Draft, new_event_id
+from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.store import Store, open_store
+from hookhub.store.deliveries import get_delivery
+from hookhub.store.endpoints import get_endpoint, insert_endpoint
+
+DELIVERED = AttemptResult(Outcome.DELIVERED, response_status=200, response_body="ok")
+RETRY = AttemptResult(Outcome.RETRY, 500, "no", "status", "It answered 500.")
+
+
+class Scripted(DurableSink):
+    """Answers attempts from a list, then delivers."""
+
+    name = "scripted"
+
+    def __init__(self, *script: AttemptResult | Exception) -> None:
+        self.script = list(script)
+        self.attempts: list[Attempt] = []
+        self.gate: trio.Event | None = None
+        self.entered = trio.Event()
+
+    def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(config)
+
+    def redact(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(config)
+
+    async def attempt(self, attempt: Attempt) -> AttemptResult:
+        self.attempts.append(attempt)
+        self.entered.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        step = self.script.pop(0) if self.script else DELIVERED
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+@pytest.fixture
+async def store(any_database: str) -> AsyncIterator[Store]:
+    async with open_store(DatabaseSettings(url=any_database)) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def running(store: Store, sink: Scripted, **settings: Any) -> AsyncIterator[Engine]:
+    values = {"retry_schedule": [0.0, 0.0], **settings}
+    engine = Engine(store, {sink.name: sink}, DeliverySettings(**values), poll=0.05)
+    store.on_commit(engine.committed)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(engine.run)
+        yield engine
+        nursery.cancel_scope.cancel()
+
+
+async def send(store: Store, config: Mapping[str, Any] | None = None) -> None:
+    new = NewEndpoint("one", ("*",), config or {}, secret="s")
+    await store.write(lambda tx: insert_endpoint(tx, "scripted", new))
+    await store.write(lambda tx: tx.append(Draft(new_event_id(0), "user.created", "{}", 1)))
+
+
+async def delivery_when(store: Store, ready: Callable[[Delivery], bool]) -> Delivery:
+    with trio.fail_after(10):
+        while True:
+            delivery = await store.read(lambda reader: get_delivery(reader, 1))
+            if ready(delivery):
+                return delivery
+            await trio.sleep(0.005)
+
+
+async def test_it_is_attempted_until_it_is_delivered(store: Store) -> None:
+    """Each attempt is numbered and recorded; the event and its id stay the same."""
+    sink = Scripted(RETRY, RETRY)
+    async with running(store, sink):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "success")
+    assert [attempt.number for attempt in sink.attempts] == [1, 2, 3]
+    assert len({attempt.event.id for attempt in sink.attempts}) == 1
+    assert sink.attempts[0].secrets == ("s",)
+    assert delivery.attempts is not None
+    assert [a.outcome for a in delivery.attempts] == ["retry", "retry", "delivered"]
+    assert (delivery.response_status, delivery.response_body) == (200, "ok")
+    assert delivery.delivered_at is not None
+    assert delivery.next_retry_at is None
+
+
+async def test_out_of_attempts_it_ends_failed(store: Store) -> None:
+    """With the last reason, where a person can see it."""
+    sink = Scripted(RETRY, RETRY, RETRY)
+    async with running(store, sink):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "failed")
+    assert delivery.attempt_number == 3
+    assert delivery.error_message == "It answered 500."
+
+
+async def test_between_attempts_it_is_pending_with_a_time(store: Store) -> None:
+    """``next_retry_at`` says when."""
+    sink = Scripted(RETRY)
+    async with running(store, sink, retry_schedule=[3600.0], jitter=0.0):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.attempt_number == 1)
+    assert delivery.status == "pending"
+    assert delivery.next_retry_at is not None
+    assert 3500 < (delivery.next_retry_at - store.clock()) / 1e6 <= 3600
+
+
+async def test_an_endpoint_may_have_a_schedule_of_its_own(store: Store) -> None:
+    """``retry_schedule`` in its configuration wins."""
+    sink = Scripted(RETRY, RETRY)
+    async with running(store, sink, retry_schedule=[3600.0]):
+        await send(store, {"retry_schedule": [0.0]})
+        await delivery_when(store, lambda d: d.status == "failed")
+
+
+async def test_a_sink_that_raises_is_retried(store: Store) -> None:
+    """Its exception is a failed attempt, not the end of the engine."""
+    sink = Scripted(RuntimeError("boom"))
+    async with running(store, sink):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "success")
+    assert delivery.attempts is not None
+    assert delivery.attempts[0].error == "sink_error"
+
+
+async def test_a_hanging_sink_is_cut_off(store: Store) -> None:
+    """The core's deadline ends the attempt."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink, timeout=0.05, retry_schedule=[]):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "failed")
+    assert delivery.error == "timeout"
+
+
+async def test_an_endpoint_that_is_gone_is_disabled(store: Store) -> None:
+    """HTTP 410: with a reason that a person can see; the delivery ends failed."""
+    gone = AttemptResult(Outcome.GIVE_UP, 410, None, "status", "It is gone.", None, True)
+    sink = Scripted(gone)
+    async with running(store, sink):
+        await send(store)
+        await delivery_when(store, lambda d: d.status == "failed")
+    endpoint = await store.read(lambda reader: get_endpoint(reader, "scripted", 1))
+    assert (endpoint.is_active, endpoint.disabled_reason) == (False, "It is gone.")
+
+
+async def test_stopping_finishes_what_is_in_flight_and_starts_nothing(store: Store) -> None:
+    """The attempt is recorded; the next event waits for the next start."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink) as engine:
+        await send(store)
+        await sink.entered.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.stop)
+            await trio.testing.wait_all_tasks_blocked()
+            await store.write(lambda tx: tx.append(Draft("later", "user.created", "{}", 1)))
+            sink.gate.set()
+    assert (await store.read(lambda reader: get_delivery(reader, 1))).status == "success"
+    assert (await store.read(lambda reader: get_delivery(reader, 2))).status == "pending"
+    assert len(sink.attempts) == 1
+
+
+async def test_a_killed_engines_claims_come_back(store: Store) -> None:
+    """Cancelled in the middle: not an attempt; after the lease, another engine delivers."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink):
+        await send(store)
+        await sink.entered.wait()
+    delivery = await store.read(lambda reader: get_delivery(reader, 1))
+    assert (delivery.status, delivery.attempt_number) == ("pending", 0)
+    sink.gate.set()
+    await store.write(lambda tx: tx.change("UPDATE hookhub_deliveries SET due_at = 0"))
+    async with running(store, sink):
+        await delivery_when(store, lambda d: d.status == "success")

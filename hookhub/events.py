@@ -38,6 +38,7 @@ SOURCE_MAX = 255
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=1024)
 def format_timestamp(microseconds: int) -> str:
     """RFC 3339 in UTC with ``Z``, always with six decimals, from microseconds since 1970."""
     moment = _EPOCH + timedelta(microseconds=microseconds)
@@ -84,6 +85,9 @@ def parse_json(data: bytes | str) -> Any:
         raise MalformedRequest("The JSON holds a number that is too long to read.") from None
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, allow_nan=False)
+
+
 def canonical_json(payload: Mapping[str, Any]) -> str:
     """The one serialisation of a payload: ``json.dumps(payload, sort_keys=True)``.
 
@@ -94,7 +98,7 @@ def canonical_json(payload: Mapping[str, Any]) -> str:
         ValidationFailed: the payload holds NaN, an infinity, or what JSON cannot express.
     """
     try:
-        return json.dumps(payload, sort_keys=True, allow_nan=False)
+        return _CANONICAL.encode(payload)
     except (ValueError, TypeError) as error:
         raise ValidationFailed(
             f"The payload cannot be written as JSON: {error}.",

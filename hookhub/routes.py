@@ -145,7 +145,8 @@ class Route:
 class Body(BaseModel):
     """Base of request bodies: strict types, unknown members refused by name."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    # JSON has no infinities, but a number such as 1e999 reads as one.
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class Query(BaseModel):

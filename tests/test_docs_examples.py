@@ -11,11 +11,23 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+import trio
+
+from hookhub import DurableSink
+from hookhub.config import EgressSettings
+from hookhub.egress import Egress
+from hookhub.testing.conformance import DurableSinkConformance
+from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.ports import free_port
+from hookhub.testing.receiver import Answer, Hang, Receiver, open_receiver
+from hookhub.testing.requirements import find_program
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 PAYLOAD = {"name": "Зоя", "amount": 12.50, "big": 2**53 + 1, "nested": {"b": [1, None], "a": True}}
@@ -78,7 +90,8 @@ def cases() -> list[Case]:
 
 def load(name: str) -> Any:
     """Import one file of docs/examples."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module_name = name.rpartition("/")[2]
+    spec = importlib.util.spec_from_file_location(module_name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -192,11 +205,85 @@ def test_python_verifier() -> None:
 @pytest.mark.parametrize("language", [node, go, php], ids=lambda item: item.__name__)
 def test_verifier(language: Callable[[list[Case], Path], list[list[bool]]], tmp_path: Path) -> None:
     """The verifiers in other languages accept exactly the requests that are genuine and fresh."""
-    name = language.__name__
-    if shutil.which(name) is None:
-        if name in os.environ.get("HOOKHUB_TEST_REQUIRE", "").split(","):
-            pytest.fail(f"{name} is required here, but not on PATH")
-        pytest.skip(f"{name} is not on PATH")
+    find_program(language.__name__)
     requests = cases()
     answers = language(requests, tmp_path)
     assert answers == [[case.standard, case.simple] for case in requests]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A chat server that takes everything."""
+    async with open_receiver() as opened:
+        yield opened
+
+
+class TestChatSink(DurableSinkConformance):
+    """The sink that writing-a-plugin.md shows whole keeps to the contract."""
+
+    @pytest.fixture
+    def sink(self) -> DurableSink:
+        """The sink, with the guarded way out that a hub would give it."""
+        egress = Egress(EgressSettings(allow=["127.0.0.0/8"]))
+        sink: DurableSink = load("hookhub-chat/hookhub_chat").ChatSink(
+            SimpleNamespace(egress=egress)
+        )
+        return sink
+
+    @pytest.fixture
+    def config(self, receiver: Receiver) -> Mapping[str, Any]:
+        """A chat that takes the line."""
+        return {"url": receiver.url}
+
+    @pytest.fixture
+    def failing_config(self) -> Mapping[str, Any]:
+        """A chat that is not there."""
+        return {"url": f"http://127.0.0.1:{free_port()}/"}
+
+    @pytest.fixture
+    async def hanging_config(self) -> AsyncIterator[Mapping[str, Any]]:
+        """A chat that never answers."""
+        async with open_receiver() as opened:
+            opened.default = Hang()
+            yield {"url": opened.url}
+
+
+def install(name: str, directory: Path) -> None:
+    """Do what ``pip install`` does, as far as Python looks: the module and its entry point."""
+    module = name.replace("-", "_")
+    shutil.copy(EXAMPLES / name / f"{module}.py", directory)
+    parser = ConfigParser()
+    parser.read(EXAMPLES / name / "setup.cfg", "utf-8")
+    about = directory / f"{module}-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
+    entry_points = parser["options.entry_points"]["hookhub"].strip()
+    (about / "entry_points.txt").write_text(f"[hookhub]\n{entry_points}\n")
+
+
+async def test_example_plugins_run_in_a_hub(receiver: Receiver, tmp_path: Path) -> None:
+    """Both plugins of writing-a-plugin.md run: an order reaches the chat, in spite of a failure."""
+    site = tmp_path / "site"
+    site.mkdir()
+    install("hookhub-chat", site)
+    install("hookhub-orders", site)
+    receiver.script(Answer(503))
+    hub = HubProcess(
+        tmp_path,
+        {"delivery": {"retry_schedule": [0.1]}, "plugins": {"required": ["chat", "orders"]}},
+        env={"PYTHONPATH": str(site)},
+    )
+    with hub:
+        async with hub.async_client() as http:
+            chat = {"name": "ops", "url": receiver.url, "event_types": ["order.*"]}
+            (await http.post("/chats", json=chat)).raise_for_status()
+            made = await http.post("/orders", json={"amount": 1250})
+            assert made.status_code == 201, made.text
+            bad = await http.post("/orders", json={"amount": "1250"})
+            assert bad.status_code == 422
+            requests = await receiver.wait_for(2)
+        said = await trio.to_thread.run_sync(hub.run, "orders")
+    assert [request.json()["text"] for request in requests] == [
+        'order.paid: {"amount": 1250, "order_id": 1}'
+    ] * 2
+    assert said.stdout.strip() == "A shop takes orders.", said.stderr

@@ -23,6 +23,7 @@ from sphinx.ext.napoleon import Config as NapoleonConfig
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 
+import hookhub.web.problems  # noqa: F401 - it has an error of its own
 from hookhub import errors
 from hookhub.cli import main as hookhub_command
 from hookhub.config import Settings
@@ -68,12 +69,14 @@ def setting_rows(table: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def error_classes() -> list[type[errors.HookhubError]]:
-    """Every error of :mod:`hookhub.errors`, in the order of the file."""
-    return [
-        item
-        for item in vars(errors).values()
-        if isinstance(item, type) and issubclass(item, errors.HookhubError)
-    ]
+    """Every error that the REST API may answer with, in the order of :mod:`hookhub.errors`."""
+    found = [errors.HookhubError]
+    for error in found:
+        found += [item for item in error.__subclasses__() if item not in found]
+    rooms = ("hookhub.errors", "hookhub.web")
+    kept = [item for item in found if item.__module__.startswith(rooms)]
+    places = list(vars(errors).values())
+    return sorted(kept, key=lambda item: places.index(item) if item in places else len(places))
 
 
 def commands(

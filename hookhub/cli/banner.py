@@ -17,10 +17,10 @@ def print_banner(started: Started, public_url: str | None = None) -> None:
 
     On stdout and not through the log: logs are kept and sent around, a token must not be.
     """
-    click.echo(f"hookhub {__version__} is running.")
-    for address in [public_url] if public_url else started.addresses:
-        url = reachable(address)
-        click.echo(f"  API and docs  {url}/docs" if "://" in url else f"  API           {url}")
+    addresses = [public_url] if public_url else [reachable(item) for item in started.addresses]
+    click.echo(f"hookhub {__version__} runs at {', '.join(addresses)}")
+    if "://" in addresses[0]:  # Not a Unix socket: no browser opens one.
+        click.echo(f"  API and docs  {addresses[0]}/docs")
     if started.first_token is not None:
         click.echo(f"  Admin token   {started.first_token}")
         click.echo("                shown this once, keep it; 'hookhub token create' makes others")

@@ -37,9 +37,9 @@ def event_types(config: Path | None, as_json: bool) -> None:
             "name": item.name,
             "description": item.description,
             "plugin": item.plugin,
-            "example": dict(item.example),
             "schema": item.json_schema(),
+            "example": dict(item.example),
         }
         for item in registry
     ]
-    print_json({"items": items})
+    print_json({"items": items, "total": len(items)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from rich.text import Text
 from hookhub.plugins import PluginReport
 
 _WIDE = 1000
-"""Columns of a pipe or a file: nothing is cut there."""
+"""Columns of a pipe or a file."""
 
 
 def print_json(data: Any) -> None:
@@ -25,14 +26,19 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout; every cell is plain text."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    """Print a table on stdout; every cell is plain text. A pipe gets nothing cut or drawn."""
+    terminal = sys.stdout.isatty()
+    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    width = None if sys.stdout.isatty() else _WIDE
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    if terminal:
+        Console(file=sys.stdout, highlight=False).print(table)
+        return
+    text = io.StringIO()
+    Console(file=text, width=_WIDE, highlight=False).print(table)
+    click.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def note(text: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def plugins(ctx: click.Context, config: Path | None, as_json: bool, traceback: b
             note(report.traceback)
     for notice in found.notices():
         note(f"Note: {notice}.")
-    found.check_required()
+    found.check_required(settings.plugins.required)
 
 
 async def _assemble(settings: Settings, own_commands: set[str]) -> Plugins:
@@ -64,8 +65,8 @@ async def _assemble(settings: Settings, own_commands: set[str]) -> Plugins:
     for component in list(hub.components):
         plugin = hub.components.owners[component.name]
         try:
-            paths = [f"{route.method} {route.path}" for route in component.routes()]
-            paths += [f"upgrade {path}" for path in component.upgrades()]
+            paths = [f"{route.method} {_plain(route.path)}" for route in component.routes()]
+            paths += [f"GET {path}" for path in component.upgrades()]
         except Exception as error:
             loaded.failed(plugin, error)
             continue
@@ -87,4 +88,16 @@ def _contributes(report: PluginReport) -> Iterator[str]:
     elif not report.contributes:
         yield "(nothing)"
     for kind, names in report.contributes.items():
-        yield f"{kind.replace('_', ' ')}: {', '.join(names)}"
+        shown = _summary(names) if kind == "routes" else ", ".join(names)
+        yield f"{kind.replace('_', ' ')}: {shown}"
+
+
+def _plain(path: str) -> str:
+    """``/users/{user_id:int}`` as the documentation writes it: ``/users/{user_id}``."""
+    return re.sub(r":\w+}", "}", path)
+
+
+def _summary(routes: Sequence[str]) -> str:
+    """``13 below /webhooks``; --json has them all."""
+    tops = dict.fromkeys("/" + route.split("/")[1] for route in routes)
+    return f"{len(routes)} below {', '.join(tops)}"

@@ -168,10 +168,7 @@ async def _revoke(settings: Settings, name_or_id: str) -> Token:
         wanted = [item for item in found if item.name == name_or_id]
         wanted += [item for item in found if str(item.id) == name_or_id]
         if not wanted:
-            raise NotFound(
-                f"There is no token {name_or_id!r}; 'hookhub token list' shows all, and the one "
-                "that was meant is given by its name or id."
-            )
+            raise NotFound(f"There is no token {name_or_id!r}; 'hookhub token list' shows all.")
         return await tokens.revoke(wanted[0].id)
 
 

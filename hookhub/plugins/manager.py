@@ -165,17 +165,17 @@ class Plugins:
         """
         self._plugins[plugin].note(error)
 
-    def check_required(self) -> None:
-        """Refuse to go on without a plugin of ``[plugins] required``.
+    def check_required(self, required: Iterable[str] | None = None) -> None:
+        """Refuse to go on without a required plugin.
+
+        Args:
+            required: names; None for ``[plugins] required``.
 
         Raises:
             PluginError: names every one that is missing or broken, and why.
         """
-        wrong = [
-            sentence
-            for name in self._settings.required
-            if (sentence := self._required_but(name)) is not None
-        ]
+        names = self._settings.required if required is None else required
+        wrong = [text for name in names if (text := self._required_but(name)) is not None]
         if wrong:
             raise PluginError(" ".join(wrong))
 

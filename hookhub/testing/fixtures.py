@@ -23,7 +23,7 @@ from hookhub.plugins import Plugins
 from hookhub.server import Started
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.postgres import PostgresCluster, running_cluster
-from hookhub.testing.serving import TOKEN, serving, settings_for_tests, sqlite_url
+from hookhub.testing.serving import client_of, serving, settings_for_tests, sqlite_url
 
 # Their asserts stand outside test modules and shall explain themselves all the same.
 pytest.register_assert_rewrite("hookhub.testing.conformance")
@@ -103,12 +103,7 @@ async def hub(hub_server: Started) -> Hub:
 @pytest.fixture
 async def api(hub_server: Started) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of that hub with an admin token."""
-    async with httpx.AsyncClient(
-        base_url=hub_server.addresses[0],
-        headers={"Authorization": f"Bearer {TOKEN}"},
-        trust_env=False,
-        timeout=30.0,
-    ) as client:
+    async with client_of(hub_server) as client:
         yield client
 
 

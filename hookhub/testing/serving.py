@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import trio
 
 from hookhub.config import Settings
@@ -37,6 +38,21 @@ def settings_for_tests(database_url: str, bind: str = "127.0.0.1:0") -> dict[str
 def sqlite_url(directory: Path) -> str:
     """The URL of a database file in this directory."""
     return f"sqlite:///{directory / 'hookhub.db'}"
+
+
+def client_of(started: Started, token: str = TOKEN) -> httpx.AsyncClient:
+    """An HTTP client of a served hub, blind to proxies; close it.
+
+    Args:
+        started: what :func:`serving` gave.
+        token: an admin token, unless given.
+    """
+    return httpx.AsyncClient(
+        base_url=started.addresses[0],
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+        timeout=30.0,
+    )
 
 
 @asynccontextmanager

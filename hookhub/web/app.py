@@ -32,7 +32,7 @@ CORE = "hookhub"
 """The owner of the core's own routes."""
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
-_PATH = re.compile(r"/(?:[A-Za-z0-9._~-]|/(?!/)|\{[a-z_][a-z0-9_]*(?::int)?\})*")
+_PATH = re.compile(r"/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+")
 
 
 class IdConverter(IntegerConverter):

@@ -10,17 +10,30 @@ from hookhub.events import EventType
 
 Json = dict[str, Any]
 
+HEARD = ("ping", "subscribe", "unsubscribe", "resume")
+"""What a client may say on a WebSocket."""
+
 _STRING: Json = {"type": "string"}
 
 
-def asyncapi_document(event_types: Iterable[EventType]) -> Json:
-    """The AsyncAPI document of a hub with these event types."""
-    types = list(event_types)
-    events = {item.name: _event_message(item) for item in types}
-    messages = {**events, **_control_messages()}
+def asyncapi_document(event_types: Iterable[EventType], *, websocket: bool) -> Json:
+    """The AsyncAPI document of a hub with these event types.
+
+    Args:
+        websocket: whether a plugin serves ``/ws``.
+    """
+    events = {item.name: _event_message(item) for item in event_types}
+    controls = _control_messages()
     feed = [*events, "gap"]
-    said = [*feed, "connection", "resumed", "pong", "error"]
-    heard = ["ping", "subscribe", "unsubscribe", "resume"]
+    channels = {"sse": _channel("/events/stream", "The live feed as Server-Sent Events", feed)}
+    operations = {"sendToStream": _operation("send", "sse", feed)}
+    if websocket:
+        said = [*feed, "connection", "resumed", "pong", "error"]
+        channels["websocket"] = _channel("/ws", "The live feed as a WebSocket", [*said, *HEARD])
+        operations["sendToWebSocket"] = _operation("send", "websocket", said)
+        operations["receiveFromWebSocket"] = _operation("receive", "websocket", HEARD)
+    else:
+        controls = {"gap": controls["gap"]}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -28,16 +41,9 @@ def asyncapi_document(event_types: Iterable[EventType]) -> Json:
             "version": __version__,
             "description": "Every committed event, as it happens or from a cursor on.",
         },
-        "channels": {
-            "websocket": _channel("/ws", "The live feed as a WebSocket", [*said, *heard]),
-            "sse": _channel("/events/stream", "The live feed as Server-Sent Events", feed),
-        },
-        "operations": {
-            "sendToWebSocket": _operation("send", "websocket", said),
-            "receiveFromWebSocket": _operation("receive", "websocket", heard),
-            "sendToStream": _operation("send", "sse", feed),
-        },
-        "components": {"messages": messages},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": {**events, **controls}},
     }
 
 
@@ -58,6 +64,8 @@ def _operation(action: str, channel: str, messages: Iterable[str]) -> Json:
 
 
 def _event_message(item: EventType) -> Json:
+    # References start at the document's root, wherever they stand.
+    root = f"#/components/messages/{item.name}/payload/properties/payload/$defs/{{model}}"
     return {
         "name": item.name,
         "summary": item.description,
@@ -66,7 +74,7 @@ def _event_message(item: EventType) -> Json:
             "type": "object",
             "properties": {
                 "type": {"const": item.name},
-                "payload": item.json_schema(),
+                "payload": item.model.model_json_schema(ref_template=root),
                 "timestamp": {"type": "string", "format": "date-time"},
                 "id": _STRING,
                 "sequence": {"type": "integer"},

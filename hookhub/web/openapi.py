@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
 
 from hookhub import __version__
 from hookhub.errors import (
@@ -45,13 +48,21 @@ _PARAMETER = re.compile(r"\{([a-z0-9_]+)(:int)?\}")
 _SECTION = re.compile(r"^\s*(?:Args|Raises|Returns|Yields):\s*$", re.MULTILINE)
 
 
-def openapi_document(routes: Sequence[Route]) -> Json:
-    """The OpenAPI document of these routes."""
+Examples = Mapping[type[BaseModel], Mapping[str, Any]]
+
+
+def openapi_document(routes: Sequence[Route], examples: Examples | None = None) -> Json:
+    """The OpenAPI document of these routes.
+
+    Args:
+        examples: for body models, name to an example.
+    """
     schemas = Schemas(routes)
+    shown = examples or {}
     paths: dict[str, Json] = {}
     for route in routes:
         path = _PARAMETER.sub(r"{\1}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas, shown)
     return {
         "openapi": "3.1.0",
         "info": {"title": "hookhub", "version": __version__, "description": DESCRIPTION},
@@ -68,14 +79,17 @@ def openapi_document(routes: Sequence[Route]) -> Json:
                 },
             },
         },
-        "tags": [
-            {"name": tag, "description": TAGS[tag]} if tag in TAGS else {"name": tag}
-            for tag in dict.fromkeys(route.tag for route in routes)
-        ],
+        "tags": _tags({route.tag for route in routes}),
     }
 
 
-def _operation(route: Route, schemas: Schemas) -> Json:
+def _tags(used: set[str]) -> list[Json]:
+    """The core's groups in the order of :data:`TAGS`, then those of plugins."""
+    ours = [{"name": tag, "description": text} for tag, text in TAGS.items() if tag in used]
+    return [*ours, *({"name": tag} for tag in sorted(used - set(TAGS)))]
+
+
+def _operation(route: Route, schemas: Schemas, examples: Examples) -> Json:
     summary, description = _texts(route)
     operation: Json = {
         "operationId": _operation_id(route),
@@ -90,7 +104,7 @@ def _operation(route: Route, schemas: Schemas) -> Json:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None or route.raw_body:
-        operation["requestBody"] = _request_body(route, schemas)
+        operation["requestBody"] = _request_body(route, schemas, examples)
     if route.deprecated:
         operation["deprecated"] = True
     return operation
@@ -105,7 +119,7 @@ def _texts(route: Route) -> tuple[str, str]:
     """The summary and the description, from the handler's docstring."""
     text = _SECTION.split(inspect.getdoc(route.handler) or "", maxsplit=1)[0].strip()
     summary, _, rest = text.partition("\n\n")
-    summary = " ".join(summary.split()).removesuffix(".")
+    summary = " ".join(summary.split()).removesuffix(".").replace("`", "")
     needed = f"Needs the scope `{route.scope}`." if route.scope else ""
     return summary, "\n\n".join(part for part in (rest.strip(), needed) if part)
 
@@ -141,15 +155,13 @@ def _header(name: str, text: str) -> Json:
     return {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
 
 
-def _request_body(route: Route, schemas: Schemas) -> Json:
-    json_schema = schemas.input(route.body) if route.body is not None else {}
-    text = {"type": "string"}
-    return {
-        "required": not BodyReader(route).optional,
-        "content": {
-            media: {"schema": json_schema if media == JSON else text} for media in route.body_types
-        },
-    }
+def _request_body(route: Route, schemas: Schemas, examples: Examples) -> Json:
+    content: dict[str, Json] = {media: {"schema": {"type": "string"}} for media in route.body_types}
+    if route.body is not None and JSON in content:
+        content[JSON] = {"schema": schemas.input(route.body)}
+        if found := examples.get(route.body):
+            content[JSON]["examples"] = {name: {"value": value} for name, value in found.items()}
+    return {"required": not BodyReader(route).optional, "content": content}
 
 
 def _responses(route: Route, schemas: Schemas) -> Json:

@@ -79,16 +79,21 @@ class BodyReader:
             if not self.optional:
                 raise MalformedRequest("The body is empty; send JSON.")
             data = b"{}"
-        return validate_json_body(self._model, data, parse_json(data))
+        return validate_json_body(self._model, parse_json(data), has_escapes(data))
+
+
+def has_escapes(data: bytes) -> bool:
+    """Whether JSON text holds ``\\u`` escapes: only those can make NUL and lone surrogates."""
+    return b"\\u" in data
 
 
 def validate_json_body(
-    model: type[BaseModel], data: bytes, value: Any, *loc: str | int
+    model: type[BaseModel], value: Any, escapes: bool, *loc: str | int
 ) -> BaseModel:
     """Check a parsed body strictly: a string is no number, but an RFC 3339 text is a time.
 
     Args:
-        data: what ``value`` was parsed from.
+        escapes: whether what ``value`` was parsed from :func:`has_escapes`.
         loc: what stands before the place of each wrong field.
 
     Raises:
@@ -101,7 +106,7 @@ def validate_json_body(
         checked: BaseModel = model.__pydantic_validator__.validate_python(value, strict=True)
     except ValidationError as error:
         checked = _validate_as_json(model, value, error, loc)
-    if b"\\u" in data:
+    if escapes:
         check_text(checked, *loc)
     return checked
 
@@ -120,6 +125,8 @@ def _validate_as_json(
         # Lone surrogates, for one, are no JSON to pydantic's own parser.
         unread = error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid"
         raise invalid(field_errors(first if unread else error, *loc)) from None
+    except RecursionError:
+        raise MalformedRequest("The JSON is nested too deeply; flatten it.") from None
     return checked
 
 

@@ -9,10 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 import pytest
 
+from hookhub.server import Started
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.waiting import wait_until
+from hookhub.testing.waiting import wait_until, wait_until_async
 
 
 class Program(Protocol):
@@ -73,7 +75,7 @@ def hub_database(any_database: str) -> str:
 
 
 @pytest.fixture
-def program(hub_process: HubProcess, hub_database: str) -> Iterator[Program]:
+def program(hub_server: Started, hub_database: str) -> Iterator[Program]:
     """A program that shares the running hub's database."""
     with _connected(hub_database) as connected:
         yield connected
@@ -87,38 +89,50 @@ def _insert(program: Program, kind: str, payload: object, **columns: str) -> Non
     program.execute(sql, kind, text, *columns.values())
 
 
-def _events(hub: HubProcess) -> list[dict[str, Any]]:
-    with hub.client() as http:
-        items: list[dict[str, Any]] = http.get("/events").json()["items"]
-        return items
+async def _events(api: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
+    """The history, as soon as there are so many events."""
+
+    async def enough() -> list[dict[str, Any]] | None:
+        items: list[dict[str, Any]] = (await api.get("/events")).json()["items"]
+        return items if len(items) >= count else None
+
+    found = await wait_until_async(enough) if count else (await api.get("/events")).json()["items"]
+    return found or []
 
 
-def _waiting(program: Program) -> int:
-    found = program.execute("SELECT COUNT(*) FROM hookhub_outbox WHERE error IS NULL")
-    program.commit()
-    return int(found[0][0])
+async def _all_looked_at(program: Program) -> None:
+    """Return when no row waits any more."""
+
+    async def none_waits() -> bool:
+        found = program.execute("SELECT COUNT(*) FROM hookhub_outbox WHERE error IS NULL")
+        program.commit()
+        return bool(found[0][0] == 0)
+
+    await wait_until_async(none_waits)
 
 
-def test_a_committed_row_becomes_an_event(hub_process: HubProcess, program: Program) -> None:
+async def test_a_committed_row_becomes_an_event(api: httpx.AsyncClient, program: Program) -> None:
     """Two columns are enough; the row is gone once it is an event."""
     payload = {"user_id": 1, "first_name": "Аня"}
     _insert(program, "user.created", payload)
     program.commit()
-    (event,) = wait_until(lambda: _events(hub_process))
+    (event,) = await _events(api, 1)
     assert (event["type"], event["payload"], event["sequence"]) == ("user.created", payload, 1)
     assert program.execute("SELECT COUNT(*) FROM hookhub_outbox") == [(0,)]
 
 
-def test_all_columns_are_taken(hub_process: HubProcess, program: Program) -> None:
+async def test_all_columns_are_taken(api: httpx.AsyncClient, program: Program) -> None:
     """An ordering key, a source and an id of one's own come along."""
     own = {"key": "user-1", "source": "crm", "event_id": "evt_of_the_crm"}
     _insert(program, "user.created", {"user_id": 1}, **own)
     program.commit()
-    (event,) = wait_until(lambda: _events(hub_process))
+    (event,) = await _events(api, 1)
     assert (event["key"], event["source"], event["id"]) == tuple(own.values())
 
 
-def test_a_row_is_seen_only_with_its_transaction(hub_process: HubProcess, program: Program) -> None:
+async def test_a_row_is_seen_only_with_its_transaction(
+    api: httpx.AsyncClient, program: Program
+) -> None:
     """What is rolled back never was; what belongs together comes together, in its order."""
     _insert(program, "user.created", {"user_id": 1})
     program.rollback()
@@ -127,8 +141,8 @@ def test_a_row_is_seen_only_with_its_transaction(hub_process: HubProcess, progra
     for user in (2, 3, 4):
         _insert(program, "user.created", {"user_id": user})
     program.commit()
-    events = wait_until(lambda: len(found := _events(hub_process)) >= 3 and found)
-    assert [event["payload"]["user_id"] for event in events or []] == [2, 3, 4]
+    events = await _events(api, 3)
+    assert [event["payload"]["user_id"] for event in events] == [2, 3, 4]
 
 
 BAD_ROWS = {
@@ -142,7 +156,7 @@ BAD_ROWS = {
 }
 
 
-def test_a_bad_row_stays_and_says_why(hub_process: HubProcess, program: Program) -> None:
+async def test_a_bad_row_stays_and_says_why(api: httpx.AsyncClient, program: Program) -> None:
     """A row that cannot become an event keeps its contents and gets a reason; the good rows before
     and behind it become events all the same."""
     _insert(program, "user.created", {"user_id": 100})
@@ -150,8 +164,8 @@ def test_a_bad_row_stays_and_says_why(hub_process: HubProcess, program: Program)
         _insert(program, kind, payload)
     _insert(program, "user.created", {"user_id": 101})
     program.commit()
-    wait_until(lambda: _waiting(program) == 0)
-    users = [event["payload"]["user_id"] for event in _events(hub_process)]
+    await _all_looked_at(program)
+    users = [event["payload"]["user_id"] for event in await _events(api, 2)]
     assert users == [100, 101]
     rows = program.execute("SELECT type, payload, error FROM hookhub_outbox ORDER BY id")
     assert [row[:2] for row in rows] == [row[:2] for row in BAD_ROWS.values()]
@@ -159,31 +173,33 @@ def test_a_bad_row_stays_and_says_why(hub_process: HubProcess, program: Program)
         assert reason in row[2]
 
 
-def test_a_mended_row_is_tried_again(hub_process: HubProcess, program: Program) -> None:
+async def test_a_mended_row_is_tried_again(api: httpx.AsyncClient, program: Program) -> None:
     """Setting error to NULL has a mended row tried again."""
     _insert(program, "user.craeted", {"user_id": 1})
     program.commit()
-    wait_until(lambda: _waiting(program) == 0)
-    assert _events(hub_process) == []
+    await _all_looked_at(program)
+    assert await _events(api, 0) == []
     program.execute("UPDATE hookhub_outbox SET type = ?, error = NULL", "user.created")
     program.commit()
-    wait_until(lambda: _events(hub_process))
+    await _events(api, 1)
 
 
-def test_rows_wait_for_a_hub_that_is_down(hub_process: HubProcess, program: Program) -> None:
+def test_rows_wait_for_a_hub_that_is_down(hub_process: HubProcess, hub_database: str) -> None:
     """What was inserted while no hub ran becomes events at the next start."""
     hub_process.kill()
-    _insert(program, "user.created", {"user_id": 1})
-    program.commit()
+    with _connected(hub_database) as program:
+        _insert(program, "user.created", {"user_id": 1})
+        program.commit()
     hub_process.start()
-    wait_until(lambda: _events(hub_process))
+    with hub_process.client() as http:
+        wait_until(lambda: http.get("/events").json()["items"])
 
 
-def test_an_open_transaction_does_not_stop_the_hub(
-    hub_process: HubProcess, program: Program
+async def test_an_open_transaction_does_not_stop_the_hub(
+    api: httpx.AsyncClient, program: Program
 ) -> None:
     """A program that keeps its transaction open holds up no reading, and loses nothing."""
     _insert(program, "user.created", {"user_id": 1})
-    assert _events(hub_process) == []
+    assert await _events(api, 0) == []
     program.commit()
-    wait_until(lambda: _events(hub_process))
+    await _events(api, 1)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from hookhub.config import Settings
+from hookhub.plugins import GROUP, Plugins
 from hookhub.testing.fixtures import StartHub
+from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.serving import client_of, serving
 
 CORE = Path(__file__).parents[2] / "hookhub"
 
@@ -39,42 +45,64 @@ UPGRADE = {
 }
 
 
-def _listed(text: str) -> dict[str, dict[str, Any]]:
-    found = json.loads(text)
-    items = found["items"] if isinstance(found, dict) else found
-    return {item["name"]: item for item in items}
+def _without(settings: Settings, plugin: str, how: str) -> tuple[Settings, Plugins]:
+    if how == "disabled":
+        settings = Settings.model_validate(
+            {**settings.model_dump(), "plugins": {"disabled": [plugin]}}
+        )
+        return settings, Plugins.load(settings.plugins)
+    installed = [point for point in entry_points(group=GROUP) if point.name != plugin]
+    return settings, Plugins.load(settings.plugins, installed=installed)
 
 
+@pytest.mark.parametrize("how", ["uninstalled", "disabled"])
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_a_hub_without_it(start_hub: StartHub, plugin: str) -> None:
-    """The hub starts, is ready, lists the plugin as disabled, and does not know its routes."""
+async def test_a_hub_without_it(hub_settings: Settings, plugin: str, how: str) -> None:
+    """The hub starts, is ready, takes events, and knows neither the plugin's routes nor types."""
     routes, event_type = PLUGINS[plugin]
-    hub = start_hub({"plugins": {"disabled": [plugin]}})
-    with hub.client() as http:
+    settings, plugins = _without(hub_settings, plugin, how)
+    async with serving(settings, plugins) as started, client_of(started) as http:
+        assert (await http.get("/health/ready")).status_code == 200
         for path in routes:
-            response = http.get(path)
+            response = await http.get(path)
             assert response.status_code == 404, f"{path}: {response.text}"
             assert response.json()["code"] == "not_found"
         if plugin == "websocket":
-            assert http.get("/ws?token=x", headers=UPGRADE).status_code == 404
-        known = {item["name"] for item in http.get("/event-types").json()["items"]}
-        assert event_type not in known
-        for other, (_, others) in PLUGINS.items():
-            assert other == plugin or others is None or others in known
-        _still_takes_events(http, known)
-    listed = hub.run("plugins", "--json")
-    assert listed.returncode == 0, listed.stderr
-    found = _listed(listed.stdout)
-    assert set(PLUGINS) <= set(found)
-    assert {name for name in PLUGINS if found[name]["status"] != "loaded"} == {plugin}
+            assert (await http.get("/ws?token=x", headers=UPGRADE)).status_code == 404
+        known = {item["name"]: item for item in (await http.get("/event-types")).json()["items"]}
+        declared = {name for _, name in PLUGINS.values() if name is not None}
+        assert declared & set(known) == declared - {event_type}
+        await _still_takes_events(http, next(iter(known.values())))
+    reports = {report.name: report for report in started.hub.plugins.report()}
+    assert {name for name in reports if reports[name].error is not None} == set()
+    working = {name for name in reports if not reports[name].disabled}
+    assert set(PLUGINS) - working == {plugin}
+    assert (plugin in reports) == (how == "disabled")
 
 
-def _still_takes_events(http: Any, known: set[str]) -> None:
-    kind = "user.created" if "user.created" in known else "ticket.created"
-    types = {item["name"]: item for item in http.get("/event-types").json()["items"]}
-    sent = http.post("/events", json={"type": kind, "payload": types[kind]["example"]})
+async def _still_takes_events(http: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    event = {"type": known["name"], "payload": known["example"]}
+    sent = await http.post("/events", json=event)
     assert sent.status_code == 202, sent.text
-    assert http.get("/events").json()["items"][-1]["id"] == sent.json()["id"]
+    assert (await http.get("/events")).json()["items"][-1]["id"] == sent.json()["id"]
+
+
+def test_the_list_of_plugins(tmp_path: Path) -> None:
+    """``hookhub plugins`` says what there is, what it brings, and what is disabled."""
+    disabled = ["log", "webhook"]
+    listed = HubProcess(tmp_path, {"plugins": {"disabled": disabled}}).run("plugins", "--json")
+    assert listed.returncode == 0, listed.stderr
+    found = {item["name"]: item for item in json.loads(listed.stdout)["items"]}
+    assert set(PLUGINS) <= set(found)
+    assert sorted(name for name in found if found[name]["disabled"]) == disabled
+    for name, (routes, event_type) in PLUGINS.items():
+        brings = found[name]["contributes"]
+        if name in disabled:
+            assert brings == {}
+            continue
+        assert found[name]["version"]
+        assert event_type is None or event_type in brings["event_types"]
+        assert not routes or f"GET {routes[0]}" in brings["routes"]
 
 
 def test_a_hub_without_any(start_hub: StartHub) -> None:

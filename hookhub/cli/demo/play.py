@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import json
 import random
 import shutil
 from functools import partial
@@ -97,7 +98,7 @@ class Play:
         return True
 
     def _greet(self, url: str, started: Started, receives: bool) -> None:
-        click.echo(f"hookhub {__version__} is running.")
+        click.echo(f"hookhub {__version__} runs at {url}")
         click.echo(f"  API and docs  {url}/docs")
         click.echo(f"  Admin token   {self._token}")
         bearer = f"-H 'Authorization: Bearer {self._token}'"
@@ -116,7 +117,8 @@ def show(received: Received) -> None:
     """One line for one request."""
     mark = click.style("✓", fg="green") if received.good else click.style("✗", fg="red")
     again = "" if received.attempt == "1" else f" (attempt {received.attempt})"
-    line = f"{received.event_type:22}{again} {received.body}"
+    payload = json.dumps(json.loads(received.body), ensure_ascii=False)
+    line = f"{received.event_type:22}{again} {payload}"
     width = shutil.get_terminal_size((200, 24)).columns - 2
     click.echo(f"{mark} {line if len(line) <= width else line[: width - 1] + '…'}")
 

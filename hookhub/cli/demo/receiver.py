@@ -62,9 +62,14 @@ class Receiver:
         self._server.server_close()
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_port
+
+    @property
     def url(self) -> str:
         """What to give to the hub."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        return f"http://127.0.0.1:{self.port}/"
 
     def take(self, headers: dict[str, str], body: bytes) -> bool:
         """Verify one request; returns whether it is good."""

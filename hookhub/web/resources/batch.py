@@ -19,7 +19,7 @@ from hookhub.errors import (
 )
 from hookhub.events import Draft, parse_json
 from hookhub.routes import Answer, Request, Response, Route, wrong_field
-from hookhub.web.reading import MAX_ERRORS, media_type, validate_json_body
+from hookhub.web.reading import MAX_ERRORS, has_escapes, media_type, validate_json_body
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,
@@ -69,6 +69,7 @@ class _Batch:
         drafts: list[Draft] = []
         errors: list[FieldError] = []
         limit = self._hub.settings.events.max_batch
+        escapes, now = has_escapes(data), self._hub.now()
         for index, item in enumerate(items):
             if index >= limit:
                 raise PayloadTooLarge(
@@ -77,7 +78,7 @@ class _Batch:
             if index % TURN == TURN - 1:
                 await trio.lowlevel.checkpoint()
             try:
-                drafts.append(self._draft(index, item, data))
+                drafts.append(self._draft(item, escapes, now))
             except HookhubError as error:
                 errors += _located(index, error)
         if errors:
@@ -86,12 +87,14 @@ class _Batch:
             raise wrong_field("The batch is empty; send at least one event.")
         return drafts
 
-    def _draft(self, index: int, item: Any, data: bytes) -> Draft:
+    def _draft(self, item: Any, escapes: bool, now: int) -> Draft:
         if isinstance(item, HookhubError):
             raise item
-        new = validate_json_body(NewEvent, data, item)
+        new = validate_json_body(NewEvent, item, escapes)
         assert isinstance(new, NewEvent)
-        return self._hub.draft(new.type, new.payload, key=new.key, source=new.source, id=new.id)
+        return self._hub.draft(
+            new.type, new.payload, key=new.key, source=new.source, id=new.id, timestamp=now
+        )
 
 
 def _array(data: bytes) -> list[Any]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hookhub.errors import NotFound
+from hookhub.events import EventType
 from hookhub.routes import Request, Response, Route
 from hookhub.web.asyncapi import asyncapi_document
-from hookhub.web.openapi import openapi_document
+from hookhub.web.openapi import Examples, openapi_document
+from hookhub.web.resources.batch import NewEvents
+from hookhub.web.resources.models import NewEvent
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -38,8 +41,11 @@ PAGE_HEADERS = {
 
 class _Pages:
     def __init__(self, hub: Hub, routes: Sequence[Route]) -> None:
-        self._openapi = json.dumps(openapi_document(routes)).encode()
-        self._asyncapi = json.dumps(asyncapi_document(hub.registry)).encode()
+        examples = {item.name: _example(item) for item in hub.registry}
+        shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
+        websocket = any("/ws" in component.upgrades() for component in hub.components)
+        self._openapi = json.dumps(openapi_document(routes, shown)).encode()
+        self._asyncapi = json.dumps(asyncapi_document(hub.registry, websocket=websocket)).encode()
 
     async def openapi(self, request: Request) -> Response:
         """The REST API as OpenAPI 3.1."""
@@ -69,6 +75,10 @@ class _Pages:
     async def root(self, request: Request) -> Response:
         """There is nothing at the root itself."""
         return Response(status=302, headers={"Location": "/docs"})
+
+
+def _example(event_type: EventType) -> dict[str, Any]:
+    return {"type": event_type.name, "payload": dict(event_type.example)}
 
 
 def description_pages(hub: Hub, routes: Sequence[Route]) -> Sequence[Route]:

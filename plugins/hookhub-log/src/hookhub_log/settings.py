@@ -16,7 +16,9 @@ class LogSettings(Table):
     """What ``[plugins.log]`` may hold."""
 
     file: str | None = Field(
-        None, min_length=1, description="a path; without it, lines go to the standard output"
+        default=None,
+        min_length=1,
+        description="a path; without it, lines go to the standard output",
     )
     events: list[Annotated[str, AfterValidator(check_pattern)]] = Field(
         default=["*"], min_length=1, description="event type patterns, such as ['user.*']"

@@ -21,7 +21,9 @@ class TransactionMade(Payload):
     amount_kopeks: int
     amount_rubles: float = Field(description="The same amount, in rubles")
     payment_method: str | None = None
-    external_id: str | None = Field(None, description="The payment's id at the payment method")
+    external_id: str | None = Field(
+        default=None, description="The payment's id at the payment method"
+    )
     is_completed: bool
     description: str | None = None
 

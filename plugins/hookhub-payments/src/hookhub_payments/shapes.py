@@ -23,14 +23,14 @@ class NewTransaction(Body):
     user_id: Id
     type: TransactionType
     amount_kopeks: int = Field(ge=1, le=AMOUNT_MAX, description="Always positive; see type")
-    payment_method: Line | None = Field(None, min_length=1, max_length=64)
+    payment_method: Line | None = Field(default=None, min_length=1, max_length=64)
     external_id: Line | None = Field(
-        None,
+        default=None,
         min_length=1,
         max_length=255,
         description="The payment's id at the payment method; makes a repeat harmless",
     )
-    description: Line | None = Field(None, max_length=1000)
+    description: Line | None = Field(default=None, max_length=1000)
     is_completed: bool = True
 
 
@@ -47,7 +47,7 @@ class Transaction(Answer):
     is_completed: bool
     description: str | None
     created_at: str = Field(description="RFC 3339, UTC")
-    repeated: bool = Field(False, exclude=True)
+    repeated: bool = Field(default=False, exclude=True)
     """Whether an earlier call with the same ``external_id`` made it. Not shown over REST, where
     the status says it."""
 
@@ -67,8 +67,8 @@ class TransactionQuery(Paging):
 
     user_id: Id | None = None
     type: TransactionType | None = None
-    payment_method: Line | None = Field(None, max_length=64)
-    external_id: Line | None = Field(None, max_length=255)
+    payment_method: Line | None = Field(default=None, max_length=64)
+    external_id: Line | None = Field(default=None, max_length=255)
 
 
 class TransactionList(Answer):

@@ -27,7 +27,7 @@ def insert_transaction(tx: store.Transaction, hub: Hub, new: NewTransaction) -> 
     A transaction whose ``external_id`` was used before is returned as it was made (``repeated``).
 
     Raises:
-        Conflict: another node committed the same ``external_id`` at this moment; run again.
+        Conflict: another program committed the same ``external_id`` at this moment; run again.
     """
     first = _find_first(tx, new)
     if first is not None:
@@ -36,8 +36,8 @@ def insert_transaction(tx: store.Transaction, hub: Hub, new: NewTransaction) -> 
     try:
         transaction_id = tx.execute(TransactionRow.insert(**values))
     except peewee.IntegrityError:
-        # PostgreSQL takes no further query in this transaction, so the first one cannot be
-        # looked up here.
+        # Another program that shares the database was faster. PostgreSQL takes no further query in
+        # this transaction, so the first one cannot be looked up here.
         raise Conflict(
             "The external_id was used by another request at this moment; try again to get the "
             "transaction that it made."

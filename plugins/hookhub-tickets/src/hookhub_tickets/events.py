@@ -31,7 +31,9 @@ class TicketStatusChanged(Payload):
     user_id: int
     old_status: str = Field(description="What it was before")
     new_status: str
-    closed_at: str | None = Field(None, description="RFC 3339, UTC; null unless it is closed now")
+    closed_at: str | None = Field(
+        default=None, description="RFC 3339, UTC; null unless it is closed now"
+    )
 
 
 class TicketMessageAdded(Payload):

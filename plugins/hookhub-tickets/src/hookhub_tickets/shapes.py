@@ -26,7 +26,9 @@ class NewTicket(Body):
     title: Line = Field(min_length=1, max_length=255)
     message_text: Text = Field(min_length=1, max_length=MESSAGE_MAX)
     priority: Priority = "normal"
-    has_media: bool = Field(False, description="Whether the message carries a photo or a file")
+    has_media: bool = Field(
+        default=False, description="Whether the message carries a photo or a file"
+    )
 
 
 class NewStatus(Body):
@@ -39,8 +41,10 @@ class NewMessage(Body):
     """A message to write in a ticket."""
 
     message_text: Text = Field(min_length=1, max_length=MESSAGE_MAX)
-    is_from_admin: bool = Field(True, description="false: the ticket's user writes")
-    has_media: bool = Field(False, description="Whether the message carries a photo or a file")
+    is_from_admin: bool = Field(default=True, description="false: the ticket's user writes")
+    has_media: bool = Field(
+        default=False, description="Whether the message carries a photo or a file"
+    )
 
 
 class TicketMessage(Answer):

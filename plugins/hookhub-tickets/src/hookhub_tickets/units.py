@@ -70,7 +70,7 @@ def change_ticket_status(tx: Transaction, hub: Hub, ticket_id: int, new: NewStat
         as_read = (TicketRow.id == ticket_id) & (TicketRow.status == row["status"])
         if tx.execute(TicketRow.update(**changes).where(as_read)):
             break
-        # Another node changed it since it was read. `old_status` must be what was really replaced.
+        # Somebody else changed it since it was read; `old_status` must be what was replaced.
         row = _find_row(tx, ticket_id)
     else:
         return Ticket.from_row(row)

@@ -18,11 +18,13 @@ class UserCreated(Payload):
 
     user_id: int
     telegram_id: int | None = None
-    username: str | None = Field(None, description="In Telegram, without @")
+    username: str | None = Field(default=None, description="In Telegram, without @")
     first_name: str | None = None
     last_name: str | None = None
-    referral_code: str | None = Field(None, description="What this user invites others with")
-    referred_by_id: int | None = Field(None, description="The user who invited this one")
+    referral_code: str | None = Field(
+        default=None, description="What this user invites others with"
+    )
+    referred_by_id: int | None = Field(default=None, description="The user who invited this one")
 
 
 EVENT_TYPES = (

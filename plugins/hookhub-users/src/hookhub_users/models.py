@@ -46,7 +46,7 @@ class UserRow(peewee.Model):
     first_name = peewee.TextField(null=True)
     last_name = peewee.TextField(null=True)
     email = peewee.TextField(null=True)
-    # Databases disagree about lower() beyond ASCII, so Python folds the case.
+    # Databases disagree about lower() beyond ASCII, so Python does it.
     email_key = peewee.TextField(null=True)
     language = peewee.TextField(null=True)
     referral_code = peewee.TextField()
@@ -59,4 +59,4 @@ class UserRow(peewee.Model):
 
 def email_key(email: str) -> str:
     """What two spellings of one address have in common."""
-    return email.casefold()
+    return email.lower()

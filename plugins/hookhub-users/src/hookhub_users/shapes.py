@@ -16,13 +16,17 @@ LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 class NewUser(Body):
     """A user to create; everything may be left out."""
 
-    telegram_id: Id | None = Field(None, description="Unique")
-    username: Line | None = Field(None, max_length=64, description="In Telegram, without @")
-    first_name: Line | None = Field(None, max_length=255)
-    last_name: Line | None = Field(None, max_length=255)
-    email: str | None = Field(None, max_length=254, pattern=EMAIL, description="Unique in any case")
-    language: str | None = Field(None, max_length=35, pattern=LANGUAGE, description="ru, en-GB …")
-    referred_by_id: Id | None = Field(None, description="The user who invited this one")
+    telegram_id: Id | None = Field(default=None, description="Unique")
+    username: Line | None = Field(default=None, max_length=64, description="In Telegram, without @")
+    first_name: Line | None = Field(default=None, max_length=255)
+    last_name: Line | None = Field(default=None, max_length=255)
+    email: str | None = Field(
+        default=None, max_length=254, pattern=EMAIL, description="Unique in any case"
+    )
+    language: str | None = Field(
+        default=None, max_length=35, pattern=LANGUAGE, description="ru, en-GB …"
+    )
+    referred_by_id: Id | None = Field(default=None, description="The user who invited this one")
 
 
 class User(Answer):
@@ -50,7 +54,7 @@ class UserQuery(Paging):
     """Which users to list."""
 
     telegram_id: Id | None = None
-    email: str | None = Field(None, max_length=254, description="In any case")
+    email: Line | None = Field(default=None, max_length=254, description="In any case")
     referred_by_id: Id | None = None
 
 

@@ -38,8 +38,8 @@ def insert_user(tx: Transaction, hub: Hub, new: NewUser) -> User:
     try:
         user_id = tx.execute(UserRow.insert(**values))
     except peewee.IntegrityError:
-        # Another node was faster. PostgreSQL takes no further query in this transaction, so who
-        # was faster cannot be looked up here.
+        # Another program that shares the database was faster. PostgreSQL takes no further query in
+        # this transaction, so who has it now cannot be looked up here.
         raise Conflict(
             "The telegram_id or email was taken by another request at this moment; try again to "
             "see by which user."

@@ -50,9 +50,7 @@ def _bearer(request: UpgradeRequest) -> str | None:
     return None
 
 
-async def authorize(
-    tokens: Tokens, request: UpgradeRequest, parameters: Parameters
-) -> Principal:
+async def authorize(tokens: Tokens, request: UpgradeRequest, parameters: Parameters) -> Principal:
     """Who connects: by ``?token=``, ``?api_key=``, a header or a one-time ``?ticket=``.
 
     Raises:
@@ -93,9 +91,7 @@ def check_origin(settings: Settings, request: UpgradeRequest) -> None:
     known = {normal_origin(origin) for origin in allowed}
     for origin in header_values(request, b"origin"):
         if normal_origin(origin) not in known:
-            raise Unauthorized(
-                f"origin {origin[:40]!r} is not allowed; add it to [live] origins."
-            )
+            raise Unauthorized(f"origin {origin[:40]!r} is not allowed; add it to [live] origins.")
 
 
 def normal_origin(url: str) -> str:

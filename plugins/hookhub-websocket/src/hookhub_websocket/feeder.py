@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import trio
+
 from hookhub import Cursor, Entry
 from hookhub_websocket import messages
 from hookhub_websocket.filters import Filter
@@ -97,6 +99,7 @@ class Feeder:
             self._rest, self._upto = list(reversed(found.entries)), found.position
             if not self._rest:
                 self._position = self._upto
+                await trio.lowlevel.checkpoint()
         return self._take()
 
     def _take(self) -> bytes:

@@ -41,7 +41,7 @@ class Outbox:
             self.wake()
 
     def post_pong(self, frame: bytes) -> None:
-        """Answer a ping; only the newest is answered (RFC 6455 §5.5.3), so a flood costs nothing."""
+        """Answer a ping; of several waiting only the newest is answered (RFC 6455 §5.5.3)."""
         if self._last is None:
             self._pong = frame
             self.wake()
@@ -98,3 +98,5 @@ class Outbox:
         with trio.CancelScope() as self._idle:
             await until()
         self._idle = None
+        # What was waited for may have been there already; other tasks want their turn.
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,141 @@
+"""A webhook's configuration: what is accepted, completed, refused and hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from hookhub.config import EgressSettings
+from hookhub.egress import Egress
+from hookhub.errors import EgressBlocked, ValidationFailed
+from hookhub_webhook.config import MASK, check_config, keep_masked, redact_config
+
+URL = "https://example.com/hook"
+
+
+def check(**config: Any) -> dict[str, Any]:
+    """A configuration, checked as the sink does."""
+    return check_config({"url": URL, **config}, Egress(EgressSettings()).check_url)
+
+
+def wrong(config: Mapping[str, Any]) -> list[list[str | int]]:
+    """The places of what is wrong with it."""
+    with pytest.raises(ValidationFailed) as caught:
+        check(**config)
+    assert caught.value.detail.endswith(".")
+    return [error["loc"] for error in caught.value.errors]
+
+
+def test_defaults() -> None:
+    """A URL is enough."""
+    assert check(url="HTTPS://Example.com") == {
+        "url": "https://example.com/",
+        "format": "payload",
+        "headers": {},
+    }
+
+
+def test_everything() -> None:
+    """What is given is kept, and what comes out is accepted again as it is."""
+    config = {
+        "url": URL,
+        "format": "envelope",
+        "headers": {"Authorization": "Bearer a b", "X-Empty": "", "accept": "*/*"},
+        "timeout": 2.5,
+        "retry_schedule": [1.0, 60.0],
+    }
+    assert check(**config) == config
+    assert check(**check(**config)) == config
+
+
+@pytest.mark.parametrize("timeout", [1, 60, 1.5])
+def test_timeout_within_limits(timeout: float) -> None:
+    """An attempt may take 1 to 60 seconds."""
+    assert check(timeout=timeout)["timeout"] == timeout
+
+
+@pytest.mark.parametrize(
+    ("config", "loc"),
+    [
+        ({"url": ""}, ["url"]),
+        ({"url": None}, ["url"]),
+        ({"url": "ftp://example.com/"}, ["url"]),
+        ({"url": "https://user:pw@example.com/"}, ["url"]),
+        ({"format": "xml"}, ["format"]),
+        ({"timeout": 0}, ["timeout"]),
+        ({"timeout": 61}, ["timeout"]),
+        ({"timeout": float("nan")}, ["timeout"]),
+        ({"timeout": "5"}, ["timeout"]),
+        ({"timeout": True}, ["timeout"]),
+        ({"retry_schedule": []}, ["retry_schedule"]),
+        ({"retry_schedule": [-1]}, ["retry_schedule", 0]),
+        ({"retry_schedule": [1e9]}, ["retry_schedule", 0]),
+        ({"headers": []}, ["headers"]),
+        ({"headers": {f"X-{n}": "" for n in range(31)}}, ["headers"]),
+        ({"model": "x"}, ["model"]),
+        ({"surprise": 1}, ["surprise"]),
+    ],
+)
+def test_wrong_fields_are_named(config: dict[str, Any], loc: list[str | int]) -> None:
+    """Each wrong field is refused under its name; unknown ones too."""
+    assert loc in wrong(config)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a:b", "a\r\nb", "имя", "a\x00", "X-Header\n", "(x)", "x" * 129]
+)
+def test_header_names_are_tokens(name: str) -> None:
+    """A header's name is a token of RFC 9110; nothing can be injected through it."""
+    assert wrong({"headers": {name: "x"}})[0][:2] == ["headers", name]
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nX: y", "a\nb", "a\rb", "\x00", " a", "a ", "\t", "ü", "\x7f"]
+)
+def test_header_values_are_printable(value: str) -> None:
+    """A header's value is printable ASCII in one line."""
+    assert wrong({"headers": {"X-Own": value}}) == [["headers", "X-Own"]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "TE", "Expect"),
+        *("Proxy-Authorization", "Keep-Alive", "Trailer", "Content-Encoding", "content-type"),
+        *("User-Agent", "X-Webhook-Signature", "x-webhook-anything", "webhook-id", "Webhook-Own"),
+    ],
+)
+def test_reserved_headers(name: str) -> None:
+    """The connection's headers and the hub's own cannot be set."""
+    assert wrong({"headers": {name: "x"}}) == [["headers", name]]
+
+
+def test_header_that_is_there_twice() -> None:
+    """Two spellings of one name are one header twice."""
+    assert wrong({"headers": {"X-Own": "a", "x-own": "b"}}) == [["headers", "x-own"]]
+
+
+def test_blocked_address() -> None:
+    """A visibly private address is refused when the webhook is made."""
+    with pytest.raises(EgressBlocked, match=r"\[egress\] allow"):
+        check(url="http://169.254.169.254/latest/meta-data")
+
+
+def test_values_of_headers_are_masked() -> None:
+    """A header may be a password: its value is not shown, the rest is."""
+    config = check(headers={"Authorization": "Bearer hunter2"})
+    shown = redact_config(config)
+    assert shown == {**config, "headers": {"Authorization": MASK}}
+    assert config["headers"] == {"Authorization": "Bearer hunter2"}
+
+
+def test_masked_value_that_comes_back_keeps_the_stored_one() -> None:
+    """A form that sends back what it was shown changes nothing; a mask for nothing is refused."""
+    stored = {"Authorization": "Bearer hunter2", "X-Other": "a"}
+    back = keep_masked({"authorization": MASK, "X-New": "b"}, stored)
+    assert back == {"authorization": "Bearer hunter2", "X-New": "b"}
+    assert wrong({"headers": keep_masked({"X-Unknown": MASK}, stored)}) == [
+        ["headers", "X-Unknown"]
+    ]

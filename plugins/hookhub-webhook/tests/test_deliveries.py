@@ -1,0 +1,203 @@
+"""From an event to a receiver and into the record, on a real hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+
+from hookhub.config import Settings
+from hookhub.events import canonical_json
+from hookhub.testing.receiver import Answer, Close, Receiver
+from hookhub.testing.serving import settings_for_tests
+from hookhub.testing.waiting import wait_until_async
+from hookhub_webhook.signing import hub_signature, signing_secret
+
+
+@pytest.fixture
+def hub_database(any_database: str) -> str:
+    """These tests run on SQLite and on PostgreSQL."""
+    return any_database
+
+
+@pytest.fixture
+def hub_settings(hub_database: str) -> Settings:
+    """A hub that tries again at once, and only once."""
+    tables = settings_for_tests(hub_database)
+    tables["delivery"] = {"retry_schedule": [0.01]}
+    return Settings.model_validate(tables)
+
+
+async def subscribe(api: httpx.AsyncClient, url: str, **members: Any) -> str:
+    """The path of a new webhook for all types."""
+    body = {"name": "w", "url": url, "event_type": "*", **members}
+    answer = await api.post("/webhooks", json=body)
+    assert answer.status_code == 201, answer.text
+    return f"/webhooks/{answer.json()['id']}"
+
+
+async def emit(api: httpx.AsyncClient, payload: dict[str, Any]) -> str:
+    """The id of a new event."""
+    answer = await api.post("/events", json={"type": "user.created", "payload": payload})
+    assert answer.status_code == 202, answer.text
+    event_id: str = answer.json()["id"]
+    return event_id
+
+
+async def settled(api: httpx.AsyncClient, path: str, status: str, count: int = 1) -> Any:
+    """The deliveries of a webhook once so many of them have this status."""
+
+    async def look() -> Any:
+        page = (await api.get(f"{path}/deliveries", params={"status": status})).json()
+        return page["items"] if page["total"] == count else None
+
+    return await wait_until_async(look)
+
+
+async def test_event_arrives_signed(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """An accepted event is posted, byte for byte, and recorded as contract §3 shows it."""
+    payload = {"user_id": 1, "first_name": "Аня", "z": [1e22, 2**70], "a": "\ud800"}
+    receiver.default = Answer(200, b"thanks")
+    path = await subscribe(api, receiver.url, secret="s")
+    # Half of a surrogate pair is JSON, if no text: it travels as it came.
+    body = canonical_json({"type": "user.created", "payload": payload}).encode()
+    answer = await api.post("/events", content=body, headers={"Content-Type": "application/json"})
+    event_id = answer.json()["id"]
+    [request] = await receiver.wait_for(1)
+    text = canonical_json(payload)
+    assert request.body == text.encode()
+    assert request.header("x-webhook-signature") == hub_signature("s", request.body)
+    assert Webhook(signing_secret("s")).verify(request.body, dict(request.headers)) == payload
+    [delivery] = await settled(api, path, "success")
+    assert delivery == {
+        "id": int(str(request.header("x-webhook-delivery"))),
+        "webhook_id": int(path.rpartition("/")[2]),
+        "event_id": event_id,
+        "event_type": "user.created",
+        "payload": payload,
+        "status": "success",
+        "response_status": 200,
+        "response_body": "thanks",
+        "error": None,
+        "error_message": None,
+        "attempt_number": 1,
+        "created_at": delivery["created_at"],
+        "delivered_at": delivery["delivered_at"],
+        "next_retry_at": None,
+    }
+    assert f'"payload": {text}' in (await api.get(f"{path}/deliveries")).text
+    webhook = (await api.get(path)).json()
+    assert (webhook["success_count"], webhook["failure_count"]) == (1, 0)
+    assert webhook["last_triggered_at"] is not None
+
+
+async def test_failure_is_retried_with_the_same_id(
+    api: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """A retry is the same message: same id and body, another attempt."""
+    receiver.script(Answer(500))
+    path = await subscribe(api, receiver.url)
+    event_id = await emit(api, {"user_id": 1})
+    first, second = await receiver.wait_for(2)
+    assert first.header("webhook-id") == second.header("webhook-id") == event_id
+    assert first.body == second.body
+    numbers = [request.header("x-webhook-attempt") for request in (first, second)]
+    assert numbers == ["1", "2"]
+    await settled(api, path, "success")
+    webhook = (await api.get(path)).json()
+    assert (webhook["success_count"], webhook["failure_count"]) == (1, 1)
+
+
+async def test_failed_deliveries_can_be_seen_and_retried(
+    api: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """Out of attempts is ``failed``, with the reason; ``retry-failed`` tries them all again."""
+    receiver.script(Answer(500, b"no", close=True), Close())
+    path = await subscribe(api, receiver.url)
+    await emit(api, {"user_id": 1})
+    [delivery] = await settled(api, path, "failed")
+    assert (delivery["error"], delivery["attempt_number"]) == ("reset", 2)
+    assert delivery["next_retry_at"] is None
+    stats = (await api.get("/webhooks/stats")).json()
+    assert (stats["failed_deliveries"], stats["success_rate"]) == (1, 0.0)
+    answer = await api.post(f"{path}/retry-failed")
+    assert (answer.status_code, answer.json()) == (200, {"retried": 1})
+    [delivery] = await settled(api, path, "success")
+    assert delivery["attempt_number"] == 3
+    stats = (await api.get("/webhooks/stats")).json()
+    assert stats == {
+        "total_webhooks": 1,
+        "active_webhooks": 1,
+        "total_deliveries": 1,
+        "successful_deliveries": 1,
+        "failed_deliveries": 0,
+        "pending_deliveries": 0,
+        "success_rate": 100.0,
+    }
+
+
+async def test_pending_deliveries_can_be_ended(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """``DELETE …/deliveries?status=pending`` ends what waits; nothing else can be deleted."""
+    receiver.default = Answer(500)
+    path = await subscribe(api, receiver.url, retry_schedule=[3600])
+    await emit(api, {"user_id": 1})
+    await receiver.wait_for(1)
+
+    async def waits() -> bool:
+        items = (await api.get(f"{path}/deliveries?status=pending")).json()["items"]
+        return bool(items) and items[0]["attempt_number"] == 1
+
+    await wait_until_async(waits)
+    for query in ("", "?status=failed"):
+        assert (await api.delete(f"{path}/deliveries{query}")).status_code == 422
+    answer = await api.delete(f"{path}/deliveries?status=pending")
+    assert (answer.status_code, answer.json()) == (200, {"cancelled": 1})
+    await settled(api, path, "failed")
+
+
+async def test_410_disables_with_a_reason(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """A receiver that says 410 gets nothing more until a person enables it again."""
+    receiver.script(Answer(410))
+    path = await subscribe(api, receiver.url)
+    await emit(api, {"user_id": 1})
+    [delivery] = await settled(api, path, "failed")
+    assert (delivery["response_status"], delivery["attempt_number"]) == (410, 1)
+    webhook = (await api.get(path)).json()
+    assert webhook["is_active"] is False
+    assert "410" in webhook["disabled_reason"]
+    answer = await api.post("/events", json={"type": "user.created", "payload": {"user_id": 2}})
+    assert answer.json()["deliveries"] == 0
+    enabled = (await api.post(f"{path}/enable")).json()
+    assert (enabled["is_active"], enabled["disabled_reason"]) == (True, None)
+
+
+async def test_rotation_signs_with_both(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """After a rotation, holders of the old secret and of the new one both verify."""
+    path = await subscribe(api, receiver.url, secret="old")
+    new = (await api.post(f"{path}/rotate-secret")).json()["secret"]
+    await emit(api, {"user_id": 1})
+    [request] = await receiver.wait_for(1)
+    for secret in (new, signing_secret("old")):
+        assert Webhook(secret).verify(request.body, dict(request.headers)) == {"user_id": 1}
+    assert request.header("x-webhook-signature") == hub_signature(new, request.body)
+
+
+async def test_only_wanted_types_are_sent(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """A webhook gets the types it asked for, and others none of its own."""
+    await subscribe(api, receiver.url, event_type="ticket.*")
+    for kind, deliveries in (("user.created", 0), ("ticket.message_added", 1)):
+        answer = await api.post("/events", json={"type": kind, "payload": {"user_id": 1}})
+        assert answer.json()["deliveries"] == deliveries
+    [request] = await receiver.wait_for(1)
+    assert request.header("x-webhook-event") == "ticket.message_added"
+
+
+async def test_wrong_query(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """A wrong filter of deliveries gets 422 that names it."""
+    path = await subscribe(api, receiver.url)
+    for query in ("status=done", "limit=0", "offset=-1", "surprise=1"):
+        answer = await api.get(f"{path}/deliveries?{query}")
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["loc"] == ["query", query.partition("=")[0]]

@@ -1,0 +1,132 @@
+"""The WebSocket protocol on one connection: messages in, frames out, the closing handshake."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+from wsproto import WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+
+from hookhub_websocket.closing import Why
+from hookhub_websocket.frames import text_frame
+from hookhub_websocket.handshake import READ_SIZE
+from hookhub_websocket.outbox import Outbox
+
+Handler = Callable[[str | None], Awaitable[None]]
+"""Takes a whole text message; None stands for a binary one."""
+
+
+class Link:
+    """A WebSocket after its handshake.
+
+    Args:
+        ws: the protocol.
+        stream: the connection.
+        max_message: bytes of the largest message.
+        close_timeout: seconds from a close on until the connection is cut.
+    """
+
+    def __init__(
+        self, ws: WSConnection, stream: trio.abc.Stream, max_message: int, close_timeout: float
+    ) -> None:
+        self.outbox = Outbox(stream)
+        self.scope = trio.CancelScope()
+        """Around everything that this connection does; see :meth:`close`."""
+        self.closed: Why | None = None
+        """Why it is closing; None while it is open."""
+        self.last_heard = trio.current_time()
+        self._ws = ws
+        self._stream = stream
+        self._max_message = max_message
+        self._close_timeout = close_timeout
+        self._parts: list[str] = []
+        self._size = 0
+        self._deaf = False
+
+    def post(self, payload: bytes) -> None:
+        """Send a text message, after what waits already."""
+        self.outbox.post(text_frame(payload))
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if self.closed is None:
+            self.outbox.post(self._ws.send(Ping()))
+
+    def close(self, why: Why, reason: str = "", *, code: int | None = None) -> None:
+        """Begin the closing handshake; the connection is cut if the client does not end it."""
+        if self.closed is not None:
+            return
+        self.closed = why
+        frame = self._ws.send(CloseConnection(code=code or why.code, reason=reason or None))
+        self.outbox.close(frame)
+        self.scope.deadline = trio.current_time() + self._close_timeout
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.scope.cancel()
+
+    async def read(self, handle: Handler) -> None:
+        """Read until the client is gone or the closing handshake is complete.
+
+        Raises:
+            trio.BrokenResourceError: the connection broke.
+        """
+        while data := await self._stream.receive_some(READ_SIZE):
+            self.last_heard = trio.current_time()
+            if self._deaf:
+                continue
+            self._ws.receive_data(bytes(data))
+            for event in self._ws.events():
+                if isinstance(event, CloseConnection):
+                    if self._ended(event):
+                        return
+                elif self.closed is None:
+                    await self._take(event, handle)
+            await self.outbox.wait_room()
+
+    def _ended(self, event: CloseConnection) -> bool:
+        """Whether the closing handshake is complete but for our own close frame."""
+        if self._ws.state is ConnectionState.REMOTE_CLOSING:
+            self.closed = Why.CLIENT
+            self.outbox.close(self._ws.send(event.response()))
+            self.scope.deadline = trio.current_time() + self._close_timeout
+            return True
+        if self._ws.state is ConnectionState.CLOSED:
+            return True
+        # wsproto could not parse it, and cannot go on. What still comes is read and dropped, so
+        # that the client gets the close frame instead of a reset.
+        self._deaf = True
+        self.close(Why.PROTOCOL, event.reason or "", code=event.code)
+        return False
+
+    async def _take(self, event: Event, handle: Handler) -> None:
+        if isinstance(event, Ping):
+            self.outbox.post_pong(self._ws.send(event.response()))
+        elif isinstance(event, TextMessage):
+            if self._add(len(event.data.encode("utf-8"))):
+                self._parts.append(event.data)
+            if event.message_finished and self.closed is None:
+                text = "".join(self._parts)
+                self._reset()
+                await handle(text)
+        elif isinstance(event, BytesMessage):
+            self._add(len(event.data))
+            if event.message_finished and self.closed is None:
+                self._reset()
+                await handle(None)
+
+    def _add(self, size: int) -> bool:
+        self._size += size
+        if self._size <= self._max_message:
+            return True
+        self._reset()
+        self.close(
+            Why.TOO_BIG, f"A message may have {self._max_message} bytes ([live] max_message)"
+        )
+        return False
+
+    def _reset(self) -> None:
+        self._parts.clear()
+        self._size = 0

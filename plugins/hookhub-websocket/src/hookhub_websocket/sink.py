@@ -1,0 +1,196 @@
+"""The live sink: takes over ``/ws``, hands out tickets, watches its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from pydantic import Field
+from wsproto import WSConnection
+
+from hookhub import Answer, Entry, LiveSink, Request, Response, Route
+from hookhub.errors import HookhubError, Unauthorized
+from hookhub.routes import Principal, UpgradeHandler, UpgradeRequest
+from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin
+from hookhub_websocket.closing import Why
+from hookhub_websocket.connections import Connections
+from hookhub_websocket.handshake import BadHandshake, open_handshake, turn_away
+from hookhub_websocket.link import Link
+from hookhub_websocket.session import Session
+from hookhub_websocket.settings import WebSocketSettings
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+PATH = "/ws"
+WATCH = 0.5
+"""Seconds between looks at every connection: a revoked token closes its own within a second."""
+
+log = structlog.get_logger("hookhub.websocket")
+
+
+class Ticket(Answer):
+    """A one-time ticket for a WebSocket."""
+
+    ticket: str = Field(description="For `/ws?ticket=…`; works once")
+    expires_in: float = Field(description="Seconds until it is useless")
+
+
+class WebSocketSink(LiveSink):
+    """Every committed event to every connected client.
+
+    Sessions read the feed themselves, each at its own pace; nothing is copied for them here.
+    """
+
+    name = "websocket"
+
+    def __init__(self, hub: Hub, settings: WebSocketSettings) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._connections = Connections(hub.settings.live)
+        self._stopping = False
+        self._frames = 0
+        self._frame_bytes = 0
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route(
+                "POST",
+                "/ws/ticket",
+                self.issue_ticket,
+                scope=SCOPE,
+                tag="live",
+                responses={200: Ticket},
+            )
+        ]
+
+    def upgrades(self) -> Mapping[str, UpgradeHandler]:
+        return {PATH: self.take}
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        self._frames += len(entries)
+        self._frame_bytes += sum(len(entry.frame) for entry in entries)
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        live = self._hub.settings.live
+        pause = min(WATCH, live.heartbeat / 2, live.heartbeat_timeout / 2)
+        task_status.started()
+        while True:
+            await trio.sleep(pause)
+            self._connections.check(self._frame_bytes / max(self._frames, 1))
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._connections.goodbye()
+        with trio.move_on_after(self._settings.close_timeout):
+            await self._connections.wait_empty()
+        self._connections.abort()
+
+    def statistics(self) -> Mapping[str, float]:
+        return self._connections.statistics()
+
+    async def issue_ticket(self, request: Request) -> Response:
+        """Get a ticket that opens one WebSocket, so that no token stands in its address."""
+        assert request.principal is not None
+        ticket, lifetime = self._hub.tokens.issue_ticket(request.principal)
+        return Response(
+            Ticket(ticket=ticket, expires_in=lifetime), headers={"Cache-Control": "no-store"}
+        )
+
+    # -- connections -----------------------------------------------------------------------
+
+    async def take(self, request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+        """Serve one connection from its handshake to its end."""
+        try:
+            ws, answer = open_handshake(request)
+        except BadHandshake as bad:
+            with trio.move_on_after(self._settings.close_timeout):
+                await stream.send_all(bad.answer)
+            return
+        parameters = Parameters(request.query_string)
+        try:
+            principal = await self._admit(request, parameters)
+        except _Refused as refused:
+            self._connections.turned_away(refused.why)
+            log.info("websocket.refused", client=request.client, reason=refused.reason)
+            wait = self._settings.close_timeout
+            await turn_away(ws, stream, answer, refused.why, refused.reason, wait)
+            return
+        await self._serve(request, parameters, principal, ws, answer, stream)
+
+    async def _admit(self, request: UpgradeRequest, parameters: Parameters) -> Principal:
+        """Who comes in.
+
+        Raises:
+            _Refused: nobody, and why.
+        """
+        try:
+            if self._stopping:
+                raise _Refused(Why.RESTART, "Restarting")
+            check_origin(self._hub.settings, request)
+            if full := self._connections.full():
+                raise _Refused(Why.FULL, full)
+            principal = await authorize(self._hub.tokens, request, parameters)
+        except Unauthorized as error:
+            raise _Refused(Why.UNAUTHORIZED, f"Unauthorized: {error.detail}") from None
+        except HookhubError as error:
+            raise _Refused(Why.ERROR, f"Try again later: {error.detail}") from None
+        if self._stopping:
+            raise _Refused(Why.RESTART, "Restarting")
+        if full := self._connections.full(principal):
+            raise _Refused(Why.FULL, full)
+        return principal
+
+    async def _serve(
+        self,
+        request: UpgradeRequest,
+        parameters: Parameters,
+        principal: Principal,
+        ws: WSConnection,
+        answer: bytes,
+        stream: trio.abc.Stream,
+    ) -> None:
+        link = Link(ws, stream, self._hub.settings.live.max_message, self._settings.close_timeout)
+        link.outbox.post(answer)
+        session = Session(self._hub, link, principal, request.client, self._settings)
+        began = trio.current_time()
+        log.debug("websocket.opened", client=request.client, principal=principal.name)
+        with self._connections.member(session):
+            try:
+                await session.run(_patterns(parameters), parameters.first("since"))
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the client is gone
+            except* Exception as errors:
+                link.closed = Why.ERROR
+                log.error("websocket.failed", client=request.client, exc_info=errors)
+        log.info(
+            "websocket.closed",
+            client=request.client,
+            by=(link.closed or Why.CLIENT).word,
+            # Not under the key "token": that would be masked.
+            principal=principal.name,
+            seconds=round(trio.current_time() - began, 3),
+            events=session.feeder.sent,
+            received=session.messages_received,
+        )
+
+
+class _Refused(Exception):
+    """A client is turned away; nothing in ``reason`` is secret."""
+
+    def __init__(self, why: Why, reason: str) -> None:
+        super().__init__(reason)
+        self.why = why
+        self.reason = reason
+
+
+def _patterns(parameters: Parameters) -> list[str]:
+    """``?events=user.*,ticket.created``, also given several times."""
+    return [
+        pattern.strip()
+        for value in parameters.all("events")
+        for pattern in value.split(",")
+        if pattern.strip()
+    ]

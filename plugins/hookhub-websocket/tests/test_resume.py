@@ -1,0 +1,188 @@
+"""Replay and live are one feed: each event after a cursor exactly once, in order, with a verdict."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from hookhub import Cursor
+from hookhub.errors import StoreUnavailable
+from hookhub.feed import Feed
+from hookhub.hub import Hub
+
+
+async def test_since_replays_then_goes_on_live(
+    connect: Callable[..., Any], emit: Callable[..., Any]
+) -> None:
+    """?since= gives what was committed after the cursor, the count of it, then what happens."""
+    async with connect() as client:
+        await emit(5)
+        events = [await client.receive() for _ in range(5)]
+    async with connect(since=events[1]["cursor"]) as client:
+        assert client.greeting["cursor"] == events[1]["cursor"]
+        assert [await client.receive() for _ in range(3)] == events[2:]
+        assert await client.receive() == {"type": "resumed", "replayed": 3}
+        await emit()
+        assert (await client.receive())["sequence"] == 6
+
+
+async def test_resume_with_nothing_missed(
+    connect: Callable[..., Any], hub: Hub, emit: Callable[..., Any]
+) -> None:
+    """A cursor of now gets its verdict at once, also when the next event is filtered out."""
+    await emit(2)
+    async with connect(since=str(hub.feed.cursor()), events="ticket.*") as client:
+        assert await client.receive() == {"type": "resumed", "replayed": 0}
+
+
+async def test_resume_by_message(
+    connect: Callable[..., Any], hub: Hub, emit: Callable[..., Any]
+) -> None:
+    """A client that is connected already may ask for what came after a cursor, with an id."""
+    beginning = str(Cursor(hub.feed.epoch, 0))
+    await emit(2)
+    async with connect() as client:
+        await client.send(type="resume", cursor=beginning, id="again")
+        assert [(await client.receive())["sequence"] for _ in range(2)] == [1, 2]
+        assert await client.receive() == {"type": "resumed", "replayed": 2, "id": "again"}
+        await client.send(type="resume", since=beginning)
+        assert [(await client.receive())["sequence"] for _ in range(2)] == [1, 2]
+        assert await client.receive() == {"type": "resumed", "replayed": 2}
+
+
+async def test_replay_counts_what_the_filter_lets_through(
+    connect: Callable[..., Any], hub: Hub, emit: Callable[..., Any]
+) -> None:
+    """Events of other types are neither sent nor counted, at the end of the replay neither."""
+    for type in ("user.created", "ticket.created", "user.created", "ticket.created"):
+        await emit(3, type=type)
+    beginning = str(Cursor(hub.feed.epoch, 0))
+    async with connect(since=beginning, events="user.*") as client:
+        assert [(await client.receive())["sequence"] for _ in range(6)] == [1, 2, 3, 7, 8, 9]
+        assert await client.receive() == {"type": "resumed", "replayed": 6}
+
+
+async def test_the_verdict_stands_between_replay_and_live(
+    connect: Callable[..., Any], hub: Hub, emit: Callable[..., Any]
+) -> None:
+    """Events committed during a replay come after 'resumed', though they may share a batch."""
+    await emit(1_000)
+    async with connect(since=str(Cursor(hub.feed.epoch, 0))) as client:
+        await emit(1_000)
+        received = [await client.receive() for _ in range(2_001)]
+    assert received[1_000] == {"type": "resumed", "replayed": 1_000}
+    del received[1_000]
+    assert [item["sequence"] for item in received] == list(range(1, 2_001))
+
+
+async def test_one_resume_at_a_time(connect: Callable[..., Any], hub: Hub) -> None:
+    """A second resume before the verdict on the first is refused; the first gets its verdict."""
+    await hub.accept([hub.draft("user.created", {"user_id": n}) for n in range(3_000)])
+    beginning = str(Cursor(hub.feed.epoch, 0))
+    async with connect() as client:
+        await client.send(type="resume", cursor=beginning, id=1)
+        await client.send(type="resume", cursor=beginning, id=2)
+        answers = [await client.receive() for _ in range(3_002)]
+    answers = [item for item in answers if "id" in item and not isinstance(item["id"], str)]
+    assert {"type": "resumed", "replayed": 3_000, "id": 1} in answers
+    refused = next(item for item in answers if item["id"] == 2)
+    assert refused["code"] == "resume_in_progress"
+
+
+async def test_a_cursor_of_another_database_is_a_gap(
+    connect: Callable[..., Any], emit: Callable[..., Any], hub: Hub
+) -> None:
+    """How much is missing cannot be known; it goes on from now, by a cursor of this database."""
+    await emit(3)
+    async with connect(since="othr-1") as client:
+        now = str(hub.feed.cursor())
+        assert await client.receive() == {"type": "gap", "missed": None, "cursor": now}
+        await emit()
+        assert (await client.receive())["sequence"] == 4
+
+
+async def test_a_cursor_of_before_the_history_is_a_gap(
+    connect: Callable[..., Any], emit: Callable[..., Any], hub: Hub
+) -> None:
+    """The gap is counted, and what is left is sent."""
+    await emit(10)
+    await hub.write(lambda tx: tx.sql("DELETE FROM hookhub_events WHERE sequence <= ?", (6,)))
+    async with connect(since=str(Cursor(hub.feed.epoch, 2))) as client:
+        left = str(Cursor(hub.feed.epoch, 6))
+        assert client.greeting["cursor"] == left
+        assert await client.receive() == {"type": "gap", "missed": 4, "cursor": left}
+        assert [(await client.receive())["sequence"] for _ in range(4)] == [7, 8, 9, 10]
+        answer = await client.ask(type="resume", cursor=str(Cursor(hub.feed.epoch, 0)), id="g")
+        assert answer == {"type": "gap", "missed": 6, "cursor": left, "id": "g"}
+
+
+async def test_what_is_no_cursor_is_told_and_counts_as_a_gap(connect: Callable[..., Any]) -> None:
+    """A client that sends garbage cannot take it for 'nothing was missed'."""
+    async with connect(since="garbage!") as client:
+        answer = await client.receive()
+        assert (answer["type"], answer["code"]) == ("error", "invalid_cursor")
+        assert (await client.receive())["missed"] is None
+        assert await client.ask(type="ping") == {"type": "pong"}
+
+
+@pytest.mark.parametrize("hub_tables", [{"live": {"ring_events": 50}}])
+async def test_clients_that_drop_and_resume_under_load_miss_nothing(
+    connect: Callable[..., Any], emit: Callable[..., Any], hub: Hub
+) -> None:
+    """Six clients come and go at random under load: each event exactly once, in order.
+
+    The ring is small, so that they are served from the store, the ring and live.
+    """
+    total = 3_000
+    dice = random.Random(4)
+
+    async def follow() -> None:
+        seen: list[int] = []
+        cursor = str(Cursor(hub.feed.epoch, 0))
+        while len(seen) < total:
+            async with connect(since=cursor) as client:
+                for _ in range(dice.randrange(1, 900)):
+                    event = await client.receive()
+                    if "sequence" in event:
+                        seen.append(event["sequence"])
+                        cursor = event["cursor"]
+                        if len(seen) == total:
+                            break
+                    else:
+                        assert event["type"] == "resumed"
+        assert seen == list(range(1, total + 1))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(follow)
+        while (made := await emit(dice.randrange(1, 60))) < total - 60:
+            await trio.lowlevel.checkpoint()
+        await emit(total - made)
+
+
+async def test_a_store_that_cannot_be_read_costs_nobody_an_event(
+    connect: Callable[..., Any],
+    emit: Callable[..., Any],
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client is sent away with its cursor, and with it gets the rest."""
+
+    async def unavailable(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("The database is gone.")
+
+    async with connect() as client:
+        await emit()
+        await client.receive()
+        with monkeypatch.context() as patch:
+            patch.setattr(Feed, "read", unavailable)
+            await emit()
+            code, reason = await client.closing()
+    cursor = str(Cursor(hub.feed.epoch, 1))
+    assert (code, reason) == (1011, f"Try again later; resume with cursor={cursor}")
+    async with connect(since=cursor) as client:
+        assert (await client.receive())["sequence"] == 2

@@ -1,0 +1,94 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from hookhub.cli import main
+
+Run = Callable[..., Result]
+Install = Callable[[str, str], None]
+
+PLUGIN = """
+import click
+from hookhub import EventType, Payload, hookimpl
+
+class Greeting(Payload):
+    text: str
+
+@hookimpl
+def hookhub_event_types():
+    return [EventType("demo.greeting", Greeting, "Somebody says hello.", {"text": "hello"})]
+
+@hookimpl
+def hookhub_commands(cli):
+    @cli.command()
+    @click.argument("whom")
+    def greet(whom):
+        "Say hello."
+        click.echo(f"Hello, {whom}!")
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty working directory, no HOOKHUB_ variables, and logging as before afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    directory = tmp_path / "cwd"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    for name in os.environ:
+        if name.startswith("HOOKHUB_"):
+            monkeypatch.delenv(name)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def run() -> Run:
+    """``run("token", "list")``: the result of that command."""
+
+    def invoke(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(main, arguments, prog_name="hookhub", **options)
+
+    return invoke
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """``install("greet", code)``: a distribution with that plugin, as pip would leave it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    # For programs that the test starts.
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+
+    def place(plugin: str, code: str) -> None:
+        module = f"cli_test_{tmp_path.name}_{plugin}".replace("-", "_")
+        (site / f"{module}.py").write_text(code)
+        info = site / f"{module}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: cli-test-{plugin}\nVersion: 1.5\n"
+        )
+        (info / "entry_points.txt").write_text(f"[hookhub]\n{plugin} = {module}\n")
+
+    return place
+
+
+@pytest.fixture
+def greet(install: Install) -> None:
+    """A plugin with an event type and a command is installed."""
+    install("greet", PLUGIN)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from configparser import ConfigParser
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 import trio
 
@@ -209,6 +211,25 @@ def test_verifier(language: Callable[[list[Case], Path], list[list[bool]]], tmp_
     requests = cases()
     answers = language(requests, tmp_path)
     assert answers == [[case.standard, case.simple] for case in requests]
+
+
+def test_receiver(tmp_path: Path) -> None:
+    """docs/examples/receiver.py prints what is signed, and answers 401 to what is not."""
+    port = free_port()
+    command = [sys.executable, str(EXAMPLES / "receiver.py"), str(port), PLAIN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            transport = httpx.HTTPTransport(retries=8)  # until it listens, with growing pauses
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", transport=transport, trust_env=False
+            ) as http:
+                headers = {**sign(PLAIN, BODY, int(time.time())), "X-Webhook-Event": "user.created"}
+                assert http.post("/", content=BODY, headers=headers).status_code == 204
+                assert http.post("/", content=BODY + " ", headers=headers).status_code == 401
+        finally:
+            process.terminate()
+        printed = process.communicate(timeout=10)[0]
+    assert printed == f"user.created {BODY}\n"
 
 
 @pytest.fixture

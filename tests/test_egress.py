@@ -357,6 +357,11 @@ async def test_proxy_environment_changes_nothing(
         assert (proxy.connections, receiver.connections) == (0, 1)
 
 
+async def test_only_http_is_spoken(egress: Egress) -> None:
+    """A URL of another scheme that comes to the transport is not sent as if it were HTTP."""
+    assert "'ftp'" in (await failure(egress, "ftp://127.0.0.1/"))[1]
+
+
 # -- TLS -------------------------------------------------------------------------------------------
 
 
@@ -371,6 +376,8 @@ async def test_tls_is_verified_for_the_name_of_the_url() -> None:
         response, _ = await post(egress, receiver.url, timings=timings)
         assert response.status_code == 200
         assert set(timings) == {"dns", "connect", "tls", "wait"}
+        await post(egress, receiver.url)
+        assert receiver.connections == 1
         await post(egress, receiver.url.replace("localhost", "127.0.0.1"))
         assert receiver.connections == 2
 

@@ -34,6 +34,7 @@ class Connection:
         self._stream = stream
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._closed = False
+        self._sent = False
         self.received = False
         """Whether any byte of the current answer has come."""
         self.exchanges = 0
@@ -48,6 +49,7 @@ class Connection:
         still there to be read.
         """
         self.received = False
+        self._sent = True
         parts = [
             self._h11.send(
                 h11.Request(
@@ -66,7 +68,7 @@ class Connection:
         except trio.TooSlowError:
             raise ReadTimedOut(f"The receiver took no request within {timeout:g} s.") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            self._sent = False
 
     async def head(self, timeout: float | None) -> h11.Response:
         """Read the head of the answer; interim (1xx) ones are passed over.
@@ -92,7 +94,7 @@ class Connection:
 
     def reuse(self) -> bool:
         """Make ready for another exchange; False if the connection cannot carry one."""
-        if self._closed or self._h11.our_state is not h11.DONE:
+        if self._closed or not self._sent or self._h11.our_state is not h11.DONE:
             return False
         if self._h11.their_state is not h11.DONE or self._h11.trailing_data[0]:
             return False

@@ -235,6 +235,8 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _origin(url: httpx.URL) -> Origin:
+    if url.scheme not in ("http", "https"):
+        raise httpx.UnsupportedProtocol(f"The hub calls http and https, not {url.scheme!r}.")
     # ``url.host`` is for people: it shows an international name in its own letters.
     port = url.port or (443 if url.scheme == "https" else 80)
     return Origin(url.scheme, url.raw_host.decode("ascii"), port)

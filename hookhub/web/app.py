@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import quart
+import structlog
 import trio
 from quart.routing import QuartRule
 from quart.sessions import NullSession, SessionInterface
@@ -22,7 +23,7 @@ from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.operation import Counters, Operation
 from hookhub.web.problems import problem_response
 from hookhub.web.resources.metrics import metrics_routes
-from hookhub.web.resources.pages import description_pages
+from hookhub.web.resources.pages import Pages
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 CORE = "hookhub"
 """The owner of the core's own routes."""
+
+log = structlog.get_logger("hookhub.web")
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
 _PATH = re.compile(r"/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+")
@@ -92,22 +95,25 @@ class HubApp(QuartTrio):
 def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
     """The app that serves these routes, ``/metrics`` and the descriptions of the API.
 
+    A plugin whose routes cannot be served goes without routes, and is reported.
+
     Args:
         hub: what they act on.
         routes: the core's (:func:`hookhub.web.resources.core_routes`) and those of plugins, each
             with the name of its owner.
 
     Raises:
-        PluginError: a route has an impossible path or method, or two claim the same address.
+        PluginError: that plugin is required.
     """
     app = HubApp(hub.stopping)
     app.config["MAX_CONTENT_LENGTH"] = hub.settings.server.max_body
-    metrics = metrics_routes(hub, app.counters.statistics)
-    documented = [*routes, *((CORE, route) for route in metrics)]
-    pages = description_pages(hub, [route for _, route in documented])
-    served = [*documented, *((CORE, page) for page in pages)]
-    check_routes(served)
-    for _, route in served:
+    pages = Pages(hub)
+    metrics = [(CORE, route) for route in metrics_routes(hub, app.counters.statistics)]
+    described = [*routes, *metrics]
+    served = _servable(hub, [*((CORE, route) for route in pages.routes()), *described])
+    hub.plugins.check_required()
+    pages.describe([route for _, route in described if route in served])
+    for route in served:
         operation = Operation(route, hub.tokens.authenticate, app.counters)
         app.add_url_rule(
             rule_of(route.path),
@@ -116,8 +122,25 @@ def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
             methods=[route.method],
             provide_automatic_options=False,
         )
-    _refuse_other_methods(app, [route for _, route in served])
+    _refuse_other_methods(app, served)
     return app
+
+
+def _servable(hub: Hub, routes: Sequence[tuple[str, Route]]) -> list[Route]:
+    addresses: dict[tuple[str, str], str] = {}
+    served: list[Route] = []
+    for owner in dict.fromkeys([CORE, *(owner for owner, _ in routes)]):
+        theirs = [route for name, route in routes if name == owner]
+        try:
+            addresses |= claim_addresses(owner, theirs, addresses)
+        except PluginError as error:
+            if owner == CORE:
+                raise
+            log.error("plugin.routes_refused", plugin=owner, error=error.detail)
+            hub.plugins.troubled(owner, error)
+        else:
+            served += theirs
+    return served
 
 
 def rule_of(path: str) -> str:
@@ -125,26 +148,33 @@ def rule_of(path: str) -> str:
     return _PARAMETER.sub(lambda found: f"<{'id:' if found[2] else ''}{found[1]}>", path)
 
 
-def check_routes(routes: Iterable[tuple[str, Route]]) -> None:
-    """Refuse impossible paths, and addresses that are claimed twice.
+def claim_addresses(
+    owner: str, routes: Iterable[Route], taken: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
+    """The addresses (method and path) of one owner's routes, each with that owner.
+
+    Args:
+        taken: the addresses of others.
 
     Raises:
-        PluginError: names the plugins.
+        PluginError: a method or path is impossible, or an address taken; names both owners.
     """
-    owners: dict[tuple[str, str], str] = {}
-    for owner, route in routes:
+    claimed: dict[tuple[str, str], str] = {}
+    for route in routes:
         if route.method not in METHODS or not _PATH.fullmatch(route.path):
             raise PluginError(
                 f"Plugin {owner!r} declares the route {route.method} {route.path!r}; a method is "
                 f"one of {', '.join(METHODS)}, a path looks like '/things/{{thing_id:int}}'."
             )
         address = (route.method, _PARAMETER.sub("{}", route.path))
-        if address in owners:
+        other = taken.get(address) or claimed.get(address)
+        if other is not None:
             raise PluginError(
-                f"{route.method} {route.path} is declared by plugin {owners[address]!r} and by "
-                f"plugin {owner!r}; disable one of them in [plugins] disabled."
+                f"{route.method} {route.path} is declared by plugin {other!r} and by plugin "
+                f"{owner!r}; disable one of them in [plugins] disabled."
             )
-        owners[address] = owner
+        claimed[address] = owner
+    return claimed
 
 
 def _refuse_other_methods(app: HubApp, routes: Sequence[Route]) -> None:

@@ -52,8 +52,8 @@ async def test_waiting_in_trio(autojump_clock: Any) -> None:
     async def never() -> str:
         return ""
 
-    with pytest.raises(AssertionError, match="after 3600 s"):
-        await wait_until_async(never, 3600)
+    with pytest.raises(AssertionError, match="after 60 s"):
+        await wait_until_async(never, 60)
 
 
 def test_a_hub_that_cannot_start_says_why(tmp_path: Path) -> None:

@@ -39,13 +39,35 @@ PAGE_HEADERS = {
 }
 
 
-class _Pages:
-    def __init__(self, hub: Hub, routes: Sequence[Route]) -> None:
-        examples = {item.name: _example(item) for item in hub.registry}
+class Pages:
+    """Serves the descriptions of a hub's API; they do not describe themselves.
+
+    Args:
+        hub: whose API.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._openapi = self._asyncapi = b""
+
+    def describe(self, routes: Sequence[Route]) -> None:
+        """Write the descriptions, with these routes."""
+        registry = self._hub.registry
+        examples = {item.name: _example(item) for item in registry}
         shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
-        websocket = any("/ws" in component.upgrades() for component in hub.components)
+        websocket = any("/ws" in component.upgrades() for component in self._hub.components)
         self._openapi = json.dumps(openapi_document(routes, shown)).encode()
-        self._asyncapi = json.dumps(asyncapi_document(hub.registry, websocket=websocket)).encode()
+        self._asyncapi = json.dumps(asyncapi_document(registry, websocket=websocket)).encode()
+
+    def routes(self) -> Sequence[Route]:
+        """Where they are served."""
+        return [
+            Route("GET", "/openapi.json", self.openapi, None, "pages"),
+            Route("GET", "/asyncapi.json", self.asyncapi, None, "pages"),
+            Route("GET", "/docs", self.docs, None, "pages"),
+            Route("GET", "/docs/{name}", self.file, None, "pages"),
+            Route("GET", "/", self.root, None, "pages"),
+        ]
 
     async def openapi(self, request: Request) -> Response:
         """The REST API as OpenAPI 3.1."""
@@ -79,15 +101,3 @@ class _Pages:
 
 def _example(event_type: EventType) -> dict[str, Any]:
     return {"type": event_type.name, "payload": dict(event_type.example)}
-
-
-def description_pages(hub: Hub, routes: Sequence[Route]) -> Sequence[Route]:
-    """Pages about ``routes``; they do not describe themselves."""
-    pages = _Pages(hub, routes)
-    return [
-        Route("GET", "/openapi.json", pages.openapi, None, "pages"),
-        Route("GET", "/asyncapi.json", pages.asyncapi, None, "pages"),
-        Route("GET", "/docs", pages.docs, None, "pages"),
-        Route("GET", "/docs/{name}", pages.file, None, "pages"),
-        Route("GET", "/", pages.root, None, "pages"),
-    ]

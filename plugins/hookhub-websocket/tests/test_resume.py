@@ -1,4 +1,4 @@
-"""Replay and live are one feed: each event after a cursor exactly once, in order, with a verdict."""
+"""Replay and live are one feed: each event once, in order, with a verdict."""
 
 from __future__ import annotations
 

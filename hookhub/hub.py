@@ -10,7 +10,9 @@ import trio
 from hookhub.components import collect_components
 from hookhub.config import Settings
 from hookhub.delivery.engine import Engine
+from hookhub.delivery.own_events import own_event_types
 from hookhub.delivery.services import Deliveries, Endpoints
+from hookhub.delivery.verdicts import OWN, Verdicts
 from hookhub.egress import Egress
 from hookhub.errors import PayloadTooLarge, ValidationFailed
 from hookhub.events import (
@@ -58,15 +60,23 @@ class Hub:
         self.feed = Feed(store, settings.live)
         self.components = collect_components(self)
         plugins.check_required()
-        self.engine = Engine(store, self.components.durable_sinks, settings.delivery, POLL)
+        for event_type in own_event_types(self.components.durable_sinks):
+            self.registry.register(event_type, OWN)
+        self.engine = Engine(
+            store,
+            self.components.durable_sinks,
+            settings.delivery,
+            POLL,
+            Verdicts(settings.delivery, self.draft),
+        )
         self.endpoints = Endpoints(
             store,
             self.components.durable_sinks,
             self.registry,
             settings.delivery.timeout,
-            self.engine.ring,
+            self.engine.refresh,
         )
-        self.deliveries = Deliveries(store, self.engine.ring)
+        self.deliveries = Deliveries(store, self.engine.look_around)
         self.broadcaster = Broadcaster(
             store, self.feed, list(self.components.live_sinks.values()), POLL
         )

@@ -116,7 +116,20 @@ class DeliverySettings(Table):
     connect_timeout: float = Field(
         default=5.0, gt=0, description="Seconds to connect, TLS included"
     )
-    concurrency: int = Field(default=100, ge=1, description="Attempts in flight at once")
+    concurrency: int = Field(default=1_000, ge=1, description="Attempts in flight at once")
+    endpoint_concurrency: int = Field(
+        default=20, ge=1, description="Attempts in flight at once to one endpoint"
+    )
+    warn_after: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="Seconds of nothing but failures until the event <sink>.failing",
+    )
+    disable_after: float = Field(
+        default=5 * 86_400.0,
+        ge=0,
+        description="Seconds of nothing but failures until an endpoint is disabled",
+    )
     max_response: int = Field(
         default=16 * 1024, ge=0, description="Bytes kept of a receiver's answer"
     )

@@ -47,6 +47,15 @@ class Breaker:
             return State.CLOSED
         return State.HALF_OPEN if now >= self._until else State.OPEN
 
+    @property
+    def closed(self) -> bool:
+        """Whether it lets everything through."""
+        return self._opened_in_a_row == 0
+
+    def is_open(self, now: float) -> bool:
+        """Whether it lets nothing through at this moment."""
+        return self.state(now) is State.OPEN
+
     def wait(self, now: float) -> float | None:
         """Seconds until an attempt may start; 0 for now, None while a probe is on its way."""
         state = self.state(now)

@@ -2,32 +2,41 @@
 
 It knows no webhook. Whatever happens between claim and record (a crash, a lost database), the
 lease runs out and the delivery is attempted again: at least once, always.
+
+Deliveries that are committed while their lane has room are claimed at birth (:class:`HandOver`)
+and attempted at once; all others wait in the store and are claimed a few at a time, lane by lane.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 import trio
 
 from hookhub.config import DeliverySettings
-from hookhub.delivery.model import Endpoint
+from hookhub.delivery.attempts import make_attempt, run_attempt, storable
+from hookhub.delivery.breaker import Breaker
+from hookhub.delivery.lanes import Lane, Scheduler
+from hookhub.delivery.limits import RateLimit, Window
+from hookhub.delivery.model import Claim, Endpoint
 from hookhub.delivery.policy import decide
+from hookhub.delivery.recorder import Recorder
+from hookhub.delivery.verdicts import Verdicts
 from hookhub.errors import StoreUnavailable
 from hookhub.events import Event
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.store import NewDelivery, Store, Transaction
-from hookhub.store.deliveries import Claim, Record, claim_due, next_due, record
-from hookhub.store.endpoints import disable_endpoint, endpoints_generation, load_endpoints
+from hookhub.sinks import AttemptResult, DurableSink, Outcome
+from hookhub.store import NewDelivery, Store
+from hookhub.store.deliveries import Record, claim_due, give_back, next_due
+from hookhub.store.endpoints import endpoints_generation, load_endpoints
 
-CLAIM_LIMIT = 100
+MAX_TIMEOUT = 65.0
+"""Seconds that a sink may ask for one attempt."""
 LEASE_MARGIN = 30.0
 """Seconds that a lease outlives the longest attempt: time to write down what came of it."""
-MAX_TIMEOUT = 60.0
-RECORD_DEADLINE = 10.0
 MESSAGE_MAX = 1_000
 
 log = structlog.get_logger("hookhub.delivery")
@@ -38,8 +47,8 @@ class Engine:
 
     Args:
         sinks: durable sinks by name; deliveries of a sink that is not here stay pending.
-        poll: seconds between looks for work that nobody announced (retries that fell due are
-            announced by their own time; this is for other processes' work).
+        poll: seconds between looks for what other processes did.
+        verdicts: what failures mean for endpoints.
     """
 
     def __init__(
@@ -48,6 +57,7 @@ class Engine:
         sinks: Mapping[str, DurableSink],
         settings: DeliverySettings,
         poll: float,
+        verdicts: Verdicts,
         chance: random.Random | None = None,
     ) -> None:
         self._store = store
@@ -55,16 +65,34 @@ class Engine:
         self._settings = settings
         self._poll = poll
         self._chance = chance or random.Random()
+        self._scheduler = Scheduler(settings.concurrency)
+        self._recorder = Recorder(store, verdicts.record)
+        self._nursery: trio.Nursery | None = None
         self._bell = trio.Event()
         self._stopping = False
-        self._idle = trio.Event()
-        self._in_flight = 0
-        self._lease = time.time_ns()
-        self._endpoints: dict[int, Endpoint] = {}
+        self._ended = trio.Event()
+        self._last_lease = time.time_ns()
         self._generation = -1
         self._outcomes = dict.fromkeys(Outcome, 0)
+        self._handed_over = 0
+        self._opened = 0
         self._unrecorded = 0
         self._failing: str | None = None
+        span = max(MAX_TIMEOUT, settings.timeout) + LEASE_MARGIN
+        self._span = round(span * 1_000_000)
+
+    # -- what the writer asks, in its thread -----------------------------------------------
+
+    def lease(self, now: int) -> tuple[int, int]:
+        """The number of a new lease, and when it ends (microseconds)."""
+        self._last_lease += 1
+        return self._last_lease, now + self._span
+
+    def takes(self, endpoint_id: int, more: int, now: int) -> bool:
+        """Whether a delivery just being committed may be handed over at once."""
+        return not self._stopping and self._scheduler.takes(endpoint_id, more, now)
+
+    # -- what others tell ------------------------------------------------------------------
 
     def ring(self) -> None:
         """Something may be due."""
@@ -72,143 +100,215 @@ class Engine:
 
     def committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
         """Deliveries were committed by this process."""
-        if deliveries:
-            self._bell.set()
+        if not deliveries:
+            return
+        first = events[0].sequence
+        for item in deliveries:
+            lane = self._scheduler.lanes.get(item.endpoint_id)
+            if lane is None:
+                continue
+            if item.lease is not None:
+                event = events[item.sequence - first]
+                claim = Claim(item.id, item.endpoint_id, 0, 0, item.lease, item.due_at, event)
+                self._handed_over += 1
+                self._scheduler.add(lane, claim)
+            else:
+                self._scheduler.due_by(lane, item.due_at)
+        self._pump()
+        self._bell.set()
+
+    async def refresh(self) -> None:
+        """Look again at the endpoints, if any changed here or elsewhere."""
+        generation = await self._store.read(endpoints_generation)
+        if generation == self._generation:
+            return
+        endpoints = await self._store.read(load_endpoints)
+        due = await self._store.read(lambda reader: next_due(reader, endpoints))
+        dropped: list[Claim] = []
+        for endpoint_id in self._scheduler.lanes.keys() - endpoints.keys():
+            lane = self._scheduler.lanes.pop(endpoint_id)
+            lane.closed = True
+            dropped += self._scheduler.drop_queue(lane)
+        for endpoint in endpoints.values():
+            dropped += self._put(endpoint)
+            self._scheduler.set_due(self._scheduler.lanes[endpoint.id], due[endpoint.id])
+        self._generation = generation
+        await self._give_back(dropped)
+        self._pump()
+        self._bell.set()
+
+    def _put(self, endpoint: Endpoint) -> list[Claim]:
+        """Make or change a lane; returns what must not be attempted now."""
+        limit = endpoint.options.concurrency or self._settings.endpoint_concurrency
+        closed = not endpoint.is_active or endpoint.sink not in self._sinks
+        lane = self._scheduler.lanes.get(endpoint.id)
+        if lane is None:
+            rate = RateLimit(endpoint.options.rate_limit)
+            lane = Lane(endpoint, Window(limit), rate, Breaker())
+            self._scheduler.lanes[endpoint.id] = lane
+        else:
+            if endpoint.options.rate_limit != lane.endpoint.options.rate_limit:
+                lane.rate = RateLimit(endpoint.options.rate_limit)
+            if endpoint.config != lane.endpoint.config or (lane.closed and not closed):
+                # Changed or switched on by hand: what it did before says nothing any more.
+                lane.breaker = Breaker()
+            lane.endpoint = endpoint
+            lane.window.limit = limit
+            lane.window.size = min(lane.window.size, limit)
+        lane.closed = closed
+        return self._scheduler.drop_queue(lane) if closed else []
+
+    # -- running ---------------------------------------------------------------------------
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver until :meth:`stop`, then wait for the attempts in flight."""
         try:
-            async with trio.open_nursery() as nursery:
-                task_status.started()
-                while not self._stopping:
-                    await self._round(nursery)
+            async with trio.open_nursery() as around:
+                await around.start(self._recorder.run)
+                async with trio.open_nursery() as attempts:
+                    self._nursery = attempts
+                    await self.refresh()
+                    self._store.hand_over_to(self)
+                    task_status.started()
+                    await self._claim_until_stopped()
+                    self._store.hand_over_to(None)
+                    await self._give_back(
+                        [
+                            claim
+                            for lane in self._scheduler
+                            for claim in self._scheduler.drop_queue(lane)
+                        ]
+                    )
+                around.cancel_scope.cancel()
         finally:
-            self._idle.set()
-
-    async def _round(self, nursery: trio.Nursery) -> None:
-        self._bell = trio.Event()
-        try:
-            claims = await self._claim()
-            self._failing = None
-        except StoreUnavailable as error:
-            self._failing = error.detail
-            claims = []
-        for claim in claims:
-            self._in_flight += 1
-            nursery.start_soon(self._deliver, claim)
-        if not claims or self._in_flight >= self._settings.concurrency:
-            await self._wait()
+            self._store.hand_over_to(None)
+            self._ended.set()
 
     async def stop(self) -> None:
         """Start no more attempts; return when those in flight are recorded."""
         self._stopping = True
         self._bell.set()
-        await self._idle.wait()
+        await self._ended.wait()
 
-    async def _wait(self) -> None:
-        timeout = self._poll
-        if self._failing is None and self._in_flight < self._settings.concurrency:
-            due = await self._next_due()
-            if due is not None:
-                timeout = min(timeout, max(0.001, (due - self._store.clock()) / 1_000_000))
-        with trio.move_on_after(timeout):
-            await self._bell.wait()
+    async def _claim_until_stopped(self) -> None:
+        polled = trio.current_time()
+        while not self._stopping:
+            self._bell = trio.Event()
+            pause = self._poll
+            try:
+                if trio.current_time() - polled >= self._poll:
+                    polled = trio.current_time()
+                    await self.look_around()
+                await self._claim()
+                self._failing = None
+            except StoreUnavailable as error:
+                self._failing = error.detail
+            else:
+                now, now_us = trio.current_time(), self._store.clock()
+                pause = self._scheduler.sleep(now, now_us, self._poll)
+            with trio.move_on_after(pause):
+                await self._bell.wait()
 
-    async def _next_due(self) -> int | None:
+    async def look_around(self) -> None:
+        """Find what was changed or made due, here or by other processes."""
+        await self.refresh()
+        lanes = [lane for lane in self._scheduler if not lane.closed]
+        due = await self._store.read(
+            lambda reader: next_due(reader, [lane.endpoint.id for lane in lanes])
+        )
+        for lane in lanes:
+            found = due[lane.endpoint.id]
+            if found is not None:
+                self._scheduler.due_by(lane, found)
+        self._bell.set()
+
+    async def _claim(self) -> None:
+        now, now_us = trio.current_time(), self._store.clock()
+        self._scheduler.tick(now, now_us)
+        self._pump()
+        wanted = self._scheduler.wanted(now, now_us)
+        if not wanted:
+            return
+        lanes = {lane.endpoint.id: lane for lane, _ in wanted}
+        numbers = [(lane.endpoint.id, count) for lane, count in wanted]
+        lease, until = self.lease(now_us)
         try:
-            return await self._store.read(next_due)
-        except StoreUnavailable as error:
-            self._failing = error.detail
-            return None
+            found = await self._store.write(
+                lambda tx: claim_due(tx, numbers, lease=lease, until=until), locks=False
+            )
+        except StoreUnavailable:
+            for lane in lanes.values():
+                self._scheduler.set_due(lane, lane.due)
+            raise
+        for endpoint_id, due in found.due.items():
+            self._scheduler.set_due(lanes[endpoint_id], due)
+        for claim in found.claims:
+            self._scheduler.add(lanes[claim.endpoint_id], claim)
+        self._pump()
 
-    async def _claim(self) -> list[Claim]:
-        limit = min(CLAIM_LIMIT, self._settings.concurrency - self._in_flight)
-        if limit <= 0:
-            return []
-        self._lease += 1
-        lease = self._lease
-        span = max(MAX_TIMEOUT, self._settings.timeout) + LEASE_MARGIN
-        known = self._generation
-
-        def unit(tx: Transaction) -> tuple[list[Claim], int, dict[int, Endpoint] | None]:
-            until = tx.now + round(span * 1_000_000)
-            claims = claim_due(tx, limit=limit, lease=lease, until=until)
-            generation = endpoints_generation(tx)
-            fresh = load_endpoints(tx) if claims and generation != known else None
-            return claims, generation if fresh is not None else known, fresh
-
-        claims, self._generation, fresh = await self._store.write(unit, locks=False)
-        if fresh is not None:
-            self._endpoints = fresh
-        return claims
-
-    async def _deliver(self, claim: Claim) -> None:
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
         try:
-            endpoint = self._endpoints.get(claim.endpoint_id)
-            sink = self._sinks.get(endpoint.sink) if endpoint is not None else None
-            if endpoint is None or sink is None:
-                # Its plugin is not installed (now), or it was deleted after the claim. The lease
-                # keeps it quiet for a while.
-                return
+            await self._store.write(lambda tx: give_back(tx, claims), locks=False)
+        except StoreUnavailable:
+            log.warning("delivery.leases_left", deliveries=len(claims))
+
+    def _pump(self) -> None:
+        """Start what may start. Synchronous: nothing waits for a free task."""
+        if self._nursery is None or self._stopping:
+            return
+        now = trio.current_time()
+        while (found := self._scheduler.next(now)) is not None:
+            self._nursery.start_soon(self._deliver, *found)
+
+    async def _deliver(self, lane: Lane, claim: Claim) -> None:
+        delivered: bool | None = None
+        try:
+            timeout = self._timeout(lane.endpoint)
             started_at = self._store.clock()
+            if lane.closed or started_at + round(timeout * 1e6) > claim.until:
+                # Switched off since, or so long in the queue that the lease could end under way.
+                self._scheduler.due_by(lane, claim.until)
+                return
             began = time.perf_counter()
-            result = await self._attempt(sink, endpoint, claim, started_at)
-            await self._record(claim, endpoint, result, started_at, time.perf_counter() - began)
+            attempt = make_attempt(claim, lane.endpoint, started_at)
+            sink = self._sinks[lane.endpoint.sink]
+            result = await run_attempt(sink, attempt, timeout)
+            duration = time.perf_counter() - began
+            delivered = result.outcome is Outcome.DELIVERED
+            await self._record(lane, claim, result, started_at, duration)
         finally:
-            self._in_flight -= 1
+            if self._scheduler.finished(lane, trio.current_time(), delivered):
+                self._opened += 1
+                log.warning("breaker.opened", endpoint_id=lane.endpoint.id)
+                dropped = self._scheduler.drop_queue(lane)
+                if dropped and self._nursery is not None and not self._stopping:
+                    self._scheduler.due_by(lane, self._store.clock())
+                    self._nursery.start_soon(self._give_back, dropped)
+            self._pump()
             self._bell.set()
 
-    async def _attempt(
-        self, sink: DurableSink, endpoint: Endpoint, claim: Claim, started_at: int
-    ) -> AttemptResult:
-        timeout = min(sink.timeout(endpoint.config, self._settings.timeout), MAX_TIMEOUT)
-        attempt = make_attempt(claim, endpoint, started_at)
-        try:
-            with trio.fail_after(timeout):
-                return await sink.attempt(attempt)
-        except trio.TooSlowError:
-            return AttemptResult(
-                Outcome.RETRY,
-                error="timeout",
-                error_message=f"The attempt took longer than {timeout:g} seconds.",
-            )
-        except Exception as error:
-            log.exception("sink.failed", sink=sink.name, delivery_id=claim.id)
-            return AttemptResult(
-                Outcome.RETRY,
-                error="sink_error",
-                error_message=f"The sink {sink.name!r} failed: {type(error).__name__}.",
-            )
+    def _timeout(self, endpoint: Endpoint) -> float:
+        sink = self._sinks.get(endpoint.sink)
+        wanted = self._settings.timeout
+        if sink is not None:
+            wanted = sink.timeout(endpoint.config, wanted)
+        return min(wanted, MAX_TIMEOUT)
 
     async def _record(
-        self,
-        claim: Claim,
-        endpoint: Endpoint,
-        result: AttemptResult,
-        started_at: int,
-        duration: float,
+        self, lane: Lane, claim: Claim, result: AttemptResult, started_at: int, duration: float
     ) -> None:
-        failures = claim.attempts + 1 - claim.schedule_from
-        schedule = endpoint.config.get("retry_schedule") or self._settings.retry_schedule
-        decision = decide(result, failures, schedule, self._settings.jitter, self._chance.random())
-        due_at = None
-        if decision.wait is not None:
-            due_at = self._store.clock() + round(decision.wait * 1_000_000)
-        item = Record(
-            claim=claim,
-            started_at=started_at,
-            duration=duration,
-            outcome=result.outcome.value,
-            status=decision.status,
-            due_at=due_at,
-            response_status=result.response_status,
-            response_body=_storable(result.response_body, self._settings.max_response),
-            error=result.error,
-            error_message=_storable(result.error_message, MESSAGE_MAX),
-        )
+        item = self._make_record(lane.endpoint, claim, result, started_at, duration)
         self._outcomes[result.outcome] += 1
-        disable = result.error_message if result.disable_endpoint else None
-        await self._write_record(item, disable or ("gone" if result.disable_endpoint else None))
+        recorded = await self._recorder.record(item)
+        if recorded is None:
+            self._unrecorded += 1
+        elif recorded.released or item.due_at is not None:
+            now = self._store.clock()
+            self._scheduler.due_by(lane, now if recorded.released else item.due_at or now)
+        if result.disable_endpoint or (recorded is not None and recorded.disabled):
+            await self.refresh()
         log.info(
             "delivery.attempted",
             delivery_id=claim.id,
@@ -217,70 +317,71 @@ class Engine:
             event_type=claim.event.type,
             attempt=claim.attempts + 1,
             outcome=result.outcome.value,
-            status=decision.status,
+            status=item.status,
             response_status=result.response_status,
             error=result.error,
             duration_ms=round(duration * 1000, 1),
         )
 
-    async def _write_record(self, item: Record, disable: str | None) -> None:
-        def unit(tx: Transaction) -> None:
-            record(tx, item)
-            if disable is not None:
-                disable_endpoint(tx, item.claim.endpoint_id, disable)
+    def _schedule(self, endpoint: Endpoint) -> Sequence[float]:
+        if endpoint.options.retry_schedule is not None:
+            return endpoint.options.retry_schedule
+        return endpoint.config.get("retry_schedule") or self._settings.retry_schedule
 
-        # The attempt was made: cancellation must not lose that. If the store cannot take it until
-        # the deadline, the lease ends and the receiver sees the event once more.
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + RECORD_DEADLINE):
-            pause = 0.05
-            while True:
-                try:
-                    await self._store.write(unit, locks=disable is not None)
-                    return
-                except StoreUnavailable as error:
-                    self._failing = error.detail
-                    await trio.sleep(pause)
-                    pause = min(pause * 2, 1.0)
-        self._unrecorded += 1
-        log.error("delivery.unrecorded", delivery_id=item.claim.id, status=item.status)
+    def _make_record(
+        self,
+        endpoint: Endpoint,
+        claim: Claim,
+        result: AttemptResult,
+        started_at: int,
+        duration: float,
+    ) -> Record:
+        failures = claim.attempts + 1 - claim.schedule_from
+        schedule = self._schedule(endpoint)
+        jitter = self._settings.jitter
+        decision = decide(result, failures, schedule, jitter, self._chance.random())
+        due_at = None
+        if decision.wait is not None:
+            due_at = self._store.clock() + round(decision.wait * 1_000_000)
+        timings = {name: round(seconds, 6) for name, seconds in result.timings.items()}
+        return Record(
+            claim=claim,
+            started_at=started_at,
+            duration=duration,
+            outcome=result.outcome.value,
+            status=decision.status,
+            due_at=due_at,
+            response_status=result.response_status,
+            response_body=storable(result.response_body, self._settings.max_response),
+            error=result.error,
+            error_message=storable(result.error_message, MESSAGE_MAX),
+            ordered=endpoint.options.ordered,
+            timings=json.dumps(timings) if timings else None,
+            gone=result.disable_endpoint,
+        )
+
+    # -- how it goes -----------------------------------------------------------------------
 
     def check(self) -> str | None:
         """None if all is well, else what is wrong."""
-        return self._failing
+        return self._failing or self._recorder.failing
+
+    def breaker_states(self, endpoint_ids: Iterable[int]) -> dict[int, str]:
+        """Endpoint to the state of its breaker on this node."""
+        now = trio.current_time()
+        lanes = self._scheduler.lanes
+        return {key: lanes[key].breaker.state(now).value for key in endpoint_ids if key in lanes}
 
     def statistics(self) -> dict[str, float]:
         """Counters and gauges."""
+        now = trio.current_time()
         return {
-            "in_flight": self._in_flight,
+            "in_flight": self._scheduler.in_flight,
+            "queued": self._scheduler.queued,
+            "queued_bytes": self._scheduler.queued_bytes,
+            "handed_over_total": self._handed_over,
             "unrecorded_total": self._unrecorded,
+            "breakers_opened_total": self._opened,
+            "breakers_open": sum(lane.breaker.is_open(now) for lane in self._scheduler),
             **{f"attempts_{outcome.value}_total": n for outcome, n in self._outcomes.items()},
         }
-
-
-def make_attempt(claim: Claim, endpoint: Endpoint, now: int) -> Attempt:
-    """What the sink gets to see. ``now`` in microseconds."""
-    return Attempt(
-        delivery_id=claim.id,
-        endpoint_id=endpoint.id,
-        number=claim.attempts + 1,
-        event=claim.event,
-        config=endpoint.config,
-        secrets=valid_secrets(endpoint, now),
-        timestamp=now // 1_000_000,
-    )
-
-
-def valid_secrets(endpoint: Endpoint, now: int) -> tuple[str, ...]:
-    """The secrets that sign at this moment, newest first."""
-    return tuple(
-        secret.value
-        for secret in endpoint.secrets
-        if secret.expires_at is None or secret.expires_at > now
-    )
-
-
-def _storable(text: str | None, limit: int) -> str | None:
-    if text is None:
-        return None
-    # PostgreSQL's text cannot hold NUL.
-    return text[:limit].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

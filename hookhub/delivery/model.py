@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from hookhub.events import Event
 
 T = TypeVar("T")
 
@@ -31,6 +33,23 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointOptions:
+    """What the core itself does differently for one endpoint; None takes the hub's setting."""
+
+    retry_schedule: tuple[float, ...] | None = None
+    """Seconds to wait after each failed attempt; its length limits the attempts."""
+    concurrency: int | None = None
+    """Attempts at once."""
+    rate_limit: float | None = None
+    """Attempts per second."""
+    ordered: bool = False
+    """Deliver the events of one ``key`` strictly in order; one that fails holds back its key."""
+
+
+DEFAULT_OPTIONS = EndpointOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class NewEndpoint:
     """An endpoint to make."""
 
@@ -42,6 +61,7 @@ class NewEndpoint:
     description: str | None = None
     is_active: bool = True
     secret: str | None = None
+    options: EndpointOptions = DEFAULT_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +87,24 @@ class Endpoint:
     """Attempts that failed."""
     secrets: tuple[Secret, ...] = field(repr=False)
     """Newest first."""
+    options: EndpointOptions = DEFAULT_OPTIONS
+    failing_since: int | None = None
+    """Since when attempts have done nothing but fail; None after a success."""
+
+
+class Claim(NamedTuple):
+    """A delivery that this process may attempt until its lease ends."""
+
+    id: int
+    endpoint_id: int
+    attempts: int
+    """Attempts made before."""
+    schedule_from: int
+    """How many of them do not count for the retry schedule (before a retry by hand)."""
+    lease: int
+    until: int
+    """When the lease ends, microseconds."""
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +145,8 @@ class Delivery:
     delivered_at: int | None
     next_retry_at: int | None
     """When the next attempt is due; None unless pending."""
+    held: bool = False
+    """Whether an earlier delivery of the same key must end first (strict order)."""
     attempts: tuple[AttemptRecord, ...] | None = None
     """Oldest first; None in lists."""
 

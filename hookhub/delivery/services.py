@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
-import trio
 
-from hookhub.delivery.engine import valid_secrets
+from hookhub.delivery.attempts import run_attempt, valid_secrets
 from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, NewEndpoint, Page, Status
 from hookhub.errors import NotFound, ValidationFailed
 from hookhub.events import Event, EventRegistry, canonical_json, new_event_id
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.sinks import Attempt, AttemptResult, DurableSink
 from hookhub.store import Store
 from hookhub.store import deliveries as delivery_units
 from hookhub.store import endpoints as endpoint_units
@@ -27,7 +26,7 @@ class Endpoints:
 
     Args:
         sinks: durable sinks by name.
-        changed: called after anything that may make deliveries due.
+        changed: called after every change; returns when the engine goes by it.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Endpoints:
         sinks: Mapping[str, DurableSink],
         registry: EventRegistry,
         timeout: float,
-        changed: Callable[[], None],
+        changed: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._sinks = sinks
@@ -59,10 +58,12 @@ class Endpoints:
             new.description,
             new.is_active,
             new.secret,
+            new.options,
         )
         endpoint = await self._store.write(
             lambda tx: endpoint_units.insert_endpoint(tx, sink, checked)
         )
+        await self._changed()
         log.info("endpoint.created", endpoint_id=endpoint.id, sink=sink, name=endpoint.name)
         return endpoint
 
@@ -104,13 +105,14 @@ class Endpoints:
         endpoint = await self._store.write(
             lambda tx: endpoint_units.update_endpoint(tx, sink, endpoint_id, values)
         )
-        self._changed()
+        await self._changed()
         log.info("endpoint.updated", endpoint_id=endpoint_id, sink=sink, fields=sorted(values))
         return endpoint
 
     async def delete(self, sink: str, endpoint_id: int) -> None:
         """Delete an endpoint; nothing more is sent to it. Raises NotFound."""
         await self._store.write(lambda tx: endpoint_units.delete_endpoint(tx, sink, endpoint_id))
+        await self._changed()
         log.info("endpoint.deleted", endpoint_id=endpoint_id, sink=sink)
 
     async def rotate_secret(
@@ -120,6 +122,7 @@ class Endpoints:
         endpoint = await self._store.write(
             lambda tx: endpoint_units.rotate_secret(tx, sink, endpoint_id, secret, overlap)
         )
+        await self._changed()
         log.info("endpoint.secret_rotated", endpoint_id=endpoint_id, sink=sink)
         return endpoint
 
@@ -153,15 +156,7 @@ class Endpoints:
         implementation = self._sink(sink)
         timeout = implementation.timeout(endpoint.config, self._timeout)
         began = time.perf_counter()
-        try:
-            with trio.fail_after(timeout):
-                result = await implementation.attempt(attempt)
-        except trio.TooSlowError:
-            result = AttemptResult(
-                Outcome.RETRY,
-                error="timeout",
-                error_message=f"The attempt took longer than {timeout:g} seconds.",
-            )
+        result = await run_attempt(implementation, attempt, timeout)
         return event, result, time.perf_counter() - began
 
     def _example(self, endpoint: Endpoint, event_type: str | None) -> Event:
@@ -187,7 +182,7 @@ class Deliveries:
         changed: called after anything that may make deliveries due.
     """
 
-    def __init__(self, store: Store, changed: Callable[[], None]) -> None:
+    def __init__(self, store: Store, changed: Callable[[], Awaitable[None]]) -> None:
         self._store = store
         self._changed = changed
 
@@ -221,7 +216,13 @@ class Deliveries:
         delivery = await self._store.write(
             lambda tx: delivery_units.retry_delivery(tx, delivery_id), locks=False
         )
-        self._changed()
+        await self._changed()
+        return delivery
+
+    async def skip(self, delivery_id: int) -> Delivery:
+        """Give up a delivery that holds back its key. Raises NotFound, Conflict."""
+        delivery = await self._store.write(lambda tx: delivery_units.skip_delivery(tx, delivery_id))
+        await self._changed()
         return delivery
 
     async def retry_failed(self, sink: str, endpoint_id: int) -> int:
@@ -230,7 +231,7 @@ class Deliveries:
         count = await self._store.write(
             lambda tx: delivery_units.retry_failed(tx, endpoint_id), locks=False
         )
-        self._changed()
+        await self._changed()
         return count
 
     async def cancel_pending(self, sink: str, endpoint_id: int) -> int:

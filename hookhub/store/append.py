@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hookhub.events import Accepted, Draft, Event, type_matcher
 from hookhub.store.database import Reader
+from hookhub.store.schema import HELD
 
 INSERT_EVENT = (
     "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_DELIVERY = (
-    "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, status, due_at, created_at, "
-    "next_retry_at) VALUES (?, ?, ?, 0, ?, ?, ?)"
+    "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, status, due_at, lease, order_key, "
+    "created_at, next_retry_at) VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?)"
 )
 
 
@@ -26,6 +27,32 @@ class NewDelivery(NamedTuple):
     id: int
     endpoint_id: int
     sequence: int
+    due_at: int
+    """Now; the end of the lease if it was handed over; never if it waits for its key."""
+    lease: int | None = None
+    """Set if it was committed as already claimed by this process's engine."""
+    order_key: str | None = None
+
+
+class HandOver(Protocol):
+    """The engine, as the writer sees it: deliveries that it has room for are claimed at birth.
+
+    That saves the claim's own transaction. Both methods are called in the writer's thread.
+    """
+
+    def lease(self, now: int) -> tuple[int, int]:
+        """The number of a new lease, and when it ends (microseconds)."""
+
+    def takes(self, endpoint_id: int, more: int, now: int) -> bool:
+        """Whether there is room for one more, ``more`` having been taken in this transaction."""
+
+
+class Subscription(NamedTuple):
+    """An endpoint, as far as appending events goes."""
+
+    endpoint_id: int
+    ordered: bool
+    matches: Callable[[str], bool]
 
 
 class Subscriptions:
@@ -33,26 +60,33 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self.generation = -1
-        self._matchers: list[tuple[int, Callable[[str], bool]]] = []
-        self._by_type: dict[str, list[int]] = {}
+        self._all: list[Subscription] = []
+        self._by_type: dict[str, list[Subscription]] = {}
 
     def load(self, reader: Reader, generation: int) -> None:
         """Read the active endpoints."""
         rows = reader.sql(
-            "SELECT id, event_types FROM hookhub_endpoints "
+            "SELECT id, event_types, options FROM hookhub_endpoints "
             "WHERE deleted_at IS NULL AND is_active ORDER BY id"
         )
-        self._matchers = [(row[0], type_matcher(json.loads(row[1]))) for row in rows]
+        self._all = [
+            Subscription(row[0], _is_ordered(row[2]), type_matcher(json.loads(row[1])))
+            for row in rows
+        ]
         self._by_type = {}
         self.generation = generation
 
-    def matching(self, event_type: str) -> list[int]:
-        """The ids of the endpoints that want this type."""
+    def matching(self, event_type: str) -> list[Subscription]:
+        """The endpoints that want this type."""
         found = self._by_type.get(event_type)
         if found is None:
-            found = [endpoint for endpoint, matches in self._matchers if matches(event_type)]
+            found = [item for item in self._all if item.matches(event_type)]
             self._by_type[event_type] = found
         return found
+
+
+def _is_ordered(options: str) -> bool:
+    return options != "{}" and bool(json.loads(options).get("ordered"))
 
 
 class Mark(NamedTuple):
@@ -71,6 +105,7 @@ class Group:
     """What the units of one transaction have appended so far."""
 
     subscriptions: Subscriptions
+    hand_over: HandOver | None = None
     events: list[Event] = field(default_factory=list)
     deliveries: list[NewDelivery] = field(default_factory=list)
     sequence: int = 0
@@ -78,6 +113,8 @@ class Group:
     endpoints_generation: int = 0
     tokens_generation: int = 0
     locked: bool = False
+    _lease: tuple[int, int] | None = None
+    _taken: dict[int, int] = field(default_factory=dict)
     _flushed_events: int = 0
     _flushed_deliveries: int = 0
     _stored: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -102,11 +139,37 @@ class Group:
         self.sequence += 1
         sequence = self.sequence
         self.events.append(Event(sequence, *draft[:6]))
-        endpoints = self.subscriptions.matching(draft.type)
-        for endpoint in endpoints:
+        subscriptions = self.subscriptions.matching(draft.type)
+        for subscription in subscriptions:
             self.delivery += 1
-            self.deliveries.append(NewDelivery(self.delivery, endpoint, sequence))
-        return Accepted(draft.id, sequence, len(endpoints))
+            self.deliveries.append(self._deliver(reader, subscription, draft.key))
+        return Accepted(draft.id, sequence, len(subscriptions))
+
+    def _deliver(self, reader: Reader, to: Subscription, key: str | None) -> NewDelivery:
+        now = reader.now
+        endpoint = to.endpoint_id
+        if to.ordered and key is not None:
+            due = HELD if self._held(reader, endpoint, key) else now
+            return NewDelivery(self.delivery, endpoint, self.sequence, due, None, key)
+        if self.hand_over is not None:
+            taken = self._taken.get(endpoint, 0)
+            if self.hand_over.takes(endpoint, taken, now):
+                self._taken[endpoint] = taken + 1
+                self._lease = self._lease or self.hand_over.lease(now)
+                lease, until = self._lease
+                return NewDelivery(self.delivery, endpoint, self.sequence, until, lease)
+        return NewDelivery(self.delivery, endpoint, self.sequence, now)
+
+    def _held(self, reader: Reader, endpoint: int, key: str) -> bool:
+        """Whether an earlier delivery of this key must end first."""
+        for item in reversed(self.deliveries):
+            if item.order_key == key and item.endpoint_id == endpoint:
+                return True
+        rows = reader.sql(
+            "SELECT 1 FROM hookhub_deliveries WHERE endpoint_id = ? AND order_key = ? LIMIT 1",
+            (endpoint, key),
+        )
+        return bool(rows)
 
     def mark(self) -> Mark:
         """Remember where a unit starts."""
@@ -140,7 +203,7 @@ class Group:
         if self._flushed_deliveries < len(self.deliveries):
             now = reader.now
             rows = [
-                (item.id, item.endpoint_id, item.sequence, now, now, now)
+                (*item, now, None if item.due_at == HELD else now)
                 for item in self.deliveries[self._flushed_deliveries :]
             ]
             reader.many(INSERT_DELIVERY, rows)
@@ -185,6 +248,10 @@ class Transaction(Reader):
         The event is seen by the live feed and the delivery engine only after the commit.
         """
         return self._group.append(self, draft)
+
+    def lock(self) -> None:
+        """Let nobody append events until this transaction ends."""
+        self._group.lock(self)
 
     def event_in_group(self, event_id: str) -> Event | None:
         """An event with this id appended in this transaction whose row may not be written yet."""

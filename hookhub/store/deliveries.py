@@ -7,35 +7,22 @@ the event, whatever the lease says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import peewee
 
-from hookhub.delivery.model import AttemptRecord, Delivery, Page, Status
+from hookhub.delivery.model import AttemptRecord, Claim, Delivery, Page, Status
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import Event
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.models import AttemptRow, DeliveryRow, EndpointRow, EventRow
-from hookhub.store.schema import FAILED, PENDING, SUCCESS
+from hookhub.store.schema import FAILED, HELD, PENDING, SUCCESS
 
 STATUSES: dict[int, Status] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
 CODES: dict[Status, int] = {name: code for code, name in STATUSES.items()}
-
-
-class Claim(NamedTuple):
-    """A delivery that this process may attempt until its lease ends."""
-
-    id: int
-    endpoint_id: int
-    attempts: int
-    """Attempts made before."""
-    schedule_from: int
-    """How many of them do not count for the retry schedule (before a manual retry)."""
-    lease: int
-    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +41,69 @@ class Record:
     response_body: str | None
     error: str | None
     error_message: str | None
+    ordered: bool = False
+    """Whether the endpoint is strictly ordered."""
+    timings: str | None = None
+    """JSON: phase to seconds."""
+    gone: bool = False
+    """Whether the receiver said that it is gone for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a round of claiming found."""
+
+    claims: list[Claim]
+    due: dict[int, int | None]
+    """Endpoint to when its next unclaimed delivery is due; None if it has none."""
 
 
 def claim_due(
-    tx: Transaction, *, limit: int, lease: int, until: int, skip: Sequence[int] = ()
-) -> list[Claim]:
+    tx: Transaction, wanted: Sequence[tuple[int, int]], *, lease: int, until: int
+) -> Claimed:
     """Claim deliveries that are due, oldest first.
 
     Args:
+        wanted: endpoints, and how many to claim for each at most.
         lease: the number of this claim.
         until: when the lease ends, microseconds.
-        skip: endpoints to leave alone for now.
-
-    Deliveries of endpoints that are switched off stay pending and are looked at again when the
-    endpoint is switched on.
     """
-    left_out = f"AND d.endpoint_id NOT IN ({', '.join(map(str, map(int, skip)))}) " if skip else ""
-    locking = "" if tx.is_sqlite else "FOR UPDATE OF d SKIP LOCKED "
-    rows = tx.sql(
-        "UPDATE hookhub_deliveries SET due_at = ?, lease = ? WHERE id IN ("
-        "SELECT d.id FROM hookhub_deliveries d "
-        "JOIN hookhub_endpoints e ON e.id = d.endpoint_id AND e.is_active "
-        f"WHERE d.status = 0 AND d.due_at <= ? {left_out}"
-        f"ORDER BY d.due_at LIMIT ? {locking}) "
-        "RETURNING id, endpoint_id, attempts, schedule_from, sequence",
-        (until, lease, tx.now, limit),
-    )
+    locking = "" if tx.is_sqlite else "FOR UPDATE SKIP LOCKED"
+    rows: list[tuple[Any, ...]] = []
+    for endpoint_id, limit in wanted:
+        rows += tx.sql(
+            "UPDATE hookhub_deliveries SET due_at = ?, lease = ? WHERE id IN ("
+            "SELECT id FROM hookhub_deliveries "
+            "WHERE endpoint_id = ? AND status = 0 AND due_at <= ? "
+            f"ORDER BY due_at LIMIT ? {locking}) "
+            "RETURNING id, endpoint_id, attempts, schedule_from, sequence",
+            (until, lease, endpoint_id, tx.now, limit),
+        )
     events = _events(tx, {row[4] for row in rows})
-    claims = [Claim(row[0], row[1], row[2], row[3], lease, events[row[4]]) for row in rows]
-    return sorted(claims)
+    claims = [Claim(row[0], row[1], row[2], row[3], lease, until, events[row[4]]) for row in rows]
+    return Claimed(sorted(claims), next_due(tx, [item[0] for item in wanted]))
+
+
+def next_due(reader: Reader, endpoints: Iterable[int]) -> dict[int, int | None]:
+    """When the next pending delivery of each endpoint is due, microseconds."""
+    found: dict[int, int | None] = {}
+    for endpoint_id in endpoints:
+        rows = reader.sql(
+            "SELECT due_at FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
+            "ORDER BY due_at LIMIT 1",
+            (endpoint_id,),
+        )
+        found[endpoint_id] = rows[0][0] if rows and rows[0][0] < HELD else None
+    return found
+
+
+def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
+    """Undo claims that were not attempted: due again at once."""
+    tx.many(
+        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL "
+        "WHERE id = ? AND lease = ? AND status = 0",
+        [(tx.now, claim.id, claim.lease) for claim in claims],
+    )
 
 
 def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
@@ -94,16 +115,6 @@ def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
     return {row[0]: Event(*row) for row in rows}
 
 
-def next_due(reader: Reader) -> int | None:
-    """When the next pending delivery of an active endpoint is due, microseconds."""
-    rows = reader.sql(
-        "SELECT d.due_at FROM hookhub_deliveries d "
-        "JOIN hookhub_endpoints e ON e.id = d.endpoint_id AND e.is_active "
-        "WHERE d.status = 0 ORDER BY d.due_at LIMIT 1"
-    )
-    return rows[0][0] if rows else None
-
-
 def release_leases(tx: Transaction) -> int:
     """Make every leased delivery due now: only for a database that no other process uses."""
     return tx.change(
@@ -113,62 +124,120 @@ def release_leases(tx: Transaction) -> int:
     )
 
 
-def record(tx: Transaction, item: Record) -> bool:
-    """Write down an attempt and what it means for its delivery and endpoint.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a record."""
 
-    Returns:
-        whether the delivery took the result; False when another process holds it by now.
-    """
-    claim = item.claim
-    tx.sql(
+    taken: bool
+    """Whether the delivery took the result; False when another process holds it by now."""
+    released: bool
+    """Whether a later delivery of the same key became due by it."""
+    disabled: bool = False
+    """Whether the endpoint was switched off because of it."""
+
+
+def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
+    """Write down attempts and what they mean for their deliveries and endpoints."""
+    tx.many(
         "INSERT INTO hookhub_attempts (delivery_id, number, started_at, duration, outcome, "
-        "response_status, response_body, error, error_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            claim.id,
-            claim.attempts + 1,
-            item.started_at,
-            item.duration,
-            item.outcome,
-            item.response_status,
-            item.response_body,
-            item.error,
-            item.error_message,
-        ),
+        "response_status, response_body, error, error_message, timings) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                item.claim.id,
+                item.claim.attempts + 1,
+                item.started_at,
+                item.duration,
+                item.outcome,
+                item.response_status,
+                item.response_body,
+                item.error,
+                item.error_message,
+                item.timings,
+            )
+            for item in items
+        ],
     )
-    delivered = item.status == "success"
-    due_at = item.due_at if item.due_at is not None else tx.now
-    taken = tx.change(
-        "UPDATE hookhub_deliveries SET status = ?, due_at = ?, lease = NULL, "
-        "attempts = CASE WHEN attempts > ? THEN attempts ELSE ? END, delivered_at = ?, "
-        "next_retry_at = ?, response_status = ?, response_body = ?, error = ?, error_message = ? "
-        "WHERE id = ? AND status = 0" + ("" if delivered else " AND lease = ?"),
-        (
-            CODES[item.status],
-            due_at,
-            claim.attempts + 1,
-            claim.attempts + 1,
-            tx.now if delivered else None,
-            item.due_at if item.status == "pending" else None,
-            item.response_status,
-            item.response_body,
-            item.error,
-            item.error_message,
-            claim.id,
-            *([] if delivered else [claim.lease]),
-        ),
+    recorded = [_record_one(tx, item) for item in items]
+    _count(tx, items, recorded)
+    return recorded
+
+
+_DELIVERED = (
+    "UPDATE hookhub_deliveries SET status = 1, lease = NULL, "
+    "attempts = CASE WHEN attempts > ? THEN attempts ELSE ? END, delivered_at = ?, "
+    "next_retry_at = NULL, response_status = ?, response_body = ?, error = NULL, "
+    "error_message = NULL WHERE id = ? AND status = 0"
+)
+_NOT_DELIVERED = (
+    "UPDATE hookhub_deliveries SET status = ?, due_at = ?, lease = NULL, attempts = ?, "
+    "next_retry_at = ?, response_status = ?, response_body = ?, error = ?, error_message = ? "
+    "WHERE id = ? AND status = 0 AND lease = ?"
+)
+
+
+def _record_one(tx: Transaction, item: Record) -> Recorded:
+    claim = item.claim
+    number = claim.attempts + 1
+    if item.status == "success":
+        # The receiver has it, whatever the lease says.
+        values: tuple[Any, ...] = (number, number, tx.now, item.response_status, item.response_body)
+        taken = tx.change(_DELIVERED, (*values, claim.id)) > 0
+        return Recorded(taken, taken and item.ordered and release_key(tx, claim.id))
+    values = (
+        CODES[item.status],
+        item.due_at if item.due_at is not None else tx.now,
+        number,
+        item.due_at if item.status == "pending" else None,
+        item.response_status,
+        item.response_body,
+        item.error,
+        item.error_message,
     )
-    tx.change(
-        "UPDATE hookhub_endpoints SET last_triggered_at = ?, success_count = success_count + ?, "
-        "failure_count = failure_count + ?, deliveries_failed = deliveries_failed + ? WHERE id = ?",
-        (
-            tx.now,
-            1 if delivered and taken else 0,
-            0 if delivered else 1,
-            1 if item.status == "failed" and taken else 0,
-            claim.endpoint_id,
-        ),
+    return Recorded(tx.change(_NOT_DELIVERED, (*values, claim.id, claim.lease)) > 0, False)
+
+
+def release_key(tx: Transaction, delivery_id: int) -> bool:
+    """A delivery holds back its key no longer: the next one of the key is due.
+
+    The caller has locked the state row, so that no event of the key is being appended meanwhile.
+    """
+    rows = tx.sql(
+        "SELECT endpoint_id, order_key FROM hookhub_deliveries WHERE id = ?", (delivery_id,)
     )
-    return taken > 0
+    endpoint_id, key = rows[0]
+    if key is None:
+        return False
+    tx.change("UPDATE hookhub_deliveries SET order_key = NULL WHERE id = ?", (delivery_id,))
+    released = tx.change(
+        "UPDATE hookhub_deliveries SET due_at = ?, next_retry_at = ? WHERE status = 0 "
+        "AND due_at = ? AND id = (SELECT MIN(id) FROM hookhub_deliveries "
+        "WHERE endpoint_id = ? AND order_key = ?)",
+        (tx.now, tx.now, HELD, endpoint_id, key),
+    )
+    return released > 0
+
+
+def _count(tx: Transaction, items: Sequence[Record], recorded: Sequence[Recorded]) -> None:
+    counts: dict[int, list[int]] = {}
+    for item, result in zip(items, recorded, strict=True):
+        delivered, failures, failed = counts.setdefault(item.claim.endpoint_id, [0, 0, 0])
+        if item.status == "success":
+            delivered += result.taken
+        else:
+            failures += 1
+            failed += result.taken and item.status == "failed"
+        counts[item.claim.endpoint_id] = [delivered, failures, failed]
+    for endpoint_id, (delivered, failures, failed) in counts.items():
+        since = "NULL" if delivered else "COALESCE(failing_since, ?)"
+        warned = ", warned_at = NULL" if delivered else ""
+        tx.change(
+            "UPDATE hookhub_endpoints SET last_triggered_at = ?, "
+            "success_count = success_count + ?, failure_count = failure_count + ?, "
+            f"deliveries_failed = deliveries_failed + ?, failing_since = {since}{warned} "
+            "WHERE id = ?",
+            (tx.now, delivered, failures, failed, *([] if delivered else [tx.now]), endpoint_id),
+        )
 
 
 _SELECT = (
@@ -202,6 +271,7 @@ def _delivery(row: Mapping[str, Any], attempts: tuple[AttemptRecord, ...] | None
         created_at=row["created_at"],
         delivered_at=row["delivered_at"],
         next_retry_at=row["next_retry_at"],
+        held=row["status"] == PENDING and row["due_at"] == HELD,
         attempts=attempts,
     )
 
@@ -270,6 +340,11 @@ def retry_delivery(tx: Transaction, delivery_id: int) -> Delivery:
             f"Delivery {delivery_id} was delivered already; send the event again "
             "to deliver it once more."
         )
+    if delivery.held:
+        raise Conflict(
+            f"Delivery {delivery_id} waits for an earlier one of its key (strict order); retry or "
+            "skip that one."
+        )
     # One that is being attempted right now is left alone: its result is worth more than a repeat.
     tx.change(
         "UPDATE hookhub_deliveries SET status = 0, due_at = ?, next_retry_at = ?, "
@@ -282,6 +357,40 @@ def retry_delivery(tx: Transaction, delivery_id: int) -> Delivery:
             "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed - 1 WHERE id = ?",
             (delivery.endpoint_id,),
         )
+    return get_delivery(tx, delivery_id)
+
+
+def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
+    """Give up a delivery that holds back its key (strict order): the next one goes.
+
+    Raises:
+        NotFound: there is none with this id.
+        Conflict: it holds back nothing, or it is being attempted right now.
+    """
+    tx.lock()
+    delivery = get_delivery(tx, delivery_id)
+    rows = tx.sql(
+        "SELECT 1 FROM hookhub_deliveries WHERE id = ? AND order_key IS NOT NULL AND due_at <> ?",
+        (delivery_id, HELD),
+    )
+    if not rows:
+        raise Conflict(f"Delivery {delivery_id} holds back nothing; there is nothing to skip.")
+    changed = tx.change(
+        "UPDATE hookhub_deliveries SET status = 2, next_retry_at = NULL, lease = NULL, "
+        "error = 'skipped', error_message = 'Skipped by hand.' "
+        "WHERE id = ? AND (status = 2 OR lease IS NULL OR due_at <= ?)",
+        (delivery_id, tx.now),
+    )
+    if not changed:
+        raise Conflict(
+            f"Delivery {delivery_id} is being attempted right now; try again when that is over."
+        )
+    if delivery.status == "pending":
+        tx.change(
+            "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed + 1 WHERE id = ?",
+            (delivery.endpoint_id,),
+        )
+    release_key(tx, delivery_id)
     return get_delivery(tx, delivery_id)
 
 
@@ -306,7 +415,7 @@ def cancel_pending(tx: Transaction, endpoint_id: int) -> int:
     """
     count = tx.change(
         "UPDATE hookhub_deliveries SET status = 2, next_retry_at = NULL, lease = NULL, "
-        "error = 'cancelled', error_message = 'Cancelled by hand.' "
+        "order_key = NULL, error = 'cancelled', error_message = 'Cancelled by hand.' "
         "WHERE endpoint_id = ? AND status = 0 AND (lease IS NULL OR due_at <= ?)",
         (endpoint_id, tx.now),
     )

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from hookhub.delivery.model import Endpoint, EndpointStats, NewEndpoint, Page, Secret
+from hookhub.delivery.model import (
+    DEFAULT_OPTIONS,
+    Endpoint,
+    EndpointOptions,
+    EndpointStats,
+    NewEndpoint,
+    Page,
+    Secret,
+)
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import type_matcher
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.models import EndpointRow
+from hookhub.store.schema import HELD
 
 MAX_SECRETS = 3
 """The newest secret and at most two that were rotated out and still sign."""
@@ -34,7 +44,21 @@ def _endpoint(row: Mapping[str, Any], now: int) -> Endpoint:
         success_count=row["success_count"],
         failure_count=row["failure_count"],
         secrets=tuple(s for s in secrets if s.expires_at is None or s.expires_at > now),
+        options=_load_options(row["options"]),
+        failing_since=row["failing_since"],
     )
+
+
+def _load_options(text: str) -> EndpointOptions:
+    values = json.loads(text)
+    if values.get("retry_schedule") is not None:
+        values["retry_schedule"] = tuple(values["retry_schedule"])
+    return EndpointOptions(**values)
+
+
+def _dump_options(options: EndpointOptions) -> str:
+    default = asdict(DEFAULT_OPTIONS)
+    return json.dumps({k: v for k, v in asdict(options).items() if v != default[k]})
 
 
 def _dump_secrets(secrets: Sequence[Secret]) -> str:
@@ -71,6 +95,7 @@ def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
             description=new.description,
             event_types=json.dumps(list(new.event_types)),
             config=json.dumps(dict(new.config)),
+            options=_dump_options(new.options),
             secrets=_dump_secrets(secrets),
             is_active=new.is_active,
             created_at=tx.now,
@@ -89,12 +114,28 @@ def get_endpoint(reader: Reader, sink: str | None, endpoint_id: int) -> Endpoint
     Raises:
         NotFound: there is none (any more).
     """
+    found = find_endpoint(reader, endpoint_id)
+    if found is None or (sink is not None and found.sink != sink):
+        raise NotFound(f"There is no {sink or 'endpoint'} {endpoint_id}; it may have been deleted.")
+    return found
+
+
+def find_endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
+    """The endpoint with this id, whosever it is; None if there is none (any more)."""
     row = reader.row(
         EndpointRow.select().where(EndpointRow.id == endpoint_id, EndpointRow.deleted_at.is_null())
     )
-    if row is None or (sink is not None and row["sink"] != sink):
-        raise NotFound(f"There is no {sink or 'endpoint'} {endpoint_id}; it may have been deleted.")
-    return _endpoint(row, reader.now)
+    return None if row is None else _endpoint(row, reader.now)
+
+
+def mark_warned(tx: Transaction, endpoint_id: int) -> bool:
+    """Note that the warning about a failing endpoint was given; False if it was before."""
+    changed: int = tx.execute(
+        EndpointRow.update(warned_at=tx.now).where(
+            EndpointRow.id == endpoint_id, EndpointRow.warned_at.is_null()
+        )
+    )
+    return changed > 0
 
 
 def load_endpoints(reader: Reader) -> dict[int, Endpoint]:
@@ -161,17 +202,36 @@ def update_endpoint(
             values[name] = json.dumps(list(value))
         elif name == "config":
             values[name] = json.dumps(dict(value))
+        elif name == "options":
+            values[name] = _dump_options(value)
         elif name == "secret":
             values["secrets"] = _dump_secrets([Secret(value)] if value is not None else [])
         elif name == "is_active":
             values[name] = value
-            values["disabled_reason"] = None
+            values |= {"disabled_reason": None, "failing_since": None, "warned_at": None}
         elif name == "description":
             values[name] = value
         else:
             raise TypeError(f"An endpoint has no {name!r}.")
     tx.execute(EndpointRow.update(values).where(EndpointRow.id == endpoint_id))
-    return get_endpoint(tx, sink, endpoint_id)
+    changed = get_endpoint(tx, sink, endpoint_id)
+    if not changed.options.ordered:
+        release_held(tx, endpoint_id)
+    return changed
+
+
+def release_held(tx: Transaction, endpoint_id: int) -> None:
+    """Strict order is off: nothing waits for anything any more."""
+    tx.change(
+        "UPDATE hookhub_deliveries SET due_at = ? "
+        "WHERE endpoint_id = ? AND status = 0 AND due_at = ?",
+        (tx.now, endpoint_id, HELD),
+    )
+    tx.change(
+        "UPDATE hookhub_deliveries SET order_key = NULL "
+        "WHERE endpoint_id = ? AND order_key IS NOT NULL",
+        (endpoint_id,),
+    )
 
 
 def rotate_secret(

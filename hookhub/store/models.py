@@ -60,6 +60,7 @@ class EndpointRow(peewee.Model):
     description = peewee.TextField(null=True)
     event_types = peewee.TextField()
     config = peewee.TextField()
+    options = peewee.TextField()
     secrets = peewee.TextField()
     is_active = peewee.BooleanField()
     disabled_reason = peewee.TextField(null=True)
@@ -67,6 +68,8 @@ class EndpointRow(peewee.Model):
     updated_at = peewee.BigIntegerField()
     deleted_at = peewee.BigIntegerField(null=True)
     last_triggered_at = peewee.BigIntegerField(null=True)
+    failing_since = peewee.BigIntegerField(null=True)
+    warned_at = peewee.BigIntegerField(null=True)
     success_count = peewee.BigIntegerField(default=0)
     failure_count = peewee.BigIntegerField(default=0)
     deliveries_total = peewee.BigIntegerField(default=0)
@@ -87,6 +90,7 @@ class DeliveryRow(peewee.Model):
     lease = peewee.BigIntegerField(null=True)
     attempts = peewee.IntegerField(default=0)
     schedule_from = peewee.IntegerField(default=0)
+    order_key = peewee.TextField(null=True)
     created_at = peewee.BigIntegerField()
     delivered_at = peewee.BigIntegerField(null=True)
     next_retry_at = peewee.BigIntegerField(null=True)
@@ -112,6 +116,7 @@ class AttemptRow(peewee.Model):
     response_body = peewee.TextField(null=True)
     error = peewee.TextField(null=True)
     error_message = peewee.TextField(null=True)
+    timings = peewee.TextField(null=True)
 
     class Meta:
         table_name = "hookhub_attempts"

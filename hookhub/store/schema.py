@@ -5,7 +5,10 @@ the order of commits on PostgreSQL too, and the numbers have no gaps.
 
 ``due_at`` of a delivery is what the engine looks at: the time of the next attempt, or while a
 lease runs, the end of the lease. So a claim that nobody finishes comes back by itself, and one
-partial index finds all work. ``next_retry_at`` is what people see.
+partial index finds the work of each endpoint. ``next_retry_at`` is what people see.
+
+``order_key`` is set while a delivery holds back later ones of the same key (strict order): from its
+commit until it is delivered or skipped. Those behind it are due at :data:`HELD`, that is, never.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 from hookhub.sources import Migration
 
 PENDING, SUCCESS, FAILED = 0, 1, 2
+HELD = 2**62
+"""``due_at`` of a delivery that waits for an earlier one of its key."""
 
 _STATE = """
 CREATE TABLE hookhub_state (
@@ -62,6 +67,7 @@ CREATE TABLE hookhub_endpoints (
     description TEXT,
     event_types TEXT NOT NULL,
     config TEXT NOT NULL,
+    options TEXT NOT NULL,
     secrets TEXT NOT NULL,
     is_active {bool} NOT NULL,
     disabled_reason TEXT,
@@ -69,6 +75,8 @@ CREATE TABLE hookhub_endpoints (
     updated_at {bigint} NOT NULL,
     deleted_at {bigint},
     last_triggered_at {bigint},
+    failing_since {bigint},
+    warned_at {bigint},
     success_count {bigint} NOT NULL DEFAULT 0,
     failure_count {bigint} NOT NULL DEFAULT 0,
     deliveries_total {bigint} NOT NULL DEFAULT 0,
@@ -85,6 +93,7 @@ CREATE TABLE hookhub_deliveries (
     lease {bigint},
     attempts INTEGER NOT NULL DEFAULT 0,
     schedule_from INTEGER NOT NULL DEFAULT 0,
+    order_key TEXT,
     created_at {bigint} NOT NULL,
     delivered_at {bigint},
     next_retry_at {bigint},
@@ -105,7 +114,8 @@ CREATE TABLE hookhub_attempts (
     response_status INTEGER,
     response_body TEXT,
     error TEXT,
-    error_message TEXT
+    error_message TEXT,
+    timings TEXT
 )
 """
 _TOKENS = """
@@ -138,7 +148,12 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "CREATE UNIQUE INDEX hookhub_endpoints_name ON hookhub_endpoints (sink, name) "
             "WHERE deleted_at IS NULL",
             _DELIVERIES,
-            "CREATE INDEX hookhub_deliveries_due ON hookhub_deliveries (due_at) WHERE status = 0",
+            "CREATE INDEX hookhub_deliveries_due ON hookhub_deliveries (endpoint_id, due_at) "
+            "WHERE status = 0",
+            "CREATE INDEX hookhub_deliveries_leased ON hookhub_deliveries (lease) "
+            "WHERE status = 0 AND lease IS NOT NULL",
+            "CREATE INDEX hookhub_deliveries_order ON hookhub_deliveries "
+            "(endpoint_id, order_key, id) WHERE order_key IS NOT NULL",
             "CREATE INDEX hookhub_deliveries_endpoint ON hookhub_deliveries (endpoint_id, id)",
             "CREATE INDEX hookhub_deliveries_failed ON hookhub_deliveries (endpoint_id, id) "
             "WHERE status = 2",

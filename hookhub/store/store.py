@@ -17,7 +17,7 @@ from hookhub.config import DatabaseSettings
 from hookhub.errors import HookhubError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.sources import Migration
-from hookhub.store.append import NewDelivery, Transaction
+from hookhub.store.append import HandOver, NewDelivery, Transaction
 from hookhub.store.database import Reader, connect, create_database, run_sql, translated_errors
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS
@@ -57,6 +57,10 @@ class Store:
     def on_commit(self, listener: CommitListener) -> None:
         """Call ``listener(events, deliveries)`` in the Trio thread after each appending commit."""
         self._listeners.append(listener)
+
+    def hand_over_to(self, engine: HandOver | None) -> None:
+        """Let an engine have deliveries claimed at birth; None ends that."""
+        self._writer.hand_over = engine
 
     def _committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
         for listener in self._listeners:

@@ -24,7 +24,7 @@ import trio
 from hookhub.config import DatabaseSettings
 from hookhub.errors import HookhubError, StoreError, StoreUnavailable
 from hookhub.events import Event
-from hookhub.store.append import Group, NewDelivery, Subscriptions, Transaction
+from hookhub.store.append import Group, HandOver, NewDelivery, Subscriptions, Transaction
 from hookhub.store.database import Reader, connect, create_database, run_sql, translated_errors
 
 T = TypeVar("T")
@@ -90,6 +90,7 @@ class Writer:
         self._subscriptions = Subscriptions()
         self._database = create_database(settings)
         self._thread = threading.Thread(target=self._run, name="hookhub-writer", daemon=True)
+        self.hand_over: HandOver | None = None
         self._closed = False
         self._failing: str | None = None
         self._units = 0
@@ -183,7 +184,7 @@ class Writer:
         group = Group(self._subscriptions)
         try:
             for attempt in range(1, ATTEMPTS + 1):
-                group = Group(self._subscriptions)
+                group = Group(self._subscriptions, self.hand_over)
                 try:
                     self._commit_group(units, group)
                     self._failing = None

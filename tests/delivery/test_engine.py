@@ -13,6 +13,7 @@ import trio.testing
 from hookhub.config import DatabaseSettings, DeliverySettings
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.model import Delivery, NewEndpoint
+from hookhub.delivery.verdicts import Verdicts
 from hookhub.events import Draft, new_event_id
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.store import Store, open_store
@@ -60,7 +61,8 @@ async def store(any_database: str) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def running(store: Store, sink: Scripted, **settings: Any) -> AsyncIterator[Engine]:
     values = {"retry_schedule": [0.0, 0.0], **settings}
-    engine = Engine(store, {sink.name: sink}, DeliverySettings(**values), poll=0.05)
+    options = DeliverySettings(**values)
+    engine = Engine(store, {sink.name: sink}, options, 0.05, Verdicts(options))
     store.on_commit(engine.committed)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)

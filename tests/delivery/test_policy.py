@@ -20,9 +20,7 @@ def test_the_default_schedule_is_the_contracts() -> None:
     assert [backoff(SCHEDULE, n, 0, 0.5) for n in range(1, 11)] == [*SCHEDULE, None]
 
 
-@given(
-    st.integers(1, 9), st.floats(0, 1), st.floats(0, 1, exclude_max=True)
-)
+@given(st.integers(1, 9), st.floats(0, 1), st.floats(0, 1, exclude_max=True))
 def test_jitter_stays_within_its_share(failures: int, jitter: float, chance: float) -> None:
     """± the configured share of the wait."""
     wait = backoff(SCHEDULE, failures, jitter, chance)

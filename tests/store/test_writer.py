@@ -228,6 +228,7 @@ async def add_endpoint(store: Store, pattern: str) -> int:
 
 async def test_an_endpoint_made_in_a_group_gets_the_events_after_it(store: Store) -> None:
     """Within one group, too, the order of units decides who gets what."""
+
     def make(tx: Transaction) -> None:
         insert_endpoint(tx, "webhook", NewEndpoint("late", ("*",), {}))
 
@@ -239,6 +240,7 @@ async def test_an_endpoint_made_in_a_group_gets_the_events_after_it(store: Store
 
 async def test_an_endpoint_whose_unit_failed_gets_nothing(store: Store) -> None:
     """Rolled back together with its effect on the events that follow in the group."""
+
     def make_and_fail(tx: Transaction) -> None:
         insert_endpoint(tx, "webhook", NewEndpoint("never", ("*",), {}))
         assert tx.append(draft()).deliveries == 1

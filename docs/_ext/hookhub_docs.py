@@ -60,12 +60,17 @@ def type_name(annotation: Any) -> str:
     return " or ".join(type_name(item) for item in arguments if item is not type(None))
 
 
+def sentence(text: str) -> str:
+    """The text with a full stop at its end."""
+    return text if text.endswith(("…", ".")) else text + "."
+
+
 def setting_rows(table: str) -> Iterator[tuple[str, str, str, str]]:
     """``(key, type, default, description)`` for one table."""
     for key, field in setting_tables()[table].items():
         default = field.get_default(call_default_factory=True)
         shown = "not set" if default is None else f"`{json.dumps(default)}`"
-        yield key, type_name(field.annotation), shown, (field.description or "") + "."
+        yield key, type_name(field.annotation), shown, sentence(field.description or "")
 
 
 def error_classes() -> list[type[errors.HookhubError]]:
@@ -105,6 +110,8 @@ def errors_markdown() -> list[str]:
     lines = ["| code | status | meaning |", "|---|---|---|"]
     for error in error_classes():
         meaning = " ".join((error.__doc__ or "").split("\n\n")[0].split())
+        if error is errors.HookhubError:
+            meaning = "A bug; the hub's log tells more under the `incident` of the answer."
         lines.append(f"| `{error.code}` | {error.status} | {meaning} |".replace("``", "`"))
     return lines
 

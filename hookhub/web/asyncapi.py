@@ -10,6 +10,9 @@ from hookhub.events import EventType
 
 Json = dict[str, Any]
 
+SAID = ("connection", "subscribed", "resumed", "pong", "error", "restarting")
+"""What the hub says on a WebSocket besides the feed."""
+
 HEARD = ("ping", "subscribe", "unsubscribe", "resume")
 """What a client may say on a WebSocket."""
 
@@ -28,7 +31,7 @@ def asyncapi_document(event_types: Iterable[EventType], *, websocket: bool) -> J
     channels = {"sse": _channel("/events/stream", "The live feed as Server-Sent Events", feed)}
     operations = {"sendToStream": _operation("send", "sse", feed)}
     if websocket:
-        said = [*feed, "connection", "resumed", "pong", "error"]
+        said = [*feed, *SAID]
         channels["websocket"] = _channel("/ws", "The live feed as a WebSocket", [*said, *HEARD])
         operations["sendToWebSocket"] = _operation("send", "websocket", said)
         operations["receiveFromWebSocket"] = _operation("receive", "websocket", HEARD)
@@ -89,19 +92,28 @@ def _event_message(item: EventType) -> Json:
 
 def _control_messages() -> dict[str, Json]:
     patterns = {"type": "array", "items": _STRING}
+    count = {"type": "integer", "minimum": 0}
     missed = {"type": ["integer", "null"], "minimum": 0}
+    seconds = {"type": "number", "minimum": 0}
     return {
         "connection": _control(
-            "connection", "The first message", status={"const": "connected"}, message=_STRING
+            "connection",
+            "The first message",
+            status={"const": "connected"},
+            message=_STRING,
+            cursor=_STRING,
+            events=patterns,
         ),
-        "resumed": _control("resumed", "Everything missed was sent", replayed={"type": "integer"}),
-        "gap": _control("gap", "Events that can no longer be replayed", missed=missed),
-        "error": _control("error", "A message could not be understood", message=_STRING),
+        "subscribed": _control("subscribed", "What is subscribed now", events=patterns),
+        "resumed": _control("resumed", "Everything missed was sent", replayed=count),
+        "gap": _control("gap", "Events are gone; on after cursor", missed=missed, cursor=_STRING),
+        "error": _control("error", "A message was not understood", code=_STRING, message=_STRING),
+        "restarting": _control("restarting", "The hub stops; come back", retry_after=seconds),
         "ping": _control("ping", "Asks for a pong"),
         "pong": _control("pong", "Answers a ping"),
         "subscribe": _control("subscribe", "Add event type patterns", events=patterns),
         "unsubscribe": _control("unsubscribe", "Remove event type patterns", events=patterns),
-        "resume": _control("resume", "Replay what followed a cursor", since=_STRING),
+        "resume": _control("resume", "Replay what followed a cursor", cursor=_STRING),
     }
 
 

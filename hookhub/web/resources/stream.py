@@ -88,10 +88,9 @@ class EventStream:
             )
 
     def _gap(self, position: int, missed: int | None) -> bytes:
-        data = json.dumps({"type": "gap", "missed": missed})
-        return (
-            f"id: {Cursor(self._hub.feed.epoch, position)}\nevent: gap\ndata: {data}\n\n".encode()
-        )
+        cursor = str(Cursor(self._hub.feed.epoch, position))
+        data = json.dumps({"type": "gap", "missed": missed, "cursor": cursor})
+        return f"id: {cursor}\nevent: gap\ndata: {data}\n\n".encode()
 
     async def _chunks(
         self, opening: bytes, position: int, match: Callable[[str], bool], principal: Principal
@@ -108,7 +107,7 @@ class EventStream:
                     yield b"".join(map(self._frame, part.entries))
                     spoke = trio.current_time()
                 elif unchanged:
-                    with trio.move_on_after(TOKEN_CHECK):
+                    with trio.move_on_after(min(TOKEN_CHECK, self._keep_alive)):
                         await self._hub.feed.wait(position)
                 if trio.current_time() - spoke >= self._keep_alive:
                     yield b": keep-alive\n\n"

@@ -24,9 +24,9 @@ async def test_answers_come_between_batches(nursery: trio.Nursery) -> None:
     batches = [b"<1>", b"<2>"]
 
     async def answer_during_the_first() -> None:
-        if len(batches) == 1:
-            outbox.post(b"[a]")
-            outbox.post(b"[b]")
+        stream.send_all_hook = None
+        outbox.post(b"[a]")
+        outbox.post(b"[b]")
 
     stream.send_all_hook = answer_during_the_first
     nursery.start_soon(write, outbox, batches)

@@ -1,0 +1,82 @@
+"""``/deliveries``: where each delivery stands, and another try for one that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from hookhub.delivery.model import NewEndpoint
+from hookhub.hub import Hub
+from hookhub.testing.waiting import wait_until_async
+
+
+@pytest.fixture
+def hub_database(any_database: str) -> str:
+    """Everything here holds on SQLite and on PostgreSQL."""
+    return any_database
+
+
+async def delivery(api: httpx.AsyncClient, delivery_id: int = 1) -> dict[str, Any]:
+    response = await api.get(f"/deliveries/{delivery_id}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def settled(api: httpx.AsyncClient, attempts: int) -> dict[str, Any]:
+    """The first delivery, once it has had so many attempts and is no longer pending."""
+
+    async def look() -> dict[str, Any] | None:
+        found = await delivery(api)
+        done = found["status"] != "pending" and len(found["attempts"]) == attempts
+        return found if done else None
+
+    found = await wait_until_async(look)
+    assert found is not None
+    return found
+
+
+async def test_a_delivery_with_its_attempts(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Failed once, tried again by hand, delivered; and then not again."""
+    new = NewEndpoint("box", ("user.*",), {"refuse": True})
+    endpoint = await hub.endpoints.create("box", new)
+    accepted = await hub.emit("user.created", {"user_id": 1, "я": "\0"})
+    assert accepted.deliveries == 1
+    failed = await settled(api, attempts=1)
+    assert failed["webhook_id"] == endpoint.id
+    assert (failed["sink"], failed["event_id"]) == ("box", accepted.id)
+    assert (failed["event_type"], failed["payload"]) == ("user.created", {"user_id": 1, "я": "\0"})
+    assert (failed["status"], failed["attempt_number"]) == ("failed", 1)
+    assert (failed["response_status"], failed["response_body"]) == (400, "no")
+    assert (failed["error"], failed["error_message"]) == ("status", "It answered 400.")
+    assert (failed["delivered_at"], failed["next_retry_at"]) == (None, None)
+    assert failed["created_at"].endswith("Z")
+    [attempt] = failed["attempts"]
+    assert (attempt["number"], attempt["outcome"]) == (1, "give_up")
+    assert attempt["duration"] >= 0
+
+    await hub.endpoints.update("box", endpoint.id, {"config": {}})
+    retried = await api.post("/deliveries/1/retry")
+    assert (retried.status_code, retried.json()["status"]) == (200, "pending")
+    delivered = await settled(api, attempts=2)
+    assert (delivered["status"], delivered["response_status"]) == ("success", 200)
+    assert delivered["delivered_at"].endswith("Z")
+    again = await api.post("/deliveries/1/retry")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+
+
+async def test_unknown_deliveries(api: httpx.AsyncClient) -> None:
+    """404, whatever the number."""
+    for delivery_id in ("0", "99", str(2**63 - 1), str(2**63), "x", "-1", "1.0"):
+        assert (await api.get(f"/deliveries/{delivery_id}")).status_code == 404
+        assert (await api.post(f"/deliveries/{delivery_id}/retry")).status_code == 404
+
+
+async def test_scopes(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Looking needs webhooks:read, trying again webhooks:write."""
+    _, secret = await hub.tokens.create("reader", ["webhooks:read"])
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert (await api.get("/deliveries/1", headers=headers)).status_code == 404
+    assert (await api.post("/deliveries/1/retry", headers=headers)).status_code == 403

@@ -7,11 +7,13 @@ tasks are supervised: theirs may fail without taking the hub along.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -86,6 +88,7 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
 
 @asynccontextmanager
 async def _running(hub: Hub) -> AsyncIterator[None]:
+    raised: Exception | None = None
     async with trio.open_nursery() as nursery:
         hub.store.on_commit(hub.broadcaster.committed)
         hub.store.on_commit(hub.engine.committed)
@@ -98,6 +101,9 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         nursery.start_soon(_wind_down, hub)
         try:
             yield
+        except Exception as error:
+            # The block's own error comes out as it is, not in the nursery's group.
+            raised = error
         finally:
             hub.stopping.set()
             grace = hub.settings.server.graceful_timeout
@@ -105,6 +111,8 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
                 await hub.engine.stop()
                 await _flush(hub)
             nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
 
 
 async def _wind_down(hub: Hub) -> None:
@@ -177,8 +185,13 @@ async def serve(
     Raises:
         ConfigError, PluginError, StoreError: it cannot start; says why and what to do.
     """
-    listeners = await open_listeners(settings.server)
-    async with open_hub(settings, plugins) as hub:
+    raise_file_limit()
+    async with AsyncExitStack() as stack:
+        # First of all: a port in use is the likeliest mistake, and nothing is begun yet.
+        listeners = await open_listeners(settings.server)
+        for listener in listeners:
+            stack.push_async_callback(listener.aclose)
+        hub = await stack.enter_async_context(open_hub(settings, plugins))
         first_token = await hub.tokens.ensure_bootstrap(settings.auth.bootstrap_token)
         routes = [*(("hookhub", route) for route in core_routes(hub)), *plugin_routes(hub)]
         app = create_app(hub, routes)
@@ -199,6 +212,19 @@ async def serve(
                 started(Started(addresses, first_token, hub))
         log.info("hub.stopping")
     log.info("hub.stopped")
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this user have: each connection is one."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft == hard:
+        return
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve_http(

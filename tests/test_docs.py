@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
@@ -40,13 +41,10 @@ def blocks(text: str, language: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def extension() -> Iterator[ModuleType]:
-    """The Sphinx extension's module, as the site's build uses it."""
-    pytest.importorskip("sphinx", reason="the page generator needs Sphinx (tox -e docs has it)")
+def reference() -> Iterator[ModuleType]:
+    """The module that makes the generated parts of the site."""
     sys.path.insert(0, str(DOCS / "_ext"))
-    import hookhub_docs
-
-    yield hookhub_docs
+    yield importlib.import_module("hookhub_reference")
     sys.path.remove(str(DOCS / "_ext"))
 
 
@@ -204,6 +202,14 @@ def test_texts_name_only_routes_that_exist(hub: HubProcess) -> None:
     assert not wrong
 
 
+def test_every_event_type_is_documented(hub: HubProcess) -> None:
+    """events.md has a row for every type of the hub and its plugins, and for no other."""
+    with hub.client() as http:
+        items = http.get("/event-types").raise_for_status().json()["items"]
+    rows = re.findall(r"^\| `(\w+\.\w+)` \|", page("events.md"), re.MULTILINE)
+    assert sorted(rows) == sorted(item.get("name", item.get("type")) for item in items)
+
+
 def test_every_metric_is_documented(hub: HubProcess) -> None:
     """operations.md lists every metric that /metrics shows, and no other."""
     with hub.client() as http:
@@ -213,18 +219,18 @@ def test_every_metric_is_documented(hub: HubProcess) -> None:
     assert set(METRIC.findall(page("operations.md"))) == shown
 
 
-def test_every_error_code_is_documented(extension: ModuleType) -> None:
+def test_every_error_code_is_documented(reference: ModuleType) -> None:
     """rest.md has the table of codes, and each code has a status and a meaning."""
     assert "```{hookhub-errors}" in page("rest.md")
-    rows = "\n".join(extension.errors_markdown())
-    for error in extension.error_classes():
+    rows = "\n".join(reference.errors_markdown())
+    for error in reference.error_classes():
         assert error.__doc__, f"{error.__name__} does not say what it means"
         assert f"| `{error.code}` | {error.status} |" in rows
 
 
-def test_error_codes_in_texts_exist(extension: ModuleType) -> None:
+def test_error_codes_in_texts_exist(reference: ModuleType) -> None:
     """What the texts call a code is one."""
-    known = {error.code for error in extension.error_classes()}
+    known = {error.code for error in reference.error_classes()}
     named = {
         (path.name, code)
         for path in EVERY_TEXT
@@ -233,25 +239,25 @@ def test_error_codes_in_texts_exist(extension: ModuleType) -> None:
     assert not [item for item in named if item[1] not in known]
 
 
-def test_every_command_is_documented(extension: ModuleType) -> None:
+def test_every_command_is_documented(reference: ModuleType) -> None:
     """cli.md shows every command with its help, and every command has one."""
     from hookhub.cli import main
 
     assert "```{hookhub-cli}" in page("cli.md")
-    for path, command in extension.commands(main):
+    for path, command in reference.commands(main):
         name = " ".join(path)
         assert command.help, f"{name} has no help"
-        assert any(name in line for line in extension.command_markdown(path, command))
+        assert any(name in line for line in reference.command_markdown(path, command))
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 assert option.help, f"{name} {option.opts[0]} has no help"
 
 
-def test_commands_in_texts_exist(extension: ModuleType) -> None:
+def test_commands_in_texts_exist(reference: ModuleType) -> None:
     """Every `hookhub …` that the texts show is a command with these options."""
     from hookhub.cli import main
 
-    known = dict(extension.commands(main))
+    known = dict(reference.commands(main))
     wrong = []
     for path in [*EVERY_TEXT, *PLUGIN_READMES]:
         text = path.read_text("utf-8")

@@ -19,7 +19,7 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/setup.cfg"))
 # A dotted name places one module of a room apart from the rest of it.
 LAYERS: list[set[str]] = [
     {"errors", "events", "redaction"},
-    {"routes"},
+    {"routes", "filters"},
     {"sinks", "sources", "hookspecs"},
     {"delivery.model", "delivery.policy", "delivery.backoff", "delivery.breaker"},
     {"config", "logs", "plugins", "store", "feed", "egress"},

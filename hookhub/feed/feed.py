@@ -26,6 +26,8 @@ class Slice(NamedTuple):
     entries: list[Entry]
     position: int
     """The sequence up to which everything was looked at; may advance without entries."""
+    missed: int = 0
+    """Events that retention deleted before this reader came to them."""
 
 
 class Resume(NamedTuple):
@@ -111,8 +113,10 @@ class Feed:
             scanned = await self._from_store(after)
         if not scanned:
             # Retention has deleted what was asked for; nothing older than the ring will come.
-            return Slice([], max(after, (self._ring.first or self._last + 1) - 1))
+            position = max(after, (self._ring.first or self._last + 1) - 1)
+            return Slice([], position, position - after)
         found: list[Entry] = []
+        missed = scanned[0].event.sequence - after - 1
         position = after
         for entry in scanned:
             position = entry.event.sequence
@@ -120,7 +124,7 @@ class Feed:
                 found.append(entry)
                 if len(found) >= limit:
                     break
-        return Slice(found, position)
+        return Slice(found, position, missed)
 
     async def _from_store(self, after: int) -> list[Entry]:
         self._store_reads += 1

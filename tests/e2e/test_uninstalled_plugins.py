@@ -113,7 +113,7 @@ def test_a_hub_without_any(start_hub: StartHub) -> None:
         refused = http.post("/events", json={"type": "user.created", "payload": {}})
         assert refused.status_code == 422
         assert refused.json()["code"] == "unknown_event_type"
-        assert "no installed plugin" in refused.json()["detail"]
+        assert "known types are delivery.failed" in refused.json()["detail"]
 
 
 def test_the_core_imports_no_plugin(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ async def test_reading_filters_and_moves_on(store: Store) -> None:
         await send(store, 1, name)
     assert await read_all(feed, 0, "user.*") == [1, 3]
     part = await feed.read(3, type_matcher(["user.*"]), 10)
-    assert (part.entries, part.position) == ([], 4)
+    assert (part.entries, part.position, part.missed) == ([], 4, 0)
 
 
 async def test_waiting_ends_with_the_next_event(store: Store) -> None:
@@ -118,6 +118,8 @@ async def test_reading_what_retention_deleted_goes_on_with_what_is_there(store: 
     await send(store, 10)
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 8"))
     assert await read_all(feed, 0) == [9, 10]
+    assert (await feed.read(3, ALL)).missed == 5
+    assert (await feed.read(8, ALL)).missed == 0
 
 
 async def test_the_frame_is_what_the_original_sent_and_more(store: Store) -> None:

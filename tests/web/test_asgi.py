@@ -12,8 +12,10 @@ import trio
 from structlog.testing import capture_logs
 
 from hookhub.config import Settings
+from hookhub.hub import Hub
 from hookhub.server import Started
 from hookhub.testing.serving import TOKEN, serving, settings_for_tests
+from hookhub.web.app import create_app
 
 LIMIT = 4096
 
@@ -114,6 +116,22 @@ async def test_requests_one_after_the_other(hub_server: Started) -> None:
                 buffered += await receive(stream)
                 statuses = [int(part[:3]) for part in buffered.split(b"HTTP/1.1 ")[1:]]
         assert statuses == [200, 422] * 3
+
+
+async def test_a_body_that_does_not_come(
+    hub: Hub, sample: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a minute (here: at once) the client is told, and not waited for much longer."""
+    monkeypatch.setattr("hookhub.web.asgi.LINGER", 0.02)
+    app = create_app(hub, [("sample", route) for route in sample.things.routes()])
+    app.config["BODY_TIMEOUT"] = 0.02
+    request = app.test_client().request("/things", method="PUT")
+    async with request as connection:
+        await connection.send(b"{")
+        with trio.fail_after(10):
+            response = await connection.as_response()
+    assert response.status_code == 408
+    assert (await response.get_json(force=True))["code"] == "request_timeout"
 
 
 async def test_expect_100_continue(hub_server: Started) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from openapi_spec_validator import validate
 
 from hookhub.hub import Hub
 from hookhub.server import Started
@@ -45,7 +44,7 @@ def resolve(document: Any, reference: str) -> Any:
 async def test_openapi_is_valid(openapi: dict[str, Any]) -> None:
     """OpenAPI 3.1, and every reference leads somewhere."""
     assert openapi["openapi"].startswith("3.1.")
-    validate(openapi)  # type: ignore[arg-type]
+    pytest.importorskip("openapi_spec_validator").validate(openapi)
     for reference in references(openapi):
         resolve(openapi, reference)
 
@@ -123,7 +122,7 @@ async def test_asyncapi(api: httpx.AsyncClient) -> None:
         resolve(document, reference)
     assert document["channels"].keys() == {"sse"}
     messages = document["channels"]["sse"]["messages"]
-    assert messages.keys() == {"user.created", "ticket.created", "gap"}
+    assert {"user.created", "ticket.created", "gap"} <= messages.keys()
     user = document["components"]["messages"]["user.created"]["payload"]
     assert user["properties"]["payload"]["required"] == ["user_id"]
 

@@ -38,18 +38,20 @@ async def test_plugins(api: httpx.AsyncClient) -> None:
     assert listed["total"] == 1
     [plugin] = listed["items"]
     assert (plugin["name"], plugin["error"], plugin["disabled"]) == ("sample", None, False)
-    assert plugin["contributes"]["event_types"] == ["ticket.created", "user.created"]
+    assert {"ticket.created", "user.created"} <= set(plugin["contributes"]["event_types"])
     assert plugin["contributes"]["sources"] == ["things"]
 
 
 async def test_event_types(api: httpx.AsyncClient) -> None:
     """Each with its description, JSON Schema, example and plugin, by name."""
     listed = (await api.get("/event-types")).json()
-    assert [item["name"] for item in listed["items"]] == ["ticket.created", "user.created"]
-    user = listed["items"][1]
+    assert listed["total"] == len(listed["items"])
+    mine = [item for item in listed["items"] if item["plugin"] == "sample"]
+    assert [item["name"] for item in mine] == ["ticket.created", "user.created"]
+    user = mine[1]
     assert user["schema"]["required"] == ["user_id"]
     assert user["example"] == {"user_id": 1, "first_name": "Аня"}
-    assert (user["plugin"], user["description"]) == ("sample", "A user was created.")
+    assert user["description"] == "A user was created."
 
 
 async def test_metrics(api: httpx.AsyncClient, hub: Hub) -> None:

@@ -17,6 +17,7 @@ from hookhub.filters.hints import (
     bare_array,
     bare_object,
     kind,
+    not_accepted,
     shown,
     unknown_group,
     unknown_operator,
@@ -81,7 +82,9 @@ def _failed(errors: list[FieldError]) -> ValidationFailed:
     steps = errors[0]["loc"]
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
-    return ValidationFailed(f"{place.lstrip('.')}: {errors[0]['msg']}.{more}", errors=errors)
+    sentence = errors[0]["msg"].removesuffix("?")
+    end = "." if sentence == errors[0]["msg"] else "?"
+    return ValidationFailed(f"{place.lstrip('.')}: {sentence}{end}{more}", errors=errors)
 
 
 class _Stop(Exception):
@@ -178,7 +181,7 @@ class _Compiler:
         if found is None:
             raise Mistake(unknown_operator(shown(name)))
         if not found.accepts(operand):
-            raise Mistake(f"{found.name} takes {found.takes}, not {kind(operand)}")
+            raise Mistake(f"{found.name} takes {found.takes}, not {not_accepted(operand)}")
         check_value(operand)
         return found.test(deepcopy(operand))
 

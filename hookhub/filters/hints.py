@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from hookhub.filters.operators import OPERATORS
+from hookhub.filters.operators import OPERATORS, is_scalar
 
 GROUPS = ("$and", "$or", "$not")
 """What stands beside paths and holds filters."""
@@ -40,9 +40,18 @@ def kind(value: object) -> str:
     return f"a Python {type(value).__name__}"
 
 
+def not_accepted(operand: object) -> str:
+    """What stands behind an operator that does not take it."""
+    if not isinstance(operand, list | tuple):
+        return kind(operand)
+    odd = next((index for index, item in enumerate(operand) if not is_scalar(item)), None)
+    where = "" if odd is None else f" with {kind(operand[odd])} at [{odd}]"
+    return f"{kind(operand)}{where} of {len(operand)}"
+
+
 def shown(key: object) -> str:
     """A member's name as it may stand in an error: text that can be encoded, not too long."""
-    text = key if isinstance(key, str) else repr(key)
+    text = key if isinstance(key, str) else kind(key)
     text = text if len(text) <= 100 else text[:100] + "…"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

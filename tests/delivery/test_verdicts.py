@@ -1,0 +1,261 @@
+"""What failures mean for endpoints: on a whole hub with a sink that obeys the test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import hookhub
+from hookhub import Attempt, AttemptResult, DurableSink, EventType, Outcome, Payload
+from hookhub.config import Settings
+from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.events import Event, type_matcher
+from hookhub.hub import Hub
+from hookhub.plugins import Plugins
+from hookhub.server import open_hub
+
+
+class Thing(Payload):
+    n: int
+
+
+class Obedient(DurableSink):
+    """Fails for the endpoints named ``bad``, hangs for those named ``hang``, else delivers."""
+
+    name = "obedient"
+
+    def __init__(self) -> None:
+        self.received: dict[str, list[Event]] = {}
+        self.changed = trio.Event()
+
+    def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(config)
+
+    def redact(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(config)
+
+    async def attempt(self, attempt: Attempt) -> AttemptResult:
+        does = attempt.config["does"]
+        self.received.setdefault(does, []).append(attempt.event)
+        self.changed.set()
+        self.changed = trio.Event()
+        if does == "hang":
+            await trio.sleep_forever()
+        if does == "gone":
+            return AttemptResult(Outcome.GIVE_UP, 410, None, "status", "Gone.", None, True)
+        if does == "bad":
+            return AttemptResult(Outcome.RETRY, 500, None, "status", "It answered 500.")
+        return AttemptResult(Outcome.DELIVERED, 200)
+
+    async def wait_for(self, does: str, count: int) -> list[Event]:
+        with trio.fail_after(20):
+            while len(self.received.get(does, ())) < count:
+                await self.changed.wait()
+        return self.received[does]
+
+
+class Plugin:
+    def __init__(self) -> None:
+        self.sink = Obedient()
+
+    @hookhub.hookimpl
+    def hookhub_event_types(self) -> Iterable[EventType]:
+        return [EventType("thing.made", Thing, "A thing.", {"n": 1})]
+
+    @hookhub.hookimpl
+    def hookhub_sinks(self, hub: Hub) -> Iterable[DurableSink]:
+        return [self.sink]
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, **delivery: Any) -> AsyncIterator[tuple[Hub, Obedient]]:
+    settings = Settings.model_validate(
+        {
+            "database": {"url": f"sqlite:///{tmp_path / 'hub.db'}"},
+            "delivery": {"retry_schedule": [0.0], **delivery},
+            "server": {"graceful_timeout": 0.2},
+        }
+    )
+    plugin = Plugin()
+    plugins = Plugins.load(settings.plugins, [("obedient", plugin)], installed=())
+    async with open_hub(settings, plugins) as hub:
+        yield hub, plugin.sink
+
+
+async def endpoint(hub: Hub, does: str, *patterns: str, **options: Any) -> Endpoint:
+    new = NewEndpoint(
+        f"{does} {patterns}",
+        patterns or ("thing.*",),
+        {"does": does},
+        options=EndpointOptions(**options),
+    )
+    return await hub.endpoints.create("obedient", new)
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    with trio.fail_after(20):
+        while not (found := await condition()):
+            await trio.sleep(0.01)
+        return found
+
+
+async def events_of(hub: Hub, event_type: str) -> list[Event]:
+    part = await hub.feed.read(0, type_matcher([event_type]), 1000)
+    return [entry.event for entry in part.entries]
+
+
+async def test_a_committed_event_is_handed_over_without_a_claim(tmp_path: Path) -> None:
+    """Born claimed: no transaction between commit and attempt."""
+    async with running(tmp_path) as (hub, sink):
+        await endpoint(hub, "deliver")
+        for number in range(10):
+            await hub.emit("thing.made", {"n": number})
+            await sink.wait_for("deliver", number + 1)
+        assert hub.engine.statistics()["handed_over_total"] == 10
+
+
+async def test_a_failed_delivery_is_an_event(tmp_path: Path) -> None:
+    """``delivery.failed`` says which, of what, and why."""
+    async with running(tmp_path) as (hub, sink):
+        bad = await endpoint(hub, "bad")
+        await endpoint(hub, "deliver", "delivery.failed")
+        made = await hub.emit("thing.made", {"n": 1})
+        [event] = await sink.wait_for("deliver", 1)
+        payload = event.data()
+        assert (payload["endpoint_id"], payload["event_id"]) == (bad.id, made.id)
+        assert (payload["attempts"], payload["error_message"]) == (2, "It answered 500.")
+        assert event.source == "hookhub"
+
+
+async def test_the_hubs_own_events_make_no_loop(tmp_path: Path) -> None:
+    """A receiver that fails to take the news of a failure makes no more news."""
+    async with running(tmp_path) as (hub, sink):
+        bad = await endpoint(hub, "bad", "*")
+        await hub.emit("thing.made", {"n": 1})
+
+        async def all_failed() -> bool:
+            stats = await hub.endpoints.stats("obedient")
+            return stats.deliveries >= 2 and stats.pending == 0
+
+        await until(all_failed)
+        assert len(await events_of(hub, "delivery.failed")) == 1
+        page = await hub.deliveries.list("obedient", bad.id)
+        assert [item.event_type for item in page.items] == ["delivery.failed", "thing.made"]
+
+
+async def test_a_receiver_that_is_gone_is_disabled_with_an_event(tmp_path: Path) -> None:
+    """HTTP 410: at once, with its reason, in the same transaction."""
+    async with running(tmp_path) as (hub, sink):
+        gone = await endpoint(hub, "gone")
+        await endpoint(hub, "deliver", "obedient.disabled")
+        await hub.emit("thing.made", {"n": 1})
+        [event] = await sink.wait_for("deliver", 1)
+        assert event.data() == {"id": gone.id, "name": gone.name, "reason": "Gone."}
+        found = await hub.endpoints.get("obedient", gone.id)
+        assert (found.is_active, found.disabled_reason) == (False, "Gone.")
+        assert (await hub.emit("thing.made", {"n": 2})).deliveries == 0
+
+
+async def test_nothing_but_failures_warns_and_then_disables(tmp_path: Path) -> None:
+    """After the configured spans; a person may enable it again."""
+    async with running(tmp_path, warn_after=0.0, disable_after=0.3) as (hub, sink):
+        bad = await endpoint(hub, "bad")
+
+        async def off() -> bool:
+            await hub.emit("thing.made", {"n": 1})
+            return not (await hub.endpoints.get("obedient", bad.id)).is_active
+
+        await until(off)
+        assert len(await events_of(hub, "obedient.failing")) == 1
+        [disabled] = await events_of(hub, "obedient.disabled")
+        assert "Nothing but failures" in disabled.data()["reason"]
+        await hub.endpoints.update("obedient", bad.id, {"is_active": True})
+        found = await hub.endpoints.get("obedient", bad.id)
+        assert (found.is_active, found.disabled_reason, found.failing_since) == (True, None, None)
+
+
+async def test_an_open_breaker_holds_deliveries_back(tmp_path: Path) -> None:
+    """It opens after failures in a row; what comes then waits without using up attempts."""
+    async with running(tmp_path, retry_schedule=[]) as (hub, sink):
+        bad = await endpoint(hub, "bad", concurrency=1)
+        for number in range(8):
+            await hub.emit("thing.made", {"n": number})
+
+        async def is_open() -> bool:
+            return hub.engine.breaker_states([bad.id])[bad.id] == "open"
+
+        await until(is_open)
+        assert len(sink.received["bad"]) == 5
+        page = await hub.deliveries.list("obedient", bad.id, status="pending")
+        assert [item.attempt_number for item in page.items] == [0, 0, 0]
+        # A person who changes the endpoint has mended it: the breaker starts anew.
+        await hub.endpoints.update("obedient", bad.id, {"config": {"does": "deliver"}})
+        assert len(await sink.wait_for("deliver", 3)) == 3
+
+
+async def test_endpoints_that_hang_do_not_delay_the_others(tmp_path: Path) -> None:
+    """Thirty that hang hold one or two slots each; the healthy one gets everything."""
+    async with running(tmp_path, concurrency=100, timeout=60.0) as (hub, sink):
+        for number in range(30):
+            new = NewEndpoint(f"h{number}", ("*",), {"does": "hang"})
+            await hub.endpoints.create("obedient", new)
+        await endpoint(hub, "deliver")
+        for number in range(50):
+            await hub.emit("thing.made", {"n": number})
+        received = await sink.wait_for("deliver", 50)
+        assert [event.data()["n"] for event in received] == list(range(50))
+        assert hub.engine.statistics()["in_flight"] <= 62
+
+
+async def test_a_backlog_of_one_does_not_delay_anothers_first_attempt(tmp_path: Path) -> None:
+    """Thousands due for one endpoint are rows in the store, not a line in front of the others."""
+    async with running(tmp_path) as (hub, sink):
+        await endpoint(hub, "hang", concurrency=1)
+        drafts = [hub.draft("thing.made", {"n": number}) for number in range(3000)]
+        await hub.accept(drafts)
+        await endpoint(hub, "deliver")
+        await hub.emit("thing.made", {"n": 1})
+        await sink.wait_for("deliver", 1)
+        assert len(sink.received["hang"]) <= 1
+        assert hub.engine.statistics()["queued"] <= 4
+
+
+async def test_strict_order_survives_failures(tmp_path: Path) -> None:
+    """Each key in order, although attempts fail in between; keys do not wait for each other."""
+    async with running(tmp_path, retry_schedule=[0.0] * 30) as (hub, sink):
+        ordered = await endpoint(hub, "deliver", ordered=True)
+        bad = await endpoint(hub, "bad", ordered=True)
+        for number in range(30):
+            await hub.emit("thing.made", {"n": number}, key=f"k{number % 3}")
+        received = await sink.wait_for("deliver", 30)
+        for key in ("k0", "k1", "k2"):
+            numbers = [event.data()["n"] for event in received if event.key == key]
+            assert numbers == sorted(numbers)
+        assert len({event.sequence for event in sink.received["bad"]}) == 3
+        page = await hub.deliveries.list("obedient", bad.id, limit=100)
+        assert sum(item.held for item in page.items) == 27
+        assert ordered.id != bad.id
+
+
+@pytest.mark.parametrize("change", ["delete", "disable"])
+async def test_what_is_switched_off_is_attempted_no_more(tmp_path: Path, change: str) -> None:
+    """From the moment that the call returns."""
+    async with running(tmp_path, retry_schedule=[0.01] * 1000) as (hub, sink):
+        bad = await endpoint(hub, "bad")
+        await hub.emit("thing.made", {"n": 1})
+        await sink.wait_for("bad", 2)
+        if change == "delete":
+            await hub.endpoints.delete("obedient", bad.id)
+        else:
+            await hub.endpoints.update("obedient", bad.id, {"is_active": False})
+        in_flight = hub.engine.statistics()["in_flight"]
+        count = len(sink.received["bad"])
+        await hub.emit("thing.made", {"n": 2})
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert len(sink.received["bad"]) <= count + in_flight

@@ -32,6 +32,8 @@ EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
 EVENT_TYPE_MAX = 255
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TYPE_PATTERN = re.compile(r"\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?")
+OWN = "hookhub"
+"""The ``source`` of the hub's own events, and who declares their types. No producer may use it."""
 KEY_MAX = 255
 SOURCE_MAX = 255
 

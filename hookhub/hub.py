@@ -12,12 +12,13 @@ from hookhub.config import Settings
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.own_events import own_event_types
 from hookhub.delivery.services import Deliveries, Endpoints
-from hookhub.delivery.verdicts import OWN, Verdicts
+from hookhub.delivery.verdicts import Verdicts
 from hookhub.egress import Egress
 from hookhub.errors import PayloadTooLarge, ValidationFailed
 from hookhub.events import (
     EVENT_ID,
     KEY_MAX,
+    OWN,
     SOURCE_MAX,
     Accepted,
     Draft,
@@ -26,6 +27,7 @@ from hookhub.events import (
     new_event_id,
 )
 from hookhub.feed import Broadcaster, Feed
+from hookhub.keys import SigningKeys
 from hookhub.outbox import OutboxRelay
 from hookhub.plugins import Plugins, load_event_types
 from hookhub.sinks import Component
@@ -56,6 +58,7 @@ class Hub:
         """Set when the hub begins to stop."""
         self.registry = load_event_types(plugins)
         self.tokens = Tokens(store)
+        self.keys = SigningKeys(store)
         self.egress = Egress(settings.egress, connect_timeout=settings.delivery.connect_timeout)
         self.feed = Feed(store, settings.live)
         self.components = collect_components(self)
@@ -67,7 +70,7 @@ class Hub:
             self.components.durable_sinks,
             settings.delivery,
             POLL,
-            Verdicts(settings.delivery, self.draft),
+            Verdicts(settings.delivery, self._own_draft),
         )
         self.endpoints = Endpoints(
             store,
@@ -117,6 +120,23 @@ class Hub:
             ValidationFailed: names every wrong field.
             PayloadTooLarge: over ``[events] max_payload``.
         """
+        if key is not None or source is not None or id is not None:
+            _check_labels(id, key, source)
+        return self._draft(type, payload, key, source, id, timestamp)
+
+    def _own_draft(self, type: str, payload: Mapping[str, Any]) -> Draft:
+        """One of the hub's own events."""
+        return self._draft(type, payload, None, OWN, None, None)
+
+    def _draft(
+        self,
+        type: str,
+        payload: Mapping[str, Any],
+        key: str | None,
+        source: str | None,
+        id: str | None,
+        timestamp: int | None,
+    ) -> Draft:
         self.registry.check(type, payload)
         text = canonical_json(payload)
         limit = self.settings.events.max_payload
@@ -127,8 +147,6 @@ class Hub:
                 members={"limit": limit},
             )
         now = self.now() if timestamp is None else timestamp
-        if key is not None or source is not None or id is not None:
-            _check_labels(id, key, source)
         if id is None:
             return Draft(new_event_id(now), type, text, now, key, source)
         return Draft(id, type, text, now, key, source, own_id=True)
@@ -221,3 +239,8 @@ def _check_labels(id: str | None, key: str | None, source: str | None) -> None:
                 f"{name} is 1 to {limit} printable characters.",
                 errors=[{"loc": [name], "msg": f"1 to {limit} printable characters"}],
             )
+    if source == OWN:
+        raise ValidationFailed(
+            f"The source {OWN!r} is the hub's own; name yours.",
+            errors=[{"loc": ["source"], "msg": "is the hub's own"}],
+        )

@@ -12,10 +12,17 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import trio
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from hookhub.errors import HookhubError, ValidationFailed
-from hookhub.events import field_errors
+from hookhub.events import EVENT_TYPE_MAX, TYPE_PATTERN, check_pattern, field_errors
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 T = TypeVar("T")
@@ -31,6 +38,42 @@ Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 """Text of several lines: of the control characters, only tab and line breaks."""
+
+KNOWN_TYPE = "event-type"
+KNOWN_PATTERN = "event-type-pattern"
+"""Formats of JSON Schema that mark text which must be, or match, a type that this hub knows. The
+OpenAPI document lists what there is in their places; the handler checks it."""
+
+EventTypeName = Annotated[
+    str, Field(max_length=EVENT_TYPE_MAX, json_schema_extra={"format": KNOWN_TYPE})
+]
+"""A declared event type in a body."""
+
+EventTypePattern = Annotated[
+    str,
+    Field(
+        max_length=EVENT_TYPE_MAX,
+        json_schema_extra={"format": KNOWN_PATTERN, "pattern": f"^({TYPE_PATTERN.pattern})$"},
+    ),
+    AfterValidator(check_pattern),
+]
+"""A pattern in a body that matches at least one declared event type: ``user.*``."""
+
+PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
+"""A header's value: the spaces around it are not part of it (RFC 9110 §5.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header that a handler looks at; the hub describes it, the handler checks it.
+
+    Args:
+        description: shown in the documentation.
+        pattern: a regular expression of its value, up to 255 characters.
+    """
+
+    description: str
+    pattern: str = PRINTABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +160,7 @@ class Route:
         raw_body: the handler reads the bytes itself; ``body`` only documents them.
         body_types: accepted Content-Types.
         response_type: Content-Type of the answer.
-        request_headers: headers that the handler looks at, name to description (documentation).
+        request_headers: headers that the handler looks at, by name (documentation).
         deprecated: shown in the documentation.
     """
 
@@ -133,7 +176,7 @@ class Route:
     raw_body: bool = False
     body_types: tuple[str, ...] = ("application/json",)
     response_type: str = "application/json"
-    request_headers: Mapping[str, str] = field(default_factory=dict)
+    request_headers: Mapping[str, Header] = field(default_factory=dict)
     deprecated: bool = False
 
     @property

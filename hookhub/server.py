@@ -26,11 +26,13 @@ from hookhub.errors import HookhubError, PluginError
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.routes import Route, UpgradeHandler
+from hookhub.secretbox import SecretBox
 from hookhub.sinks import Component
-from hookhub.store import open_store
+from hookhub.store import Store, open_store
 from hookhub.store.database import redacted_url
 from hookhub.store.deliveries import release_leases
 from hookhub.store.lock import HubLock
+from hookhub.store.secrets import check_secrets
 from hookhub.web.app import create_app
 from hookhub.web.hypercorn_config import hypercorn_config
 from hookhub.web.listen import Listener, listener_url, open_listeners
@@ -68,7 +70,9 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
         ConfigError, PluginError, StoreError: it cannot start; says why and what to do.
     """
     plugins = plugins or Plugins.load(settings.plugins)
-    async with open_store(settings.database) as store:
+    box = SecretBox(settings.auth.secret_keys())
+    async with open_store(settings.database, box=box) as store:
+        await _check_secrets(store)
         with HubLock(settings.database) as lock:
             hub = Hub(settings, store, plugins)
             await migrate_components(hub.components, plugins, store)
@@ -84,6 +88,12 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
                     yield hub
             finally:
                 await hub.egress.aclose()
+
+
+async def _check_secrets(store: Store) -> None:
+    waiting = await store.read(check_secrets)
+    if waiting:
+        log.warning("secrets.to_reencrypt", secrets=waiting, command="hookhub reencrypt")
 
 
 @asynccontextmanager

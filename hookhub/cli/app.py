@@ -10,6 +10,7 @@ from hookhub.cli.event_types import event_types
 from hookhub.cli.group import HookhubGroup
 from hookhub.cli.migrate import migrate
 from hookhub.cli.plugins import plugins
+from hookhub.cli.reencrypt import reencrypt
 from hookhub.cli.send import send
 from hookhub.cli.serve import serve
 from hookhub.cli.token import token
@@ -27,5 +28,5 @@ def main() -> None:
     quiet_logging()
 
 
-for command in (serve, demo, migrate, token, plugins, event_types, send):
+for command in (serve, demo, migrate, reencrypt, token, plugins, event_types, send):
     main.add_command(command)

@@ -14,11 +14,13 @@ from hookhub.config.checks import (
     check_plugin_name,
     check_public_url,
 )
+from hookhub.secretbox import KEY_MIN
 
 Network = Annotated[str, AfterValidator(check_network)]
 Origin = Annotated[str, AfterValidator(check_origin)]
 PluginName = Annotated[str, AfterValidator(check_plugin_name)]
 Wait = Annotated[float, Field(ge=0)]
+SecretKey = Annotated[str, Field(min_length=KEY_MIN)]
 
 
 class Table(BaseModel):
@@ -73,7 +75,7 @@ class DatabaseSettings(Table):
 
 
 class AuthSettings(Table):
-    """``[auth]``: tokens."""
+    """``[auth]``: tokens, and the key that secrets are kept under."""
 
     bootstrap_token: str | None = Field(
         default=None,
@@ -81,6 +83,26 @@ class AuthSettings(Table):
         description="An admin token that exists from the first start on",
         repr=False,
     )
+    secret_key: SecretKey | None = Field(
+        default=None,
+        description="Signing secrets and keys are encrypted in the database under this key",
+        repr=False,
+    )
+    old_secret_keys: list[SecretKey] = Field(
+        default_factory=list,
+        description="Keys that secrets may still be encrypted under",
+        repr=False,
+    )
+
+    @model_validator(mode="after")
+    def _no_old_without_new(self) -> Self:
+        if self.old_secret_keys and self.secret_key is None:
+            raise ValueError("has old_secret_keys but no secret_key; set the new one as well")
+        return self
+
+    def secret_keys(self) -> list[str]:
+        """All keys, the one to encrypt with first; none: secrets are kept as they are."""
+        return [] if self.secret_key is None else [self.secret_key, *self.old_secret_keys]
 
 
 class EventsSettings(Table):

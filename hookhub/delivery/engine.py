@@ -324,9 +324,8 @@ class Engine:
         )
 
     def _schedule(self, endpoint: Endpoint) -> Sequence[float]:
-        if endpoint.options.retry_schedule is not None:
-            return endpoint.options.retry_schedule
-        return endpoint.config.get("retry_schedule") or self._settings.retry_schedule
+        own = endpoint.options.retry_schedule
+        return self._settings.retry_schedule if own is None else own
 
     def _make_record(
         self,

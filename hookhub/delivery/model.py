@@ -121,6 +121,8 @@ class AttemptRecord:
     response_body: str | None
     error: str | None
     error_message: str | None
+    timings: dict[str, float] | None = None
+    """Seconds by phase (``dns``, ``connect``, ``tls``, ``wait``, ``total``), as far as it came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,14 @@ from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, NewEndpoin
 from hookhub.errors import NotFound, ValidationFailed
 from hookhub.events import Event, EventRegistry, canonical_json, new_event_id
 from hookhub.sinks import Attempt, AttemptResult, DurableSink
-from hookhub.store import Store
+from hookhub.store import Store, Transaction
 from hookhub.store import deliveries as delivery_units
 from hookhub.store import endpoints as endpoint_units
 
 log = structlog.get_logger("hookhub.delivery")
+
+Change = Callable[[Endpoint], Mapping[str, Any]]
+"""From an endpoint as it is to the fields to change."""
 
 
 class Endpoints:
@@ -94,19 +97,35 @@ class Endpoints:
             )
         )
 
-    async def update(self, sink: str, endpoint_id: int, changes: Mapping[str, Any]) -> Endpoint:
+    async def update(
+        self, sink: str, endpoint_id: int, changes: Mapping[str, Any] | Change
+    ) -> Endpoint:
         """Change some fields of :class:`NewEndpoint`; ``config`` replaces the whole of it.
+
+        Args:
+            changes: the fields; or a function that says them when it is shown the endpoint, for
+                changes that build on what is there. It runs within the transaction, so nobody
+                else changes the endpoint in between; it must be quick, and may be run again.
 
         Raises NotFound, Conflict (name taken), ValidationFailed, EgressBlocked.
         """
-        values = dict(changes)
-        if "config" in values:
-            values["config"] = self._sink(sink).validate(values["config"])
-        endpoint = await self._store.write(
-            lambda tx: endpoint_units.update_endpoint(tx, sink, endpoint_id, values)
-        )
-        await self._changed()
-        log.info("endpoint.updated", endpoint_id=endpoint_id, sink=sink, fields=sorted(values))
+        implementation = self._sink(sink)
+        given = {} if callable(changes) else _checked(implementation, changes)
+
+        def unit(tx: Transaction) -> tuple[Endpoint, dict[str, Any]]:
+            if not callable(changes):
+                return endpoint_units.update_endpoint(tx, sink, endpoint_id, given), given
+            tx.lock()
+            endpoint = endpoint_units.get_endpoint(tx, sink, endpoint_id)
+            values = _checked(implementation, changes(endpoint))
+            if values:
+                endpoint = endpoint_units.update_endpoint(tx, sink, endpoint_id, values)
+            return endpoint, values
+
+        endpoint, values = await self._store.write(unit)
+        if values:
+            await self._changed()
+            log.info("endpoint.updated", endpoint_id=endpoint_id, sink=sink, fields=sorted(values))
         return endpoint
 
     async def delete(self, sink: str, endpoint_id: int) -> None:
@@ -245,6 +264,13 @@ class Deliveries:
         await self._store.read(
             lambda reader: endpoint_units.get_endpoint(reader, sink, endpoint_id)
         )
+
+
+def _checked(sink: DurableSink, changes: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(changes)
+    if "config" in values:
+        values["config"] = sink.validate(values["config"])
+    return values
 
 
 def payload_of(delivery: Delivery) -> dict[str, Any]:

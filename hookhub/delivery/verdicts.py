@@ -12,7 +12,7 @@ from typing import Any
 
 from hookhub.config import DeliverySettings
 from hookhub.delivery.model import Endpoint
-from hookhub.events import Draft, format_timestamp
+from hookhub.events import OWN, Draft, format_timestamp
 from hookhub.store import Transaction
 from hookhub.store.deliveries import Record, Recorded, record_all
 from hookhub.store.endpoints import (
@@ -21,18 +21,14 @@ from hookhub.store.endpoints import (
     mark_warned,
 )
 
-OWN = "hookhub"
-"""The ``source`` of the hub's own events. What happens to their deliveries makes no more of them:
-a receiver that cannot take the news of its own failure must not make news for ever."""
-
-MakeDraft = Callable[..., Draft]
+MakeDraft = Callable[[str, Mapping[str, Any]], Draft]
 
 
 class Verdicts:
     """Records attempts and judges endpoints.
 
     Args:
-        draft: :meth:`hookhub.hub.Hub.draft`; None makes no events.
+        draft: makes one of the hub's own events; None makes none.
     """
 
     def __init__(self, settings: DeliverySettings, draft: MakeDraft | None = None) -> None:
@@ -112,11 +108,13 @@ class Verdicts:
             },
         )
 
+    # What happens to the deliveries of the hub's own events makes no more of them: a receiver that
+    # cannot take the news of its own failure must not make news for ever.
     def _announce(
         self, tx: Transaction, item: Record, event_type: str, payload: Mapping[str, Any]
     ) -> None:
         if self._draft is not None and item.claim.event.source != OWN:
-            tx.append(self._draft(event_type, payload, source=OWN))
+            tx.append(self._draft(event_type, payload))
 
 
 def _about(endpoint: Endpoint) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from hookhub.events import Accepted, Draft, Event, type_matcher
+from hookhub.events import OWN, Accepted, Draft, Event, type_matcher
 from hookhub.store.database import Reader
 from hookhub.store.schema import HELD
 
@@ -53,6 +53,8 @@ class Subscription(NamedTuple):
     endpoint_id: int
     ordered: bool
     matches: Callable[[str], bool]
+    names: Callable[[str], bool]
+    """The same without the pattern ``*``, which does not mean the hub's own events."""
 
 
 class Subscriptions:
@@ -61,7 +63,7 @@ class Subscriptions:
     def __init__(self) -> None:
         self.generation = -1
         self._all: list[Subscription] = []
-        self._by_type: dict[str, list[Subscription]] = {}
+        self._by_type: dict[tuple[str, bool], list[Subscription]] = {}
 
     def load(self, reader: Reader, generation: int) -> None:
         """Read the active endpoints."""
@@ -69,20 +71,31 @@ class Subscriptions:
             "SELECT id, event_types, options FROM hookhub_endpoints "
             "WHERE deleted_at IS NULL AND is_active ORDER BY id"
         )
-        self._all = [
-            Subscription(row[0], _is_ordered(row[2]), type_matcher(json.loads(row[1])))
-            for row in rows
-        ]
+        self._all = [_subscription(*row) for row in rows]
         self._by_type = {}
         self.generation = generation
 
-    def matching(self, event_type: str) -> list[Subscription]:
-        """The endpoints that want this type."""
-        found = self._by_type.get(event_type)
+    def matching(self, event_type: str, own: bool) -> list[Subscription]:
+        """The endpoints that want this type.
+
+        Args:
+            own: whether it is the hub's own event: those must be asked for by name.
+        """
+        found = self._by_type.get((event_type, own))
         if found is None:
-            found = [item for item in self._all if item.matches(event_type)]
-            self._by_type[event_type] = found
+            found = [
+                item for item in self._all if (item.names if own else item.matches)(event_type)
+            ]
+            self._by_type[event_type, own] = found
         return found
+
+
+def _subscription(endpoint_id: int, event_types: str, options: str) -> Subscription:
+    patterns = json.loads(event_types)
+    named = [pattern for pattern in patterns if pattern != "*"]
+    return Subscription(
+        endpoint_id, _is_ordered(options), type_matcher(patterns), type_matcher(named)
+    )
 
 
 def _is_ordered(options: str) -> bool:
@@ -139,7 +152,7 @@ class Group:
         self.sequence += 1
         sequence = self.sequence
         self.events.append(Event(sequence, *draft[:6]))
-        subscriptions = self.subscriptions.matching(draft.type)
+        subscriptions = self.subscriptions.matching(draft.type, draft.source == OWN)
         for subscription in subscriptions:
             self.delivery += 1
             self.deliveries.append(self._deliver(reader, subscription, draft.key))
@@ -239,7 +252,7 @@ class Transaction(Reader):
     """A unit of work's hands: everything done through it is committed together, or not at all."""
 
     def __init__(self, reader: Reader, group: Group) -> None:
-        super().__init__(reader.database, reader.now)
+        super().__init__(reader.database, reader.now, reader.box)
         self._group = group
 
     def append(self, draft: Draft) -> Accepted:

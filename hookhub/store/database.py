@@ -14,8 +14,11 @@ import peewee
 
 from hookhub.config import DatabaseSettings
 from hookhub.errors import StoreError, StoreUnavailable
+from hookhub.secretbox import SecretBox
 
 SQLITE_PREFIX = "sqlite:///"
+NO_KEYS = SecretBox(())
+"""Leaves secrets as they are."""
 
 
 def is_sqlite(url: str) -> bool:
@@ -155,10 +158,12 @@ def run_sql(database: peewee.Database, text: str, params: Sequence[Any] = ()) ->
 class Reader:
     """Runs queries on one connection; handed to units of work, valid only inside them."""
 
-    def __init__(self, database: peewee.Database, now: int) -> None:
+    def __init__(self, database: peewee.Database, now: int, box: SecretBox = NO_KEYS) -> None:
         self.database = database
         self.now = now
         """Microseconds since 1970, by the hub's clock."""
+        self.box = box
+        """Seals what must not be read from the database, and opens it."""
 
     @property
     def is_sqlite(self) -> bool:

@@ -7,6 +7,7 @@ the event, whatever the lease says.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -321,6 +322,7 @@ def get_delivery(reader: Reader, delivery_id: int) -> Delivery:
                 response_body=item["response_body"],
                 error=item["error"],
                 error_message=item["error_message"],
+                timings=None if item["timings"] is None else json.loads(item["timings"]),
             )
             for item in attempts
         ),

@@ -18,6 +18,7 @@ from hookhub.delivery.model import (
 )
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import type_matcher
+from hookhub.secretbox import SecretBox
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.models import EndpointRow
@@ -27,8 +28,9 @@ MAX_SECRETS = 3
 """The newest secret and at most two that were rotated out and still sign."""
 
 
-def _endpoint(row: Mapping[str, Any], now: int) -> Endpoint:
-    secrets = [Secret(*item) for item in json.loads(row["secrets"])]
+def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
+    now = reader.now
+    secrets = [Secret(reader.box.open(text), until) for text, until in json.loads(row["secrets"])]
     return Endpoint(
         id=row["id"],
         sink=row["sink"],
@@ -61,8 +63,8 @@ def _dump_options(options: EndpointOptions) -> str:
     return json.dumps({k: v for k, v in asdict(options).items() if v != default[k]})
 
 
-def _dump_secrets(secrets: Sequence[Secret]) -> str:
-    return json.dumps([[item.value, item.expires_at] for item in secrets[:MAX_SECRETS]])
+def _dump_secrets(box: SecretBox, secrets: Sequence[Secret]) -> str:
+    return json.dumps([[box.seal(item.value), item.expires_at] for item in secrets[:MAX_SECRETS]])
 
 
 def _check_name(tx: Reader, sink: str, name: str, own_id: int | None = None) -> None:
@@ -96,7 +98,7 @@ def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
             event_types=json.dumps(list(new.event_types)),
             config=json.dumps(dict(new.config)),
             options=_dump_options(new.options),
-            secrets=_dump_secrets(secrets),
+            secrets=_dump_secrets(tx.box, secrets),
             is_active=new.is_active,
             created_at=tx.now,
             updated_at=tx.now,
@@ -125,7 +127,7 @@ def find_endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
     row = reader.row(
         EndpointRow.select().where(EndpointRow.id == endpoint_id, EndpointRow.deleted_at.is_null())
     )
-    return None if row is None else _endpoint(row, reader.now)
+    return None if row is None else _endpoint(row, reader)
 
 
 def mark_warned(tx: Transaction, endpoint_id: int) -> bool:
@@ -141,7 +143,7 @@ def mark_warned(tx: Transaction, endpoint_id: int) -> bool:
 def load_endpoints(reader: Reader) -> dict[int, Endpoint]:
     """All endpoints that are not deleted, by id."""
     rows = reader.rows(EndpointRow.select().where(EndpointRow.deleted_at.is_null()))
-    return {row["id"]: _endpoint(row, reader.now) for row in rows}
+    return {row["id"]: _endpoint(row, reader) for row in rows}
 
 
 def endpoints_generation(reader: Reader) -> int:
@@ -171,11 +173,11 @@ def list_endpoints(
     if event_type is None:
         total = query.count(reader.database)
         rows = reader.rows(query.order_by(EndpointRow.id).limit(limit).offset(offset))
-        return Page([_endpoint(row, reader.now) for row in rows], total, limit, offset)
+        return Page([_endpoint(row, reader) for row in rows], total, limit, offset)
     found = [
         endpoint
         for endpoint in (
-            _endpoint(row, reader.now) for row in reader.rows(query.order_by(EndpointRow.id))
+            _endpoint(row, reader) for row in reader.rows(query.order_by(EndpointRow.id))
         )
         if event_type in endpoint.event_types or type_matcher(endpoint.event_types)(event_type)
     ]
@@ -205,7 +207,8 @@ def update_endpoint(
         elif name == "options":
             values[name] = _dump_options(value)
         elif name == "secret":
-            values["secrets"] = _dump_secrets([Secret(value)] if value is not None else [])
+            secrets = [Secret(value)] if value is not None else []
+            values["secrets"] = _dump_secrets(tx.box, secrets)
         elif name == "is_active":
             values[name] = value
             values |= {"disabled_reason": None, "failing_since": None, "warned_at": None}
@@ -247,9 +250,9 @@ def rotate_secret(
         if item.value != secret
     ]
     tx.execute(
-        EndpointRow.update(secrets=_dump_secrets([Secret(secret), *old]), updated_at=tx.now).where(
-            EndpointRow.id == endpoint_id
-        )
+        EndpointRow.update(
+            secrets=_dump_secrets(tx.box, [Secret(secret), *old]), updated_at=tx.now
+        ).where(EndpointRow.id == endpoint_id)
     )
     return get_endpoint(tx, sink, endpoint_id)
 

@@ -122,6 +122,19 @@ class AttemptRow(peewee.Model):
         table_name = "hookhub_attempts"
 
 
+class KeyRow(peewee.Model):
+    """``hookhub_keys``: key pairs that the hub signs with."""
+
+    id = peewee.BigAutoField()
+    created_at = peewee.BigIntegerField()
+    private = peewee.TextField()
+    public = peewee.TextField()
+    retired_at = peewee.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "hookhub_keys"
+
+
 class TokenRow(peewee.Model):
     """``hookhub_tokens``; the token itself is not in it, only its hash."""
 

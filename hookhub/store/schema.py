@@ -9,6 +9,9 @@ partial index finds the work of each endpoint. ``next_retry_at`` is what people 
 
 ``order_key`` is set while a delivery holds back later ones of the same key (strict order): from its
 commit until it is delivered or skipped. Those behind it are due at :data:`HELD`, that is, never.
+
+``secrets`` of an endpoint and ``private`` of a key are sealed (:mod:`hookhub.secretbox`) when
+``[auth] secret_key`` is set.
 """
 
 from __future__ import annotations
@@ -132,6 +135,15 @@ CREATE TABLE hookhub_tokens (
     revoked_at {bigint}
 )
 """
+_KEYS = """
+CREATE TABLE hookhub_keys (
+    id {pk},
+    created_at {bigint} NOT NULL,
+    private TEXT NOT NULL,
+    public TEXT NOT NULL,
+    retired_at {bigint}
+)
+"""
 
 CORE_MIGRATIONS: tuple[Migration, ...] = (
     Migration(
@@ -161,6 +173,7 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             _ATTEMPTS,
             "CREATE INDEX hookhub_attempts_delivery ON hookhub_attempts (delivery_id, number)",
             _TOKENS,
+            _KEYS,
         ),
     ),
 )

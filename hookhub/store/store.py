@@ -16,9 +16,17 @@ import trio
 from hookhub.config import DatabaseSettings
 from hookhub.errors import HookhubError, StoreUnavailable
 from hookhub.events import Event
+from hookhub.secretbox import SecretBox
 from hookhub.sources import Migration
 from hookhub.store.append import HandOver, NewDelivery, Transaction
-from hookhub.store.database import Reader, connect, create_database, run_sql, translated_errors
+from hookhub.store.database import (
+    NO_KEYS,
+    Reader,
+    connect,
+    create_database,
+    run_sql,
+    translated_errors,
+)
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.writer import Writer
@@ -41,15 +49,22 @@ class Store:
     Args:
         settings: which database, and how many reading connections.
         clock: microseconds since 1970.
+        box: seals secrets and opens them; without one they are kept as they are.
     """
 
-    def __init__(self, settings: DatabaseSettings, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        clock: Callable[[], int] = now_us,
+        box: SecretBox = NO_KEYS,
+    ) -> None:
         self.settings = settings
+        self.box = box
         self.clock = clock
         self.epoch = ""
         """Names this database in cursors; made with it, never changed."""
         self._listeners: list[CommitListener] = []
-        self._writer = Writer(settings, clock, self._committed)
+        self._writer = Writer(settings, clock, self._committed, box)
         self._idle: list[peewee.Database] = []
         self._limiter = trio.CapacityLimiter(settings.readers)
         self._reads = 0
@@ -94,7 +109,7 @@ class Store:
                     "BEGIN" if sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 )
                 try:
-                    result = unit(Reader(database, self.clock()))
+                    result = unit(Reader(database, self.clock(), self.box))
                 except HookhubError:
                     database.rollback()
                     usable = True
@@ -184,10 +199,12 @@ def _discard(database: peewee.Database) -> None:
 
 @asynccontextmanager
 async def open_store(
-    settings: DatabaseSettings, clock: Callable[[], int] = now_us
+    settings: DatabaseSettings,
+    clock: Callable[[], int] = now_us,
+    box: SecretBox = NO_KEYS,
 ) -> AsyncIterator[Store]:
     """An open store with the core's tables up to date; closed at the end of the block."""
-    store = Store(settings, clock)
+    store = Store(settings, clock, box)
     await store.open()
     try:
         yield store

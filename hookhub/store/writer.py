@@ -24,8 +24,16 @@ import trio
 from hookhub.config import DatabaseSettings
 from hookhub.errors import HookhubError, StoreError, StoreUnavailable
 from hookhub.events import Event
+from hookhub.secretbox import SecretBox
 from hookhub.store.append import Group, HandOver, NewDelivery, Subscriptions, Transaction
-from hookhub.store.database import Reader, connect, create_database, run_sql, translated_errors
+from hookhub.store.database import (
+    NO_KEYS,
+    Reader,
+    connect,
+    create_database,
+    run_sql,
+    translated_errors,
+)
 
 T = TypeVar("T")
 
@@ -75,6 +83,7 @@ class Writer:
         clock: microseconds since 1970.
         committed: called in the Trio thread after each commit that appended events, before any
             unit of the group gets its result; events come in order of sequence.
+        box: seals and opens secrets for the units.
     """
 
     def __init__(
@@ -82,10 +91,12 @@ class Writer:
         settings: DatabaseSettings,
         clock: Callable[[], int],
         committed: Callable[[list[Event], list[NewDelivery]], None],
+        box: SecretBox = NO_KEYS,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._committed = committed
+        self._box = box
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._subscriptions = Subscriptions()
         self._database = create_database(settings)
@@ -211,7 +222,7 @@ class Writer:
     def _commit_group(self, units: Sequence[Unit], group: Group) -> None:
         if self._database.is_closed():
             self._reconnect()
-        reader = Reader(self._database, self._clock())
+        reader = Reader(self._database, self._clock(), self._box)
         with translated_errors():
             run_sql(self._database, "BEGIN IMMEDIATE" if reader.is_sqlite else "BEGIN")
             if any(unit.locks for unit in units):

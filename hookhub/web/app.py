@@ -35,7 +35,8 @@ CORE = "hookhub"
 log = structlog.get_logger("hookhub.web")
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
-_PATH = re.compile(r"/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+")
+# A slash at the end is for the panel alone: its relative links need it.
+_PATH = re.compile(r"/|/admin/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+")
 
 
 class IdConverter(IntegerConverter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +22,9 @@ from hookhub.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from hookhub.routes import ID_MAX, Route
+from hookhub.events import EventType
+from hookhub.routes import ID_MAX, Header, Route
+from hookhub.web.event_schemas import fill_known_types, list_new_events
 from hookhub.web.problems import PROBLEM_JSON, Problem, RequestTimedOut
 from hookhub.web.reading import BodyReader
 from hookhub.web.schemas import Json, Schemas
@@ -51,19 +53,26 @@ _SECTION = re.compile(r"^\s*(?:Args|Raises|Returns|Yields):\s*$", re.MULTILINE)
 Examples = Mapping[type[BaseModel], Mapping[str, Any]]
 
 
-def openapi_document(routes: Sequence[Route], examples: Examples | None = None) -> Json:
+def openapi_document(
+    routes: Sequence[Route],
+    examples: Examples | None = None,
+    event_types: Iterable[EventType] = (),
+) -> Json:
     """The OpenAPI document of these routes.
 
     Args:
         examples: for body models, name to an example.
+        event_types: what may be sent, and subscribed to.
     """
     schemas = Schemas(routes)
+    known = list(event_types)
+    list_new_events(schemas.components, known)
     shown = examples or {}
     paths: dict[str, Json] = {}
     for route in routes:
         path = _PARAMETER.sub(r"{\1}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas, shown)
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "hookhub", "version": __version__, "description": DESCRIPTION},
         "paths": paths,
@@ -81,6 +90,8 @@ def openapi_document(routes: Sequence[Route], examples: Examples | None = None) 
         },
         "tags": _tags({route.tag for route in routes}),
     }
+    fill_known_types(document, known)
+    return document
 
 
 def _tags(used: set[str]) -> list[Json]:
@@ -100,7 +111,7 @@ def _operation(route: Route, schemas: Schemas, examples: Examples) -> Json:
         "security": [{"bearer": [route.scope]}, {"apiKey": [route.scope]}] if route.scope else [],
     }
     parameters = [*_path_parameters(route), *_query_parameters(route, schemas)]
-    parameters += [_header(name, text) for name, text in route.request_headers.items()]
+    parameters += [_header(name, header) for name, header in route.request_headers.items()]
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None or route.raw_body:
@@ -150,9 +161,14 @@ def _query_parameters(route: Route, schemas: Schemas) -> list[Json]:
     return parameters
 
 
-def _header(name: str, text: str) -> Json:
-    schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-    return {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+def _header(name: str, header: Header) -> Json:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": header.description,
+        "schema": {"type": "string", "maxLength": 255, "pattern": header.pattern},
+    }
 
 
 def _request_body(route: Route, schemas: Schemas, examples: Examples) -> Json:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
-from pydantic import RootModel
+from pydantic import Field, RootModel
 
 from hookhub.errors import (
     Conflict,
@@ -18,7 +18,7 @@ from hookhub.errors import (
     ValidationFailed,
 )
 from hookhub.events import Draft, parse_json
-from hookhub.routes import Answer, Request, Response, Route, wrong_field
+from hookhub.routes import Answer, Header, Request, Response, Route, wrong_field
 from hookhub.web.reading import MAX_ERRORS, has_escapes, media_type, validate_json_body
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -38,6 +38,8 @@ TURN = 100
 
 class NewEvents(RootModel[list[NewEvent]]):
     """Events to accept together, in this order."""
+
+    root: list[NewEvent] = Field(min_length=1)
 
 
 class AcceptedEvents(Answer):
@@ -149,6 +151,6 @@ def batch_routes(hub: Hub) -> Sequence[Route]:
             body_types=("application/json", NDJSON),
             responses={202: AcceptedEvents},
             errors=(IdempotencyMismatch, Conflict),
-            request_headers={IDEMPOTENCY_KEY: "1 to 255 characters; makes a repeat harmless"},
+            request_headers={IDEMPOTENCY_KEY: Header("Makes a repeat harmless")},
         )
     ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from hookhub.errors import Conflict, IdempotencyMismatch, InvalidCursor, NotFound, UnknownEventType
 from hookhub.events import Cursor, type_matcher
-from hookhub.routes import Answer, Query, Request, Response, Route
+from hookhub.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 READS_PER_PAGE = 20
 """How often a page that is not full yet looks further before it answers with what it has."""
 
+WINDOW = 500
+"""How many events one look back of ``newest`` covers; at least the largest ``limit``."""
+
 
 class EventsQuery(Query):
     """Which events."""
@@ -35,6 +38,13 @@ class EventsQuery(Query):
     after: After
     limit: int = Field(50, ge=1, le=200, description="How many items at most")
     events: EventPatterns
+    newest: bool = Field(
+        False,
+        description=(
+            "The last items instead of the first; they are in the same order, and `cursor` is "
+            f"now. With `events`, the last {READS_PER_PAGE * WINDOW:,} events are looked through"
+        ),
+    )
 
 
 class Missed(Answer):
@@ -75,7 +85,7 @@ class _Events:
 
         Without `after` the pages begin with the oldest event that is kept. The cursor is the one
         of the live feeds: what follows a page's cursor can be had from `/ws` or `/events/stream`
-        without a seam.
+        without a seam. With `newest` the page ends now instead.
         """
         query = request.query_as(EventsQuery)
         feed = self._hub.feed
@@ -87,16 +97,52 @@ class _Events:
             if resume.gap:
                 missed = "null" if resume.missed is None else resume.missed
                 gap = f', "gap": {{"missed": {missed}}}'
-        frames: list[bytes] = []
-        for _ in range(READS_PER_PAGE):
-            part = await feed.read(position, match, query.limit - len(frames))
-            frames += [entry.frame for entry in part.entries]
-            unchanged, position = part.position == position, part.position
-            if unchanged or len(frames) >= query.limit:
-                break
+        read = self._newest if query.newest else self._following
+        frames, position = await read(position, match, query.limit)
         more = "true" if position < feed.last else "false"
         tail = f'], "cursor": "{Cursor(feed.epoch, position)}", "has_more": {more}{gap}}}'
         return Response(b'{"items": [' + b", ".join(frames) + tail.encode())
+
+    async def _following(
+        self, position: int, match: Callable[[str], bool], limit: int
+    ) -> tuple[list[bytes], int]:
+        """The first events after a position, and the position after them."""
+        frames: list[bytes] = []
+        for _ in range(READS_PER_PAGE):
+            part = await self._hub.feed.read(position, match, limit - len(frames))
+            frames += [entry.frame for entry in part.entries]
+            unchanged, position = part.position == position, part.position
+            if unchanged or len(frames) >= limit:
+                break
+        return frames, position
+
+    async def _newest(
+        self, floor: int, match: Callable[[str], bool], limit: int
+    ) -> tuple[list[bytes], int]:
+        """The last events after a position, and the position of now."""
+        feed = self._hub.feed
+        # Below the oldest event that is kept there is nothing to look through.
+        floor = max(floor, (await feed.resume(Cursor(feed.epoch, 0))).position)
+        now = high = feed.last
+        frames: list[bytes] = []
+        for _ in range(READS_PER_PAGE):
+            low = max(floor, high - WINDOW)
+            frames = await self._between(low, high, match) + frames
+            if low == floor or len(frames) >= limit:
+                break
+            high = low
+        return frames[-limit:], now
+
+    async def _between(self, low: int, high: int, match: Callable[[str], bool]) -> list[bytes]:
+        """The events after ``low`` up to and including ``high``, at most WINDOW."""
+        frames: list[bytes] = []
+        while low < high:
+            part = await self._hub.feed.read(low, match, WINDOW)
+            frames += [entry.frame for entry in part.entries if entry.event.sequence <= high]
+            if part.position == low:
+                break
+            low = part.position
+        return frames
 
     async def get(self, request: Request) -> Response:
         """One event."""
@@ -117,7 +163,7 @@ def event_routes(hub: Hub) -> Sequence[Route]:
             body=NewEvent,
             responses={202: AcceptedEvent},
             errors=(UnknownEventType, IdempotencyMismatch, Conflict),
-            request_headers={IDEMPOTENCY_KEY: "1 to 255 characters; makes a repeat harmless"},
+            request_headers={IDEMPOTENCY_KEY: Header("Makes a repeat harmless")},
         ),
         Route(
             "GET",

@@ -9,17 +9,21 @@ from pydantic import Field
 
 from hookhub.events import (
     EVENT_ID,
-    EVENT_TYPE_MAX,
     KEY_MAX,
+    OWN,
     SOURCE_MAX,
+    TYPE_PATTERN,
     Accepted,
     check_pattern,
     format_timestamp,
 )
-from hookhub.routes import ID_MAX, Answer, Body, Request, wrong_field
+from hookhub.routes import ID_MAX, Answer, Body, EventTypeName, Line, Request, wrong_field
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_MAX = 255
+
+CURSOR = "[a-z0-9]{4,32}-(?:[0-9a-f]{1,15}|[0-7][0-9a-f]{15})"
+"""What :class:`hookhub.events.Cursor` reads, for the documentation."""
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC, with ``Z``."""
@@ -30,19 +34,26 @@ EventPatterns = Annotated[
         None,
         description="Type patterns with commas between: `user.*,ticket.created`; all if left out",
         examples=["user.*,ticket.created"],
+        json_schema_extra={
+            "pattern": f"^(?:{TYPE_PATTERN.pattern})(?: *, *(?:{TYPE_PATTERN.pattern}))*$"
+        },
     ),
 ]
 
 After = Annotated[
     str | None,
-    Field(None, description="A cursor that an event, a page or the live feed gave you"),
+    Field(
+        None,
+        description="A cursor that an event, a page or the live feed gave you",
+        json_schema_extra={"pattern": f"^{CURSOR}$"},
+    ),
 ]
 
 
 class NewEvent(Body):
     """An event to accept; its time and place in the order are the hub's to give."""
 
-    type: str = Field(max_length=EVENT_TYPE_MAX, examples=["user.created"])
+    type: EventTypeName = Field(examples=["user.created"])
     payload: dict[str, Any] = Field(
         description="What happened; must fit the type's schema, see `GET /event-types`"
     )
@@ -51,10 +62,19 @@ class NewEvent(Body):
         pattern=f"^{EVENT_ID.pattern}$",
         description="The producer's own id; sending it again answers with the first event",
     )
-    key: str | None = Field(
-        None, max_length=KEY_MAX, description="Events of one key are delivered in order"
+    key: Line | None = Field(
+        None,
+        min_length=1,
+        max_length=KEY_MAX,
+        description="Events of one key are delivered in order",
     )
-    source: str | None = Field(None, max_length=SOURCE_MAX, description="Who says so")
+    source: Line | None = Field(
+        None,
+        min_length=1,
+        max_length=SOURCE_MAX,
+        description="Who says so; not the hub itself",
+        json_schema_extra={"not": {"const": OWN}},
+    )
 
 
 class AcceptedEvent(Answer):

@@ -1,4 +1,5 @@
-"""The API's descriptions: ``/openapi.json``, ``/asyncapi.json`` and ``/docs``.
+"""What browsers see: the API's descriptions (``/openapi.json``, ``/asyncapi.json``, ``/docs``)
+and the panel.
 
 Swagger UI comes from this package, and the pages allow nothing else: no other host is asked for
 anything.
@@ -16,6 +17,7 @@ from hookhub.events import EventType
 from hookhub.routes import Request, Response, Route
 from hookhub.web.asyncapi import asyncapi_document
 from hookhub.web.openapi import Examples, openapi_document
+from hookhub.web.panel import PAGE_HEADERS, Panel
 from hookhub.web.resources.batch import NewEvents
 from hookhub.web.resources.models import NewEvent
 
@@ -29,18 +31,10 @@ FILES = {
     "docs.js": ("docs", "text/javascript; charset=utf-8"),
     "docs.css": ("docs", "text/css; charset=utf-8"),
 }
-PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 class Pages:
-    """Serves the descriptions of a hub's API; they do not describe themselves.
+    """Serves the descriptions of a hub's API, and the panel; none of them describes itself.
 
     Args:
         hub: whose API.
@@ -56,7 +50,7 @@ class Pages:
         examples = {item.name: _example(item) for item in registry}
         shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
         websocket = any("/ws" in component.upgrades() for component in self._hub.components)
-        self._openapi = json.dumps(openapi_document(routes, shown)).encode()
+        self._openapi = json.dumps(openapi_document(routes, shown, registry)).encode()
         self._asyncapi = json.dumps(asyncapi_document(registry, websocket=websocket)).encode()
 
     def routes(self) -> Sequence[Route]:
@@ -67,6 +61,7 @@ class Pages:
             Route("GET", "/docs", self.docs, None, "pages"),
             Route("GET", "/docs/{name}", self.file, None, "pages"),
             Route("GET", "/", self.root, None, "pages"),
+            *Panel().routes(),
         ]
 
     async def openapi(self, request: Request) -> Response:
@@ -95,8 +90,10 @@ class Pages:
         )
 
     async def root(self, request: Request) -> Response:
-        """There is nothing at the root itself."""
-        return Response(status=302, headers={"Location": "/docs"})
+        """There is nothing at the root itself: people want the panel, programs the API."""
+        person = "text/html" in request.headers.get("accept", "")
+        place = "admin/" if person else "/docs"
+        return Response(status=302, headers={"Location": place, "Vary": "Accept"})
 
 
 def _example(event_type: EventType) -> dict[str, Any]:

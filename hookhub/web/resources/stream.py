@@ -11,9 +11,9 @@ import trio
 
 from hookhub.errors import InvalidCursor, TooManyRequests
 from hookhub.events import Cursor, type_matcher
-from hookhub.routes import Principal, Query, Request, Response, Route
+from hookhub.routes import Header, Principal, Query, Request, Response, Route
 from hookhub.sinks import Entry
-from hookhub.web.resources.models import After, EventPatterns, event_patterns
+from hookhub.web.resources.models import CURSOR, After, EventPatterns, event_patterns
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -137,7 +137,9 @@ def stream_routes(hub: Hub) -> Sequence[Route]:
             errors=(InvalidCursor, TooManyRequests),
             response_type="text/event-stream",
             request_headers={
-                "Last-Event-ID": "A cursor, as `after`; browsers send it by themselves"
+                "Last-Event-ID": Header(
+                    "A cursor, as `after`; browsers send it by themselves", f"^({CURSOR})?$"
+                )
             },
         )
     ]

@@ -1,0 +1,73 @@
+"""``hookhub reencrypt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from hookhub.cli.options import config_option, json_option, settings_from
+from hookhub.cli.output import count, note, print_json
+from hookhub.config import Settings
+from hookhub.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hookhub.store.secrets import Resealed
+
+
+@click.command("reencrypt")
+@config_option
+@json_option
+@click.option(
+    "--replace-lost",
+    is_flag=True,
+    help="Put new random secrets in the place of those that no key opens.",
+)
+def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
+    """Encrypt every secret in the database under [auth] secret_key.
+
+    What is plain is encrypted, and what is under one of [auth] old_secret_keys is encrypted anew;
+    after that no old key is needed. Works beside a running hub that has the same settings.
+
+    \b
+    Examples:
+      hookhub reencrypt
+      hookhub reencrypt --replace-lost
+    """
+    settings = settings_from(config)
+    if settings.auth.secret_key is None:
+        raise ConfigError(
+            "[auth] secret_key is not set; make one with: openssl rand -base64 32, set it, and "
+            "restart the hub with it first."
+        )
+    done = trio.run(_reencrypt, settings, replace_lost)
+    if as_json:
+        print_json({"encrypted": done.sealed, "replaced": done.replaced})
+        return
+    for row in done.replaced:
+        note(f"{row}: no key opens its secret; it has a new one. Rotate it to have it shown.")
+    click.echo(f"{count(done.sealed, 'secret')} encrypted under [auth] secret_key.")
+
+
+async def _reencrypt(settings: Settings, replace_lost: bool) -> Resealed:
+    from hookhub.secretbox import SecretBox
+    from hookhub.store import open_store
+    from hookhub.store.secrets import COLUMNS, Resealed, reseal_step
+
+    total = Resealed()
+    box = SecretBox(settings.auth.secret_keys())
+    async with open_store(settings.database, box=box) as store:
+        for column in COLUMNS:
+            position: int | None = 0
+            while position is not None:
+                after = position
+                position, done = await store.write(
+                    lambda tx, column=column, after=after: reseal_step(
+                        tx, column, after, replace_lost=replace_lost
+                    ),
+                    locks=False,
+                )
+                total += done
+    return total

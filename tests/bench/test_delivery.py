@@ -1,0 +1,170 @@
+"""How fast events go out, as ratios against a floor measured in the same run.
+
+Prints a table. Nothing is asserted about time: a bound that is missed says so in its row.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from hookhub.config import DatabaseSettings
+from hookhub.delivery.model import NewEndpoint
+from hookhub.events import Draft, new_event_id
+from hookhub.store import open_store
+from hookhub.store.endpoints import insert_endpoint
+from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.ports import free_port
+
+HERE = Path(__file__).parent
+EVENTS = 8_000
+SECONDS = 4.0
+BODY = {
+    "user_id": 123,
+    "telegram_id": 456789,
+    "username": "testuser",
+    "first_name": "Test",
+    "last_name": "User",
+    "referral_code": "refABC123",
+    "referred_by_id": None,
+}
+PAYLOAD = json.dumps(BODY, sort_keys=True)
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """The URL of a receiver in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(HERE / "receiver.py"), str(port)])
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            httpx.get(f"{url}/reset", trust_env=False)
+            break
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    yield url
+    process.kill()
+    process.wait()
+
+
+def floor(receiver: str, in_flight: int) -> float:
+    """Requests per second of the bare loop."""
+    arguments = [receiver.rsplit(":", 1)[1], str(in_flight), str(SECONDS)]
+    command = [sys.executable, str(HERE / "httpcore_floor.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return float(done.stdout)
+
+
+async def fill(database: str, receiver: str, webhooks: int, events: int, per_event: int) -> None:
+    """Put pending deliveries into a new database: ``per_event`` for each event."""
+    config = {"url": f"{receiver}/hook", "format": "payload", "headers": {}}
+    async with open_store(DatabaseSettings(url=database)) as store:
+        for number in range(webhooks):
+            new = NewEndpoint(f"w{number}", (f"bench.e{number}",), config, secret="whsec_" + "A" * 32)
+            await store.write(partial(insert_one, new=new))
+        batch = 1000
+        for start in range(0, events, batch):
+            numbers = range(start, min(events, start + batch))
+            await store.write(partial(append_some, numbers=numbers, webhooks=webhooks))
+    del per_event
+
+
+def insert_one(tx: Any, new: NewEndpoint) -> None:
+    insert_endpoint(tx, "webhook", new)
+
+
+def append_some(tx: Any, numbers: range, webhooks: int) -> None:
+    for number in numbers:
+        event_type = f"bench.e{number % webhooks}"
+        tx.append(Draft(new_event_id(tx.now), event_type, PAYLOAD, tx.now))
+
+
+def settings(database: str, in_flight: int) -> dict[str, Any]:
+    return {
+        "database": {"url": database},
+        "log": {"level": "warning"},
+        "egress": {"allow": ["127.0.0.0/8"]},
+        "delivery": {"concurrency": in_flight, "endpoint_concurrency": in_flight},
+        "plugins": {"disabled": ["log"]},
+    }
+
+
+def stats(receiver: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{receiver}/stats", trust_env=False).json()
+    return found
+
+
+def drain(directory: Path, receiver: str, webhooks: int, in_flight: int) -> float:
+    """Deliveries per second of a hub that finds them all pending at its start."""
+    database = f"sqlite:///{directory / f'{webhooks}-{in_flight}-{time.monotonic_ns()}.db'}"
+    trio.run(fill, database, receiver, webhooks, EVENTS, 1)
+    httpx.get(f"{receiver}/reset", trust_env=False)
+    with HubProcess(directory, settings(database, in_flight)):
+        deadline = time.monotonic() + 120
+        while (found := stats(receiver))["count"] < EVENTS:
+            assert time.monotonic() < deadline, found["count"]
+            time.sleep(0.2)
+    return (EVENTS - 1) / (found["last"] - found["first"])
+
+
+def test_throughput(receiver: str, tmp_path: Path) -> None:
+    """Claimed from SQLite, signed, sent, recorded."""
+    rows = []
+    for number in range(3):
+        base = floor(receiver, 20)
+        for webhooks, in_flight in ((1, 20), (1, 500), (1000, 500)):
+            directory = tmp_path / f"{number}-{webhooks}-{in_flight}"
+            directory.mkdir()
+            rows.append((webhooks, in_flight, base, drain(directory, receiver, webhooks, in_flight)))
+    print(f"\n\nmedian of 3 rounds of {EVENTS:,} deliveries\n")
+    print(f"floor (bare loop, 20 in flight), requests/s  {statistics.median(r[2] for r in rows):,.0f}")
+    first = None
+    for webhooks, in_flight in ((1, 20), (1, 500), (1000, 500)):
+        found = [row for row in rows if row[:2] == (webhooks, in_flight)]
+        rate = statistics.median(row[3] for row in found)
+        ratio = statistics.median(row[3] / row[2] for row in found)
+        first = first or rate
+        bound = "≥ 0.5" if in_flight == 20 else f"≥ 0.9 of the first: {rate / first:.2f}"
+        print(f"{webhooks:>5} webhooks, {in_flight:>3} in flight: {rate:>8,.0f}/s  {ratio:.2f}  {bound}")
+
+
+def test_latency(receiver: str, tmp_path: Path) -> None:
+    """Commit to receipt on an idle hub, 100 events/s."""
+    database = f"sqlite:///{tmp_path / 'latency.db'}"
+    with HubProcess(tmp_path, settings(database, 100)) as hub:
+        headers = {"Authorization": f"Bearer {hub.token}"}
+        with httpx.Client(base_url=hub.url, headers=headers, trust_env=False) as client:
+            body = {"name": "w", "url": f"{receiver}/hook", "event_type": "*", "secret": "s"}
+            client.post("/webhooks", json=body).raise_for_status()
+            client.post("/events", json={"type": "user.created", "payload": BODY})
+            httpx.get(f"{receiver}/reset", trust_env=False)
+            begin = time.monotonic()
+            for number in range(1000):
+                pause = begin + number * 0.01 - time.monotonic()
+                if pause > 0:
+                    time.sleep(pause)
+                payload = {**BODY, "sent": time.monotonic()}
+                event = {"type": "user.created", "payload": payload}
+                client.post("/events", json=event).raise_for_status()
+            deadline = time.monotonic() + 30
+            while (found := stats(receiver))["count"] < 1000:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    delays = sorted(found["delays"])
+    p50, p99 = delays[500] * 1000, delays[990] * 1000
+    print("\n\nfrom the begin of the POST to receipt, 100 events/s (commit included)\n")
+    print(f"p50 {p50:.1f} ms (bound 5)   p99 {p99:.1f} ms (bound 25)")

@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(T|ModelT)"),
     (
         "py:.*",
-        r"hookhub\.(config|server|delivery\.engine|feed|plugins|store|tokens|components)\..*",
+        r"hookhub\.(config|server|delivery\.engine|feed|plugins|store|tokens|components|keys|secretbox|transforms)\..*",
     ),
     ("py:.*", r"(Hub|NewEndpoint|Store|Tokens|Feed|Plugins|Settings)"),
 ]

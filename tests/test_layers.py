@@ -19,7 +19,7 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/setup.cfg"))
 # A dotted name places one module of a room apart from the rest of it.
 LAYERS: list[set[str]] = [
     {"errors", "events", "redaction", "secretbox"},
-    {"routes", "filters"},
+    {"routes", "filters", "transforms"},
     {"sinks", "sources", "hookspecs"},
     {"delivery.model", "delivery.policy", "delivery.backoff", "delivery.breaker"},
     {"config", "logs", "plugins", "store", "feed", "egress"},
@@ -56,6 +56,8 @@ ROOMS: dict[str, set[str]] = {
     "hypercorn": {"web", "server"},
     "httpx": {"egress", "client", "cli"},
     "anyio": {"client"},
+    "jinja2": {"transforms"},
+    "markupsafe": {"transforms"},
     "cryptography": {"secretbox", "keys", "client"},
     "idna": {"egress"},
     "h11": {"egress", "web", "server"},
@@ -71,7 +73,7 @@ PUBLIC = {
     "hookhub",
     *(f"hookhub.{name}" for name in ("errors", "events", "routes", "sinks", "sources")),
     *(f"hookhub.{name}" for name in ("hookspecs", "hub", "config")),
-    *(f"hookhub.{name}" for name in ("store", "feed", "egress", "tokens")),
+    *(f"hookhub.{name}" for name in ("store", "feed", "egress", "tokens", "keys")),
     "hookhub.delivery.model",
 }
 PUBLIC_IN_TESTS = {"hookhub.client", "hookhub.plugins", "hookhub.server"}

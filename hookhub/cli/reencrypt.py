@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,14 +61,9 @@ async def _reencrypt(settings: Settings, replace_lost: bool) -> Resealed:
     box = SecretBox(settings.auth.secret_keys())
     async with open_store(settings.database, box=box) as store:
         for column in COLUMNS:
-            position: int | None = 0
-            while position is not None:
-                after = position
-                position, done = await store.write(
-                    lambda tx, column=column, after=after: reseal_step(
-                        tx, column, after, replace_lost=replace_lost
-                    ),
-                    locks=False,
-                )
+            after: int | None = 0
+            while after is not None:
+                step = partial(reseal_step, column=column, after=after, replace_lost=replace_lost)
+                after, done = await store.write(step, locks=False)
                 total += done
     return total

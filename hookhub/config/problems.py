@@ -19,7 +19,14 @@ from hookhub.redaction import redact_text
 KeyPath = tuple[str | int, ...]
 """``("delivery", "retry_schedule", 2)``."""
 
-_SECRET: frozenset[KeyPath] = frozenset({("auth", "bootstrap_token"), ("database", "url")})
+_SECRET: frozenset[KeyPath] = frozenset(
+    {
+        ("auth", "bootstrap_token"),
+        ("auth", "secret_key"),
+        ("auth", "old_secret_keys"),
+        ("database", "url"),
+    }
+)
 """Settings whose values are never shown."""
 
 

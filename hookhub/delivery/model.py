@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from hookhub.events import Event
+from hookhub.events import Event, format_timestamp
 
 T = TypeVar("T")
 
@@ -163,3 +163,66 @@ class EndpointStats:
     delivered: int
     failed: int
     pending: int
+
+
+ReplayState = Literal["running", "paused", "done", "cancelled", "failed"]
+ReplayChoice = Literal["all", "failed", "never_sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Events of the past on their way to an endpoint once more; times are microseconds."""
+
+    id: int
+    endpoint_id: int
+    state: ReplayState
+    events: tuple[str, ...]
+    """Type patterns."""
+    only: ReplayChoice
+    after: int
+    """The first event looked at follows this sequence."""
+    last: int
+    """The sequence of the last event looked at."""
+    since: int | None
+    """Only events of this time or later."""
+    until: int | None
+    """Only events before this time."""
+    gap: bool
+    """Whether events that were asked for are no longer kept."""
+    position: int
+    """Everything up to this sequence is done."""
+    total: int | None
+    """Events to replay, as counted at the beginning; None until they are counted."""
+    done: int
+    """Deliveries made."""
+    created_at: int
+    updated_at: int
+    finished_at: int | None
+    error: str | None
+    """Why it failed."""
+
+    def members(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return {
+            "id": self.id,
+            "endpoint_id": self.endpoint_id,
+            "state": self.state,
+            "events": list(self.events),
+            "only": self.only,
+            "after": self.after,
+            "last": self.last,
+            "since": _moment(self.since),
+            "until": _moment(self.until),
+            "gap": self.gap,
+            "position": self.position,
+            "total": self.total,
+            "done": self.done,
+            "created_at": format_timestamp(self.created_at),
+            "updated_at": format_timestamp(self.updated_at),
+            "finished_at": _moment(self.finished_at),
+            "error": self.error,
+        }
+
+
+def _moment(microseconds: int | None) -> str | None:
+    return None if microseconds is None else format_timestamp(microseconds)

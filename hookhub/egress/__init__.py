@@ -14,6 +14,7 @@ import httpx
 from hookhub.config import EgressSettings
 from hookhub.egress.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.guard import Guard
+from hookhub.egress.tls import TlsContexts, check_trust
 from hookhub.egress.transport import GuardedTransport, IdleConnections
 from hookhub.egress.urls import check_url
 
@@ -41,12 +42,12 @@ class Egress:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._guard = Guard(settings.allow)
-        self._ssl_context = ssl_context
+        self._contexts = TlsContexts(ssl_context)
         self._idle = IdleConnections()
         self._transport = GuardedTransport(
             self._guard,
             connect_timeout=connect_timeout,
-            tls_context=self._tls_context,
+            tls_context=self._contexts.get,
             idle=self._idle,
         )
 
@@ -60,6 +61,17 @@ class Egress:
                 that only resolve to such an address are found out when they are called.
         """
         return check_url(url, self._guard)
+
+    def check_trust(self, pem: str) -> str:
+        """Certificates to trust for some requests, in the form that they take as ``trust``.
+
+        Args:
+            pem: one or more certificates; text around them is left out.
+
+        Raises:
+            ValidationFailed: there is none, one cannot be read, or a private key is among them.
+        """
+        return check_trust(pem)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """The guarded transport, one for the whole hub: its idle connections are shared.
@@ -78,10 +90,3 @@ class Egress:
     async def aclose(self) -> None:
         """Close the idle connections, and those in use once their exchange is over."""
         self._idle.close()
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._ssl_context is None:
-            # Reading the trusted certificates takes some 20 ms: not before the first use.
-            self._ssl_context = httpx.create_ssl_context()
-            self._ssl_context.set_alpn_protocols(["http/1.1"])
-        return self._ssl_context

@@ -27,11 +27,13 @@ MAX_IDLE_PER_ORIGIN = 64
 
 
 class Origin(NamedTuple):
-    """Where requests may share a connection."""
+    """Where requests may share a connection: with other certificates trusted, it is another."""
 
     scheme: str
     host: str
     port: int
+    trust: str | None = None
+    """The certificates that are trusted there (PEM); None for the hub's."""
 
 
 class IdleConnections:
@@ -110,9 +112,12 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     """Sends requests through the guard; for trio, HTTP/1.1, without proxies and redirects.
 
     Reads ``request.extensions["timeout"]`` (``connect``, ``read``, ``write``: seconds) as httpx's
-    own transport does, and fills ``request.extensions["timings"]``, if it is there, with seconds
-    by phase that was begun: ``dns``, ``connect``, ``tls`` (none of them on a kept connection) and
-    ``wait``, from the first byte of the request to the head of its answer.
+    own transport does, and ``request.extensions["trust"]``: certificates (PEM) to trust in place
+    of the hub's, as :meth:`hookhub.egress.Egress.check_trust` gave them.
+
+    Fills ``request.extensions["timings"]``, if it is there, with seconds by phase that was begun:
+    ``dns``, ``connect``, ``tls`` (none of them on a kept connection) and ``wait``, from the first
+    byte of the request to the head of its answer.
     """
 
     def __init__(
@@ -120,7 +125,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         guard: Guard,
         *,
         connect_timeout: float,
-        tls_context: Callable[[], ssl.SSLContext],
+        tls_context: Callable[[str | None], ssl.SSLContext],
         idle: IdleConnections | None = None,
     ) -> None:
         self._guard = guard
@@ -139,7 +144,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             EgressError: a kind of failure; see :mod:`hookhub.egress.failures`.
         """
         content = await request.aread()
-        origin = _origin(request.url)
+        origin = _origin(request)
         connection = self._idle.take(origin)
         if connection is not None:
             self._reused += 1
@@ -174,7 +179,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             origin.port,
             self._guard,
             timeout=self._connect_timeout if asked is None else min(asked, self._connect_timeout),
-            tls=self._tls_context() if origin.scheme == "https" else None,
+            tls=self._tls_context(origin.trust) if origin.scheme == "https" else None,
             timings=_timings(request),
         )
         self._dialled += 1
@@ -234,12 +239,14 @@ class _Body(httpx.AsyncByteStream):
             done()
 
 
-def _origin(url: httpx.URL) -> Origin:
+def _origin(request: httpx.Request) -> Origin:
+    url = request.url
     if url.scheme not in ("http", "https"):
         raise httpx.UnsupportedProtocol(f"The hub calls http and https, not {url.scheme!r}.")
     # ``url.host`` is for people: it shows an international name in its own letters.
     port = url.port or (443 if url.scheme == "https" else 80)
-    return Origin(url.scheme, url.raw_host.decode("ascii"), port)
+    trust: str | None = request.extensions.get("trust")
+    return Origin(url.scheme, url.raw_host.decode("ascii"), port, trust)
 
 
 def _timeout(request: httpx.Request, kind: str) -> float | None:

@@ -38,9 +38,12 @@ class Ring:
 
     def append(self, entry: Entry) -> None:
         """Add the next event; what is over the limits is dropped from the other end."""
-        self._entries.append(entry)
+        entries = self._entries
+        entries.append(entry)
         self._bytes += len(entry.frame)
-        while len(self) > 1 and (len(self) > self._max_events or self._bytes > self._max_bytes):
+        while (kept := len(entries) - self._start) > 1 and (
+            kept > self._max_events or self._bytes > self._max_bytes
+        ):
             self._bytes -= len(self._entries[self._start].frame)
             self._start += 1
         if self._start > 1024 and self._start * 2 > len(self._entries):

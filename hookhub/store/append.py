@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -12,8 +12,8 @@ from hookhub.store.database import Reader
 from hookhub.store.schema import HELD
 
 INSERT_EVENT = (
-    "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source, deliveries) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_DELIVERY = (
     "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, status, due_at, lease, order_key, "
@@ -120,6 +120,8 @@ class Group:
     subscriptions: Subscriptions
     hand_over: HandOver | None = None
     events: list[Event] = field(default_factory=list)
+    promised: list[int] = field(default_factory=list)
+    """How many deliveries each of the events was committed with; an audit counts on it."""
     deliveries: list[NewDelivery] = field(default_factory=list)
     sequence: int = 0
     delivery: int = 0
@@ -153,25 +155,46 @@ class Group:
         sequence = self.sequence
         self.events.append(Event(sequence, *draft[:6]))
         subscriptions = self.subscriptions.matching(draft.type, draft.source == OWN)
+        self.promised.append(len(subscriptions))
         for subscription in subscriptions:
             self.delivery += 1
-            self.deliveries.append(self._deliver(reader, subscription, draft.key))
+            item = self._deliver(reader, subscription, sequence, draft.key, self.hand_over)
+            self.deliveries.append(item)
         return Accepted(draft.id, sequence, len(subscriptions))
 
-    def _deliver(self, reader: Reader, to: Subscription, key: str | None) -> NewDelivery:
+    def replay(
+        self, reader: Reader, to: Subscription, events: Sequence[tuple[int, str | None]]
+    ) -> None:
+        """Give events of the past (sequence and key) one more delivery each.
+
+        They are never handed over to the engine at once: what is new goes first.
+        """
+        self.lock(reader)
+        for sequence, key in events:
+            self.delivery += 1
+            self.deliveries.append(self._deliver(reader, to, sequence, key, None))
+
+    def _deliver(
+        self,
+        reader: Reader,
+        to: Subscription,
+        sequence: int,
+        key: str | None,
+        hand_over: HandOver | None,
+    ) -> NewDelivery:
         now = reader.now
         endpoint = to.endpoint_id
         if to.ordered and key is not None:
             due = HELD if self._held(reader, endpoint, key) else now
-            return NewDelivery(self.delivery, endpoint, self.sequence, due, None, key)
-        if self.hand_over is not None:
+            return NewDelivery(self.delivery, endpoint, sequence, due, None, key)
+        if hand_over is not None:
             taken = self._taken.get(endpoint, 0)
-            if self.hand_over.takes(endpoint, taken, now):
+            if hand_over.takes(endpoint, taken, now):
                 self._taken[endpoint] = taken + 1
-                self._lease = self._lease or self.hand_over.lease(now)
+                self._lease = self._lease or hand_over.lease(now)
                 lease, until = self._lease
-                return NewDelivery(self.delivery, endpoint, self.sequence, until, lease)
-        return NewDelivery(self.delivery, endpoint, self.sequence, now)
+                return NewDelivery(self.delivery, endpoint, sequence, until, lease)
+        return NewDelivery(self.delivery, endpoint, sequence, now)
 
     def _held(self, reader: Reader, endpoint: int, key: str) -> bool:
         """Whether an earlier delivery of this key must end first."""
@@ -198,6 +221,7 @@ class Group:
     def back_to(self, mark: Mark) -> None:
         """Forget what a failed unit did; its savepoint is rolled back by the caller."""
         del self.events[mark.events :]
+        del self.promised[mark.events :]
         del self.deliveries[mark.deliveries :]
         self.sequence, self.delivery = mark.sequence, mark.delivery
         self.endpoints_generation = mark.endpoints_generation
@@ -210,8 +234,9 @@ class Group:
     def flush(self, reader: Reader) -> None:
         """Write the rows appended since the last flush."""
         if self._flushed_events < len(self.events):
-            fresh = self.events[self._flushed_events :]
-            reader.many(INSERT_EVENT, fresh)
+            start = self._flushed_events
+            fresh = zip(self.events[start:], self.promised[start:], strict=True)
+            reader.many(INSERT_EVENT, [(*event, deliveries) for event, deliveries in fresh])
             self._flushed_events = len(self.events)
         if self._flushed_deliveries < len(self.deliveries):
             now = reader.now
@@ -262,15 +287,33 @@ class Transaction(Reader):
         """
         return self._group.append(self, draft)
 
+    def replay(self, endpoint_id: int, events: Sequence[tuple[int, str | None]]) -> None:
+        """Give events of the past (sequence and key) one more pending delivery each.
+
+        The caller rings the engine after the commit.
+        """
+        rows = self.sql(
+            "SELECT id, event_types, options FROM hookhub_endpoints WHERE id = ?", (endpoint_id,)
+        )
+        self._group.replay(self, _subscription(*rows[0]), events)
+        self.many(
+            "UPDATE hookhub_events SET replayed = replayed + 1 WHERE sequence = ?",
+            [(sequence,) for sequence, _ in events],
+        )
+
     def lock(self) -> None:
         """Let nobody append events until this transaction ends."""
         self._group.lock(self)
 
-    def event_in_group(self, event_id: str) -> Event | None:
-        """An event with this id appended in this transaction whose row may not be written yet."""
-        for event in reversed(self._group.events):
+    def event_in_group(self, event_id: str) -> tuple[Event, int] | None:
+        """An event with this id appended in this transaction whose row may not be written yet.
+
+        With the number of its deliveries.
+        """
+        group = self._group
+        for event, deliveries in zip(reversed(group.events), reversed(group.promised), strict=True):
             if event.id == event_id:
-                return event
+                return event, deliveries
         return None
 
     def endpoints_changed(self) -> None:

@@ -110,8 +110,11 @@ def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
 def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
     if not sequences:
         return {}
-    rows = reader.execute(
-        EventRow.select().where(EventRow.sequence.in_(sorted(sequences))).tuples()
+    wanted = sorted(sequences)
+    rows = reader.sql(
+        "SELECT sequence, id, type, payload, timestamp, key, source FROM hookhub_events "
+        f"WHERE sequence IN ({', '.join('?' * len(wanted))})",
+        wanted,
     )
     return {row[0]: Event(*row) for row in rows}
 
@@ -135,6 +138,8 @@ class Recorded:
     """Whether a later delivery of the same key became due by it."""
     disabled: bool = False
     """Whether the endpoint was switched off because of it."""
+    late: bool = False
+    """Whether it was delivered after it had been given up."""
 
 
 def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
@@ -168,7 +173,7 @@ _DELIVERED = (
     "UPDATE hookhub_deliveries SET status = 1, lease = NULL, "
     "attempts = CASE WHEN attempts > ? THEN attempts ELSE ? END, delivered_at = ?, "
     "next_retry_at = NULL, response_status = ?, response_body = ?, error = NULL, "
-    "error_message = NULL WHERE id = ? AND status = 0"
+    "error_message = NULL WHERE id = ? AND status = ?"
 )
 _NOT_DELIVERED = (
     "UPDATE hookhub_deliveries SET status = ?, due_at = ?, lease = NULL, attempts = ?, "
@@ -183,8 +188,11 @@ def _record_one(tx: Transaction, item: Record) -> Recorded:
     if item.status == "success":
         # The receiver has it, whatever the lease says.
         values: tuple[Any, ...] = (number, number, tx.now, item.response_status, item.response_body)
-        taken = tx.change(_DELIVERED, (*values, claim.id)) > 0
-        return Recorded(taken, taken and item.ordered and release_key(tx, claim.id))
+        taken = tx.change(_DELIVERED, (*values, claim.id, PENDING)) > 0
+        late = not taken and tx.change(_DELIVERED, (*values, claim.id, FAILED)) > 0
+        taken = taken or late
+        released = taken and item.ordered and release_key(tx, claim.id)
+        return Recorded(taken, released, late=late)
     values = (
         CODES[item.status],
         item.due_at if item.due_at is not None else tx.now,
@@ -225,6 +233,7 @@ def _count(tx: Transaction, items: Sequence[Record], recorded: Sequence[Recorded
         delivered, failures, failed = counts.setdefault(item.claim.endpoint_id, [0, 0, 0])
         if item.status == "success":
             delivered += result.taken
+            failed -= result.late
         else:
             failures += 1
             failed += result.taken and item.status == "failed"
@@ -280,7 +289,10 @@ def _delivery(row: Mapping[str, Any], attempts: tuple[AttemptRecord, ...] | None
 def list_deliveries(
     reader: Reader, endpoint_id: int, *, status: Status | None = None, limit: int, offset: int
 ) -> Page[Delivery]:
-    """Deliveries of an endpoint, newest first; the total comes from kept counters."""
+    """Deliveries of an endpoint, newest first; the total comes from kept counters.
+
+    Of those that are kept: the counters go on counting what retention has removed.
+    """
     query = _SELECT.where(DeliveryRow.endpoint_id == endpoint_id)
     if status is not None:
         # The number itself, not a parameter: partial indexes serve only what is known to match.
@@ -288,13 +300,12 @@ def list_deliveries(
     rows = reader.rows(query.order_by(DeliveryRow.id.desc()).limit(limit).offset(offset))
     counters = reader.row(EndpointRow.select().where(EndpointRow.id == endpoint_id))
     assert counters is not None
-    done, failed = counters["success_count"], counters["deliveries_failed"]
-    totals = {
-        None: counters["deliveries_total"],
-        "success": done,
-        "failed": failed,
-        "pending": counters["deliveries_total"] - done - failed,
-    }
+    pending = (
+        counters["deliveries_total"] - counters["success_count"] - counters["deliveries_failed"]
+    )
+    done = counters["success_count"] - counters["removed_delivered"]
+    failed = counters["deliveries_failed"] - counters["removed_failed"]
+    totals = {None: pending + done + failed, "success": done, "failed": failed, "pending": pending}
     return Page([_delivery(row, None) for row in rows], totals[status], limit, offset)
 
 

@@ -56,12 +56,15 @@ def accept(
 
 
 def _append_once(tx: Transaction, draft: Draft) -> Accepted:
-    first = tx.event_in_group(draft.id)
-    if first is None:
-        rows = tx.sql(f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE id = ?", (draft.id,))
-        first = Event(*rows[0]) if rows else None
-    if first is None:
-        return tx.append(draft)
+    found = tx.event_in_group(draft.id)
+    if found is None:
+        rows = tx.sql(
+            f"SELECT {_EVENT_COLUMNS}, deliveries FROM hookhub_events WHERE id = ?", (draft.id,)
+        )
+        if not rows:
+            return tx.append(draft)
+        found = Event(*rows[0][:7]), rows[0][7]
+    first, deliveries = found
     if (first.type, first.payload, first.key, first.source) != (
         draft.type,
         draft.payload,
@@ -73,8 +76,7 @@ def _append_once(tx: Transaction, draft: Draft) -> Accepted:
             "event, or give the new one an id of its own.",
             errors=[{"loc": ["id"], "msg": "used with other contents"}],
         )
-    count = tx.sql("SELECT COUNT(*) FROM hookhub_deliveries WHERE sequence = ?", (first.sequence,))
-    return Accepted(first.id, first.sequence, count[0][0], repeated=True)
+    return Accepted(first.id, first.sequence, deliveries, repeated=True)
 
 
 def outbox_waiting(reader: Reader) -> bool:
@@ -128,9 +130,13 @@ def get_event(reader: Reader, event_id: str) -> Event:
 
 
 def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
-    """Events after a sequence, in order."""
+    """Events after a sequence, in order; what is older than the history is left out.
+
+    Such an event may still have a row, because a delivery of it has.
+    """
     rows = reader.sql(
-        f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE sequence > ? "
+        "AND sequence >= (SELECT events_from FROM hookhub_state) ORDER BY sequence LIMIT ?",
         (after, limit),
     )
     return [Event(*row) for row in rows]
@@ -138,7 +144,29 @@ def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
 
 def history_bounds(reader: Reader) -> tuple[int, int]:
     """The sequences of the oldest kept event (0: none is kept) and of the last one ever."""
-    rows = reader.sql(
-        "SELECT (SELECT MIN(sequence) FROM hookhub_events), last_sequence FROM hookhub_state"
-    )
-    return rows[0][0] or 0, rows[0][1]
+    rows = reader.sql("SELECT events_from, last_sequence FROM hookhub_state")
+    start, last = rows[0]
+    rows = reader.sql("SELECT MIN(sequence) FROM hookhub_events WHERE sequence >= ?", (start,))
+    return rows[0][0] or 0, last
+
+
+def first_at_or_after(reader: Reader, moment: int) -> int:
+    """The sequence of the first kept event with this time (microseconds) or a later one.
+
+    Times follow the order of commits except where a clock was set back; there, some event at
+    which they cross this moment is found. One after the last event if all are earlier.
+    """
+    oldest, last = history_bounds(reader)
+    low, high = oldest or last + 1, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        rows = reader.sql(
+            "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? "
+            "ORDER BY sequence LIMIT 1",
+            (middle,),
+        )
+        if not rows or rows[0][1] >= moment:
+            high = middle
+        else:
+            low = rows[0][0] + 1
+    return low

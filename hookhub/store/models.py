@@ -19,6 +19,9 @@ class EventRow(peewee.Model):
     timestamp = peewee.BigIntegerField()
     key = peewee.TextField(null=True)
     source = peewee.TextField(null=True)
+    deliveries = peewee.IntegerField()
+    replayed = peewee.IntegerField(default=0)
+    removed = peewee.IntegerField(default=0)
 
     class Meta:
         table_name = "hookhub_events"
@@ -74,6 +77,9 @@ class EndpointRow(peewee.Model):
     failure_count = peewee.BigIntegerField(default=0)
     deliveries_total = peewee.BigIntegerField(default=0)
     deliveries_failed = peewee.BigIntegerField(default=0)
+    removed_delivered = peewee.BigIntegerField(default=0)
+    removed_failed = peewee.BigIntegerField(default=0)
+    removed_to = peewee.BigIntegerField(default=0)
 
     class Meta:
         table_name = "hookhub_endpoints"
@@ -133,6 +139,34 @@ class KeyRow(peewee.Model):
 
     class Meta:
         table_name = "hookhub_keys"
+
+
+class JobRow(peewee.Model):
+    """``hookhub_jobs``: long work that survives restarts, done in steps."""
+
+    id = peewee.BigAutoField()
+    kind = peewee.TextField()
+    state = peewee.TextField()
+    endpoint_id = peewee.BigIntegerField()
+    event_types = peewee.TextField()
+    choice = peewee.TextField()
+    start_after = peewee.BigIntegerField()
+    end_at = peewee.BigIntegerField()
+    since = peewee.BigIntegerField(null=True)
+    until = peewee.BigIntegerField(null=True)
+    gap = peewee.BooleanField()
+    position = peewee.BigIntegerField()
+    total = peewee.BigIntegerField(null=True)
+    done = peewee.BigIntegerField(default=0)
+    created_at = peewee.BigIntegerField()
+    updated_at = peewee.BigIntegerField()
+    finished_at = peewee.BigIntegerField(null=True)
+    owner = peewee.TextField(null=True)
+    lease = peewee.BigIntegerField(default=0)
+    error = peewee.TextField(null=True)
+
+    class Meta:
+        table_name = "hookhub_jobs"
 
 
 class TokenRow(peewee.Model):

@@ -10,6 +10,12 @@ partial index finds the work of each endpoint. ``next_retry_at`` is what people 
 ``order_key`` is set while a delivery holds back later ones of the same key (strict order): from its
 commit until it is delivered or skipped. Those behind it are due at :data:`HELD`, that is, never.
 
+What an audit leans on: ``deliveries`` of an event is the number of delivery rows that were committed
+with it, ``replayed`` and ``removed`` count those that came and went later, so that the rows of an
+event always add up. ``events_from`` is where the history begins: no event from there on has been
+deleted. Counters of an endpoint count from its creation; ``removed_…`` are those of its deliveries
+whose rows retention has deleted, ``removed_to`` the highest sequence among them.
+
 ``secrets`` of an endpoint and ``private`` of a key are sealed (:mod:`hookhub.secretbox`) when
 ``[auth] secret_key`` is set.
 """
@@ -28,6 +34,7 @@ CREATE TABLE hookhub_state (
     epoch TEXT NOT NULL,
     last_sequence {bigint} NOT NULL,
     last_delivery {bigint} NOT NULL,
+    events_from {bigint} NOT NULL DEFAULT 1,
     endpoints_generation {bigint} NOT NULL,
     tokens_generation {bigint} NOT NULL
 )
@@ -40,7 +47,10 @@ CREATE TABLE hookhub_events (
     payload TEXT NOT NULL,
     timestamp {bigint} NOT NULL,
     key TEXT,
-    source TEXT
+    source TEXT,
+    deliveries INTEGER NOT NULL,
+    replayed INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0
 )
 """
 _IDEMPOTENCY = """
@@ -83,7 +93,10 @@ CREATE TABLE hookhub_endpoints (
     success_count {bigint} NOT NULL DEFAULT 0,
     failure_count {bigint} NOT NULL DEFAULT 0,
     deliveries_total {bigint} NOT NULL DEFAULT 0,
-    deliveries_failed {bigint} NOT NULL DEFAULT 0
+    deliveries_failed {bigint} NOT NULL DEFAULT 0,
+    removed_delivered {bigint} NOT NULL DEFAULT 0,
+    removed_failed {bigint} NOT NULL DEFAULT 0,
+    removed_to {bigint} NOT NULL DEFAULT 0
 )
 """
 _DELIVERIES = """
@@ -119,6 +132,30 @@ CREATE TABLE hookhub_attempts (
     error TEXT,
     error_message TEXT,
     timings TEXT
+)
+"""
+_JOBS = """
+CREATE TABLE hookhub_jobs (
+    id {pk},
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    endpoint_id {bigint} NOT NULL,
+    event_types TEXT NOT NULL,
+    choice TEXT NOT NULL,
+    start_after {bigint} NOT NULL,
+    end_at {bigint} NOT NULL,
+    since {bigint},
+    until {bigint},
+    gap {bool} NOT NULL,
+    position {bigint} NOT NULL,
+    total {bigint},
+    done {bigint} NOT NULL DEFAULT 0,
+    created_at {bigint} NOT NULL,
+    updated_at {bigint} NOT NULL,
+    finished_at {bigint},
+    owner TEXT,
+    lease {bigint} NOT NULL DEFAULT 0,
+    error TEXT
 )
 """
 _TOKENS = """
@@ -172,6 +209,8 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX hookhub_deliveries_sequence ON hookhub_deliveries (sequence)",
             _ATTEMPTS,
             "CREATE INDEX hookhub_attempts_delivery ON hookhub_attempts (delivery_id, number)",
+            _JOBS,
+            "CREATE INDEX hookhub_jobs_running ON hookhub_jobs (id) WHERE state = 'running'",
             _TOKENS,
             _KEYS,
         ),

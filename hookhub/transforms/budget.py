@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from hookhub.transforms.model import TransformError
 
-STEPS_MAX = 300_000
-"""Steps of one rendering: well below a tenth of a second."""
+STEPS_MAX = 150_000
+"""Steps of one rendering: within a tenth of a second or so on any machine of today."""
 _CHARACTERS = 32
 """Characters that are handled in one step."""
+_BITS = 16
+"""Bits of a whole number: to write a long one costs more than its length."""
 
 _OBJECT: Final = (dict, Mapping)
 _ARRAY: Final = (list, tuple)
@@ -37,7 +39,7 @@ class Budget:
         self.left -= steps
         if self.left < 0:
             raise TransformError(
-                f"The template does too much work: more than {STEPS_MAX:,} steps; loop over less."
+                f"more than {STEPS_MAX:,} steps of work; loop over less, or over smaller values."
             )
 
     def charge(self, value: Any) -> None:
@@ -57,6 +59,8 @@ class Budget:
             item = waiting.pop()
             if isinstance(item, str):
                 self.spend(len(item) // _CHARACTERS)
+            elif isinstance(item, int):
+                self.spend(item.bit_length() // _BITS)
             elif isinstance(item, _OBJECT):
                 self.spend(len(item))
                 waiting += item.values()

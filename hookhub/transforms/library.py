@@ -10,15 +10,15 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote
 
-from jinja2 import Undefined, pass_context
+from jinja2 import StrictUndefined, Undefined, pass_context
 from jinja2 import tests as jinja_tests
 from jinja2.filters import do_capitalize, do_default, do_title
 from jinja2.runtime import Context
+from jinja2.utils import url_quote
 from markupsafe import Markup
 
 from hookhub.events import parse_timestamp
@@ -31,6 +31,8 @@ BUDGET: Final = "budget of the rendering"
 
 RANGE_MAX = 1_000
 DIGITS_MAX = 15
+CALL = 3
+"""Steps of a call, whatever it does."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WIDE = re.compile(r"%[^%a-zA-Z]*(?:\*|[0-9]{3})")
@@ -53,6 +55,8 @@ def kind(value: object) -> str:
     """What sort of value this is, for a person."""
     if value is None or isinstance(value, bool):
         return to_json(value)
+    if isinstance(value, Undefined):
+        return "nothing"
     if isinstance(value, str):
         return "a text"
     if is_number(value):
@@ -74,9 +78,9 @@ def pick(value: Any, attribute: str | int | None) -> Any:
 
 
 def _items(value: Any) -> list[Any]:
-    if isinstance(value, str | Mapping | list | tuple | range):
+    if isinstance(value, Mapping | list | tuple | range):
         return list(value)
-    raise TransformError(f"An array is needed here, not {kind(value)}.")
+    raise TransformError(f"an array is needed here, not {kind(value)}.")
 
 
 def _join(value: Any, separator: str = "", attribute: str | None = None) -> str:
@@ -94,7 +98,7 @@ def _replace(value: Any, old: Any, new: Any, count: int = -1) -> str:
 
 def _check_size(size: int) -> None:
     if size > OUTPUT_MAX:
-        raise TransformError(f"A text of more than {OUTPUT_MAX} characters is made here.")
+        raise TransformError(f"a text of more than {OUTPUT_MAX} characters is made here.")
 
 
 def _truncate(value: Any, length: int = 255, end: str = "…") -> str:
@@ -114,7 +118,8 @@ def _format(value: Any, *arguments: Any) -> str:
 def _round(value: Any, digits: int = 0) -> int | float:
     if not is_number(value) or not is_number(digits) or not 0 <= digits <= DIGITS_MAX:
         raise TransformError(f"round takes a number, and 0 to {DIGITS_MAX} digits.")
-    return round(value, digits) if digits else round(value)
+    rounded: int | float = round(value, digits) if digits else round(value)
+    return rounded
 
 
 def _int(value: Any, default: int = 0) -> int:
@@ -126,7 +131,7 @@ def _int(value: Any, default: int = 0) -> int:
 
 def _float(value: Any, default: float = 0.0) -> float:
     try:
-        return float(value)
+        return float(value[:100] if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
         return default
 
@@ -153,17 +158,20 @@ def _sort(value: Any, reverse: bool = False, attribute: str | None = None) -> li
 
 def _unique(value: Any) -> list[Any]:
     # By JSON text: arrays and objects have no hash, and true is not 1.
-    return list({json.dumps(item, sort_keys=True): item for item in reversed(_items(value))}.values())[::-1]
+    seen: dict[str, Any] = {}
+    for item in _items(value):
+        seen.setdefault(json.dumps(item, sort_keys=True), item)
+    return list(seen.values())
 
 
 def _first(value: Any) -> Any:
-    items = _items(value)
-    return items[0] if items else Undefined("There is no first one: it is empty.")
+    items = value if isinstance(value, str) else _items(value)
+    return items[0] if items else StrictUndefined("there is no first one: it is empty")
 
 
 def _last(value: Any) -> Any:
-    items = _items(value)
-    return items[-1] if items else Undefined("There is no last one: it is empty.")
+    items = value if isinstance(value, str) else _items(value)
+    return items[-1] if items else StrictUndefined("there is no last one: it is empty")
 
 
 def _reverse(value: Any) -> Any:
@@ -171,8 +179,8 @@ def _reverse(value: Any) -> Any:
 
 
 def _date(value: Any, format: str = "%Y-%m-%d %H:%M", hours: float = 0) -> str:
-    if not _DATE.fullmatch(format):
-        raise TransformError("date takes a format such as '%d.%m.%Y %H:%M', without widths.")
+    if len(format) > 100 or not _DATE.fullmatch(format):
+        raise TransformError("date takes a short format such as '%d.%m.%Y %H:%M'.")
     moment = _EPOCH + timedelta(microseconds=parse_timestamp(to_text(value)), hours=hours)
     return moment.strftime(format)
 
@@ -207,25 +215,30 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "sum": _sum,
     "title": lambda value: do_title(to_text(value)),
     "tojson": to_json,
-    "trim": lambda value, characters=None: to_text(value).strip(characters),
+    "trim": lambda value: to_text(value).strip(),
     "truncate": _truncate,
     "unique": _unique,
     "upper": lambda value: to_text(value).upper(),
-    "urlencode": lambda value: quote(to_text(value), safe=""),
+    "urlencode": lambda value: url_quote(to_text(value)).replace("/", "%2F"),
 }
-_ALIASES = {"count": "length", "escape": "e", "list": "sort"}
+_SLOW: Mapping[str, int] = {"title": 1, "unique": 8, "urlencode": 1, "sort": 2}
+"""Filters that Python works out item by item or letter by letter: steps for each."""
+_ALIASES: Mapping[str, str] = {"count": "length", "escape": "e"}
 
 
-def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
+def _charged(function: Callable[..., Any], slow: int) -> Callable[..., Any]:
     """A filter whose input and output are charged to the budget."""
 
     @pass_context
     def call(context: Context, value: Any, *arguments: Any, **named: Any) -> Any:
         budget = budget_of(context)
+        budget.spend(CALL)
         for item in (value, *arguments, *named.values()):
             if isinstance(item, Undefined):
                 str(item)  # raises, with a sentence about what there is not
             budget.charge(item)
+        if slow and isinstance(value, str | list | tuple | Mapping):
+            budget.spend(slow * len(value))
         result = function(value, *arguments, **named)
         budget.charge(result)
         return result
@@ -235,6 +248,47 @@ def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def filters() -> dict[str, Callable[..., Any]]:
     """The filters of templates, each by its names."""
-    made = {name: _charged(function) for name, function in _FILTERS.items()}
+    made = {name: _charged(function, _SLOW.get(name, 0)) for name, function in _FILTERS.items()}
     made |= {alias: made[name] for alias, name in _ALIASES.items()}
     return {**made, "default": do_default, "d": do_default}
+
+
+def _divisible(value: Any, by: Any) -> bool:
+    # Jinja's own takes texts as well, for which % is the formatting that fills the memory.
+    if not is_number(value) or not is_number(by):
+        raise TransformError(f"only numbers can be divided, not {kind(value)} by {kind(by)}.")
+    return bool(value % by == 0)
+
+
+TESTS: Mapping[str, Callable[..., bool]] = {
+    "boolean": jinja_tests.test_boolean,
+    "defined": jinja_tests.test_defined,
+    "divisibleby": _divisible,
+    "even": lambda value: _divisible(value, 2),
+    "false": jinja_tests.test_false,
+    "float": jinja_tests.test_float,
+    "integer": jinja_tests.test_integer,
+    "mapping": jinja_tests.test_mapping,
+    "none": jinja_tests.test_none,
+    "number": is_number,
+    "odd": lambda value: not _divisible(value, 2),
+    "sequence": lambda value: isinstance(value, list | tuple),
+    "string": jinja_tests.test_string,
+    "true": jinja_tests.test_true,
+    "undefined": jinja_tests.test_undefined,
+}
+"""The tests of templates (``x is defined``)."""
+
+
+@pass_context
+def bounded_range(context: Context, *numbers: int) -> range:
+    """``range`` as in Python, of at most 1,000 numbers."""
+    try:
+        found = range(*numbers)
+        size = len(found)
+    except OverflowError:
+        size = RANGE_MAX + 1
+    if size > RANGE_MAX:
+        raise TransformError(f"range() gives at most {RANGE_MAX:,} numbers.")
+    budget_of(context).spend(size)
+    return found

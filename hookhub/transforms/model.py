@@ -56,6 +56,13 @@ class Transform(ABC, Generic[ConfigT]):
     config_model: type[ConfigT]
     """What an endpoint configures; refuse unknown members, so that misspelt ones are noticed."""
 
+    def check(self, config: ConfigT) -> None:
+        """Look for what is wrong whatever the event; called before a configuration is stored.
+
+        Raises:
+            TransformError: the endpoint is not stored.
+        """
+
     @abstractmethod
     def apply(self, event: Event, config: ConfigT) -> TransformResult:
         """Make the body.

@@ -137,7 +137,10 @@ class TransformRegistry:
                 f"The configuration of the transform {name!r} is wrong: {errors[0]['msg']}.",
                 errors=errors,
             ) from None
-        failures = [failure for item in event_types if (failure := _try(transform, checked, item))]
+        failures = _check(transform, checked)
+        failures = failures or [
+            failure for item in event_types if (failure := _try(transform, checked, item))
+        ]
         if failures:
             place = [*loc, "config"]
             raise ValidationFailed(
@@ -180,7 +183,7 @@ def _apply(transform: Transform[Any], config: BaseModel, event: Event) -> Transf
         raise TransformError(
             f"The transform {name!r} failed with {type(error).__name__}: {str(error)[:200]}."
         ) from error
-    if not isinstance(result, TransformResult) or not isinstance(result.body, bytes):
+    if not _is_result(result):
         raise TransformError(f"The transform {name!r} returned no TransformResult with bytes.")
     if len(result.body) > OUTPUT_MAX:
         raise TransformError(
@@ -192,6 +195,19 @@ def _apply(transform: Transform[Any], config: BaseModel, event: Event) -> Transf
             "none; it must look like 'application/json'."
         )
     return result
+
+
+def _is_result(result: object) -> bool:
+    return isinstance(result, TransformResult) and isinstance(result.body, bytes)
+
+
+def _check(transform: Transform[Any], config: BaseModel) -> list[str]:
+    """What is wrong whatever the event: nothing, or one sentence."""
+    try:
+        transform.check(config)
+    except TransformError as error:
+        return [error.detail]
+    return []
 
 
 def _try(transform: Transform[Any], config: BaseModel, event_type: EventType) -> str | None:

@@ -22,9 +22,15 @@ _MARK = re.compile(r'\\.?|"', re.DOTALL)
 
 
 class JsonText(str):
-    """Text that is a JSON value already: what ``tojson`` returns."""
+    """Text that is JSON already: what ``tojson`` returns, and the template's own punctuation."""
 
     __slots__ = ()
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether this is what ``{{ x if y }}`` gives when ``y`` is false: no mistake, unlike a member
+    that is not there."""
+    return type(value) is Undefined
 
 
 def to_json(value: Any) -> JsonText:
@@ -35,14 +41,14 @@ def to_json(value: Any) -> JsonText:
 def _refuse(value: object) -> Any:
     if isinstance(value, Undefined):
         str(value)  # raises, with a sentence about what there is not
-    raise TypeError(f"{type(value).__name__} cannot be written; name a member of it")
+    raise TypeError(f"a {type(value).__name__} is nothing that can be written")
 
 
 def to_text(value: Any) -> str:
     """A value as people read it: null is nothing, ``true`` is true, arrays and objects are JSON."""
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or is_nothing(value):
         return ""
     return to_json(value)
 
@@ -99,9 +105,11 @@ class JsonWriter(Writer):
 
     def value(self, value: Any) -> str:
         if self._in_escape:
-            raise TransformError("The template has a backslash right before '{{'; take it out.")
+            raise TransformError("there is a backslash right before '{{'; take it out.")
         if self._in_string:
             return to_json(to_text(value))[1:-1]
+        if is_nothing(value):
+            return ""
         return value if isinstance(value, JsonText) else to_json(value)
 
     def feed(self, chunk: str) -> None:
@@ -117,7 +125,7 @@ class JsonWriter(Writer):
     def finish(self) -> bytes:
         body = super().finish()
         try:
-            json.loads(body, parse_constant=_no_constant)
+            json.loads(body.decode("utf-8"), parse_constant=_no_constant)
         except json.JSONDecodeError as error:
             near = error.doc[max(0, error.pos - 30) : error.pos + 30]
             raise TransformError(

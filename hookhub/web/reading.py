@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import reduce
+from operator import getitem
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,7 +27,7 @@ MAX_ERRORS = 100
 
 MAX_QUERY_FIELDS = 100
 
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})")
+_INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,30}))(?:\.0{1,30})?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -92,6 +95,8 @@ def validate_json_body(
 ) -> BaseModel:
     """Check a parsed body strictly: a string is no number, but an RFC 3339 text is a time.
 
+    ``5.0`` is an integer, as JSON Schema has it; in ``value`` it then is ``5``.
+
     Args:
         escapes: whether what ``value`` was parsed from :func:`has_escapes`.
         loc: what stands before the place of each wrong field.
@@ -118,6 +123,7 @@ def _validate_as_json(
 
     Only what Python mode refused comes here, so that the usual request is read once.
     """
+    _make_whole(value, first)
     try:
         text = json.dumps(value)
         checked: BaseModel = model.__pydantic_validator__.validate_json(text, strict=True)
@@ -128,6 +134,20 @@ def _validate_as_json(
     except RecursionError:
         raise MalformedRequest("The JSON is nested too deeply; flatten it.") from None
     return checked
+
+
+def _make_whole(value: Any, refused: ValidationError) -> None:
+    """Turn ``5.0`` into ``5`` wherever an integer was wanted (JSON Schema, "integer")."""
+    for found in refused.errors(include_url=False, include_context=False):
+        number = found["input"]
+        if found["type"] != "int_type" or not isinstance(number, float) or not number.is_integer():
+            continue
+        # A place within a union is none in the value; the value itself has none at all.
+        with suppress(LookupError, TypeError, ValueError):
+            *path, last = found["loc"]
+            holder = reduce(getitem, path, value)
+            if holder[last] is number:
+                holder[last] = int(number)
 
 
 def invalid(errors: list[FieldError]) -> ValidationFailed:
@@ -234,7 +254,13 @@ def _converter(schema: Mapping[str, Any]) -> Callable[[str], Any]:
     if "boolean" in types:
         return lambda text: {"true": True, "false": False}.get(text, text)
     if "integer" in types:
-        return lambda text: int(text) if _INTEGER.fullmatch(text) else text
+        return _integer
     if "number" in types:
         return lambda text: float(text) if _NUMBER.fullmatch(text) else text
     return str
+
+
+def _integer(text: str) -> int | str:
+    """``5``, and also ``5.0``, as in bodies."""
+    found = _INTEGER.fullmatch(text)
+    return int(found[1]) if found is not None else text

@@ -16,6 +16,8 @@ from hookhub.errors import ConfigError
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "standard-webhooks.json").read_text())
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_KEY = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+"""RFC 8032 §7.1, test 1."""
 NOW = 1_700_000_000
 
 
@@ -57,6 +59,57 @@ def test_published_failures_fail(vector: dict[str, Any]) -> None:
     sent = int(vector["webhook-timestamp"])
     with pytest.raises(InvalidSignature):
         verify(vector["body"].encode(), _headers(vector), vector["secret"], now=sent)
+
+
+@pytest.mark.parametrize("vector", VECTORS["v1a"], ids=lambda item: item["webhook-id"])
+def test_published_asymmetric_vectors_pass(vector: dict[str, Any]) -> None:
+    """A public key verifies what its private key signed, without any secret."""
+    sent = int(vector["webhook-timestamp"])
+    body, headers, key = vector["body"].encode(), _headers(vector), vector["public_key"]
+    found = verify(body, headers, public_keys=[OTHER_KEY, key], now=sent)
+    assert (found.scheme, found.id, found.timestamp) == ("standard", vector["webhook-id"], sent)
+    assert verify(body, headers, "a secret that fits nothing", public_keys=[key], now=sent)
+    with pytest.raises(InvalidSignature, match="v1a.*a key that is not given"):
+        verify(body, headers, public_keys=[OTHER_KEY], now=sent)
+    with pytest.raises(InvalidSignature, match="matches"):
+        verify(body + b" ", headers, public_keys=[key], now=sent)
+    with pytest.raises(InvalidSignature, match="old"):
+        verify(body, headers, public_keys=[key], now=sent + 301)
+
+
+def test_a_secret_does_not_verify_asymmetric_signatures() -> None:
+    """A receiver that has only the secret goes by the v1 entries, and the reverse."""
+    headers = _signed(b"{}")
+    with pytest.raises(InvalidSignature, match="no signature of version v1a"):
+        verify(b"{}", headers, public_keys=[OTHER_KEY], now=NOW)
+    headers["webhook-signature"] = "v1a,AAAA v1a,!"
+    with pytest.raises(InvalidSignature, match=r"no signature of version v1\."):
+        verify(b"{}", headers, SECRET, now=NOW)
+    with pytest.raises(InvalidSignature, match="No v1a signature matches"):
+        verify(b"{}", headers, public_keys=[OTHER_KEY], now=NOW)
+    with pytest.raises(InvalidSignature, match="No v1 or v1a signature"):
+        verify(b"{}", headers, SECRET, public_keys=[OTHER_KEY], now=NOW)
+
+
+def test_legacy_signatures_need_the_secret() -> None:
+    """X-Webhook-Signature says nothing to a public key."""
+    with pytest.raises(InvalidSignature, match="no signature that a public key"):
+        verify(b"{}", _legacy(b"{}", "s"), public_keys=[OTHER_KEY], allow_legacy=True)
+
+
+@pytest.mark.parametrize("key", ["", "whpk_", "whpk_AAAA", "whpk_!", OTHER_KEY[5:], SECRET])
+def test_wrong_public_keys_are_named(key: str) -> None:
+    """A public key that is none is the receiver's mistake, not the request's."""
+    with pytest.raises(ConfigError, match="webhook-keys.json"):
+        verify(b"{}", _signed(b"{}"), SECRET, public_keys=[key], now=NOW)
+
+
+def test_something_to_verify_with_is_needed() -> None:
+    """Neither a secret nor a key: nothing could ever hold."""
+    with pytest.raises(ConfigError, match="public_keys"):
+        verify(b"{}", _signed(b"{}"), now=NOW)
+    with pytest.raises(TypeError, match="several"):
+        verify(b"{}", _signed(b"{}"), public_keys=OTHER_KEY, now=NOW)
 
 
 def test_every_changed_bit_of_the_body_is_seen() -> None:

@@ -12,7 +12,7 @@ import trio.testing
 
 from hookhub.config import DatabaseSettings, DeliverySettings
 from hookhub.delivery.engine import Engine
-from hookhub.delivery.model import Delivery, NewEndpoint
+from hookhub.delivery.model import DEFAULT_OPTIONS, Delivery, EndpointOptions, NewEndpoint
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.events import Draft, new_event_id
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
@@ -70,8 +70,8 @@ async def running(store: Store, sink: Scripted, **settings: Any) -> AsyncIterato
         nursery.cancel_scope.cancel()
 
 
-async def send(store: Store, config: Mapping[str, Any] | None = None) -> None:
-    new = NewEndpoint("one", ("*",), config or {}, secret="s")
+async def send(store: Store, options: EndpointOptions = DEFAULT_OPTIONS) -> None:
+    new = NewEndpoint("one", ("*",), {}, secret="s", options=options)
     await store.write(lambda tx: insert_endpoint(tx, "scripted", new))
     await store.write(lambda tx: tx.append(Draft(new_event_id(0), "user.created", "{}", 1)))
 
@@ -123,10 +123,10 @@ async def test_between_attempts_it_is_pending_with_a_time(store: Store) -> None:
 
 
 async def test_an_endpoint_may_have_a_schedule_of_its_own(store: Store) -> None:
-    """``retry_schedule`` in its configuration wins."""
+    """``retry_schedule`` of its options wins."""
     sink = Scripted(RETRY, RETRY)
     async with running(store, sink, retry_schedule=[3600.0]):
-        await send(store, {"retry_schedule": [0.0]})
+        await send(store, EndpointOptions(retry_schedule=(0.0,)))
         await delivery_when(store, lambda d: d.status == "failed")
 
 

@@ -29,6 +29,9 @@ class AttemptItem(Answer):
     response_body: str | None = Field(description="The first part of the answer")
     error: str | None = Field(description="A stable word: `dns`, `refused`, `read_timeout` …")
     error_message: str | None
+    timings: dict[str, float] | None = Field(
+        description="Seconds by phase, as far as it came: `dns`, `connect`, `tls`, `wait`, `total`"
+    )
 
 
 class DeliveryItem(Answer):
@@ -49,6 +52,7 @@ class DeliveryItem(Answer):
     created_at: Time
     delivered_at: Time | None
     next_retry_at: Time | None = Field(description="When the next attempt is due; if pending")
+    held: bool = Field(description="Whether an earlier one of its key must end first")
     attempts: list[AttemptItem] = Field(description="Oldest first")
 
 
@@ -69,6 +73,7 @@ def delivery_json(delivery: Delivery) -> bytes:
         "created_at": format_timestamp(delivery.created_at),
         "delivered_at": time_or_none(delivery.delivered_at),
         "next_retry_at": time_or_none(delivery.next_retry_at),
+        "held": delivery.held,
         "attempts": [_attempt_json(attempt) for attempt in delivery.attempts or ()],
     }
     return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'.encode()
@@ -84,11 +89,12 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
         "response_body": attempt.response_body,
         "error": attempt.error,
         "error_message": attempt.error_message,
+        "timings": attempt.timings,
     }
 
 
 def delivery_routes(hub: Hub) -> Sequence[Route]:
-    """Showing a delivery and trying it again."""
+    """Showing a delivery, trying it again, and giving it up."""
 
     async def get_delivery(request: Request) -> Response:
         """A delivery with all its attempts."""
@@ -97,6 +103,10 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
     async def retry_delivery(request: Request) -> Response:
         """Try a delivery again, now; its status is `pending` until then."""
         return Response(delivery_json(await hub.deliveries.retry(request.id("delivery_id"))))
+
+    async def skip_delivery(request: Request) -> Response:
+        """Give up a delivery that holds back its key (strict order); the next one of it goes."""
+        return Response(delivery_json(await hub.deliveries.skip(request.id("delivery_id"))))
 
     return [
         Route(
@@ -112,6 +122,15 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
             "POST",
             "/deliveries/{delivery_id:int}/retry",
             retry_delivery,
+            scope="webhooks:write",
+            tag="deliveries",
+            responses={200: DeliveryItem},
+            errors=(NotFound, Conflict),
+        ),
+        Route(
+            "POST",
+            "/deliveries/{delivery_id:int}/skip",
+            skip_delivery,
             scope="webhooks:write",
             tag="deliveries",
             responses={200: DeliveryItem},

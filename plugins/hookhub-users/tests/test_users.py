@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from hookhub.config import Settings
-from hookhub.errors import Conflict, NotFound, PayloadTooLarge, ValidationFailed
+from hookhub.errors import Conflict, NotFound, PayloadTooLarge
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.sinks import Component
@@ -118,10 +118,12 @@ async def test_taken(hub: Hub, api: httpx.AsyncClient, fields: dict[str, Any], t
 
 
 async def test_unknown_referrer(hub: Hub, api: httpx.AsyncClient) -> None:
-    """Nobody can be invited by a user who does not exist."""
-    with pytest.raises(ValidationFailed, match="no user 99") as refused:
+    """Nobody can be invited by a user who does not exist: a conflict, for tomorrow he may."""
+    with pytest.raises(Conflict, match="no user 99") as refused:
         await create_user(hub, referred_by_id=99)
     assert refused.value.errors[0]["loc"] == ["referred_by_id"]
+    answer = await api.post("/users", json={"referred_by_id": 99})
+    assert (answer.status_code, answer.json()["field"]) == (409, "referred_by_id")
     assert await events(api) == []
 
 

@@ -61,7 +61,8 @@ class UsersSource(Source):
     async def create(self, request: Request) -> User:
         """Create a user; emits `user.created`.
 
-        A taken `telegram_id` or `email` is a conflict that names the field and the user.
+        A taken `telegram_id` or `email` is a conflict that names the field and the user; so is a
+        `referred_by_id` that nobody has, without a user.
         """
         new = request.body_as(NewUser)
         return await self._hub.write(lambda tx: insert_user(tx, self._hub, new))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from hookhub.errors import Conflict, NotFound
-from hookhub.routes import wrong_field
 from hookhub_users.events import SOURCE
 from hookhub_users.models import UserRow, email_key
 from hookhub_users.shapes import NewUser, User, UserList, UserQuery
@@ -25,8 +24,8 @@ def insert_user(tx: Transaction, hub: Hub, new: NewUser) -> User:
     """Create a user; emits ``user.created``.
 
     Raises:
-        ValidationFailed: nobody has the id ``referred_by_id``.
-        Conflict: ``telegram_id`` or ``email`` is taken; names the field and the user.
+        Conflict: ``telegram_id`` or ``email`` is taken, or nobody has the id ``referred_by_id``;
+            names the field, and the user who has it.
     """
     _check_referrer(tx, new)
     _check_unique(tx, new)
@@ -102,9 +101,11 @@ def _check_referrer(tx: Transaction, new: NewUser) -> None:
     if new.referred_by_id is None:
         return
     if tx.row(UserRow.select(UserRow.id).where(UserRow.id == new.referred_by_id)) is None:
-        raise wrong_field(
-            f"There is no user {new.referred_by_id} who could have invited this one.",
-            "referred_by_id",
+        message = f"There is no user {new.referred_by_id} who could have invited this one."
+        raise Conflict(
+            message,
+            errors=[{"loc": ["referred_by_id"], "msg": message}],
+            members={"field": "referred_by_id"},
         )
 
 

@@ -29,7 +29,7 @@ async def create_user(
     """Create a user; emits ``user.created``.
 
     Raises:
-        ValidationFailed: a wrong field, or nobody has the id ``referred_by_id``.
+        ValidationFailed: a wrong field.
         Conflict: ``telegram_id`` or ``email`` is taken; names the field and the user.
     """
     new = checked(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hookhub.delivery.model import NewEndpoint
+from hookhub.delivery.model import Endpoint, NewEndpoint
 from hookhub.errors import Conflict, EgressBlocked, NotFound, UnknownEventType
 from hookhub.events import EventRegistry
 from hookhub.routes import Request, Response, Route, only, wrong_field
 from hookhub_webhook import shapes, showing
 from hookhub_webhook.config import CONFIG_FIELDS, NAME, keep_masked
+from hookhub_webhook.options import OPTION_FIELDS, changed_options, new_options
 from hookhub_webhook.signing import generate_secret
 
 if TYPE_CHECKING:
@@ -187,11 +188,12 @@ class WebhookApi:
                 description=new.description,
                 is_active=new.is_active,
                 secret=secret,
+                options=new_options({field: getattr(new, field) for field in OPTION_FIELDS}),
             ),
         )
         if new.generate_secret and secret is not None:
-            return showing.show_with_secret(endpoint, secret)
-        return showing.show_webhook(endpoint)
+            return showing.show_with_secret(endpoint, self._breaker(endpoint), secret)
+        return self._show(endpoint)
 
     async def list(self, request: Request) -> shapes.WebhookList:
         """List webhooks in the order in which they were made."""
@@ -203,7 +205,7 @@ class WebhookApi:
             limit=query.limit,
             offset=query.offset,
         )
-        return showing.show_webhooks(page)
+        return showing.show_webhooks(page, self._breakers(page.items))
 
     async def stats(self, request: Request) -> shapes.WebhookStats:
         """Totals over all webhooks and their deliveries, from kept counters."""
@@ -211,7 +213,7 @@ class WebhookApi:
 
     async def get(self, request: Request) -> shapes.Webhook:
         """Get one webhook."""
-        return showing.show_webhook(await self._hub.endpoints.get(NAME, _id(request)))
+        return self._show(await self._hub.endpoints.get(NAME, _id(request)))
 
     async def update(self, request: Request) -> shapes.Webhook:
         """Change a webhook; what the body leaves out stays as it is."""
@@ -224,13 +226,18 @@ class WebhookApi:
         patterns = wanted_types(sent.get("event_type"), sent.get("event_types"), self._hub.registry)
         if patterns is not None:
             changes["event_types"] = patterns
-        endpoint = await self._hub.endpoints.get(NAME, _id(request))
         config = {field: sent[field] for field in CONFIG_FIELDS if field in sent}
-        if config:
-            changes["config"] = changed_config(endpoint.config, config)
-        if changes:
-            endpoint = await self._hub.endpoints.update(NAME, endpoint.id, changes)
-        return showing.show_webhook(endpoint)
+        options = {field: sent[field] for field in OPTION_FIELDS if field in sent}
+
+        def change(endpoint: Endpoint) -> Mapping[str, Any]:
+            found = dict(changes)
+            if config:
+                found["config"] = changed_config(endpoint.config, config)
+            if options:
+                found["options"] = changed_options(endpoint.options, options)
+            return found
+
+        return self._show(await self._hub.endpoints.update(NAME, _id(request), change))
 
     async def delete(self, request: Request) -> None:
         """Delete a webhook; nothing more is sent to it."""
@@ -253,7 +260,7 @@ class WebhookApi:
         """
         secret = request.body_as(shapes.NewSecret).secret or generate_secret()
         endpoint = await self._hub.endpoints.rotate_secret(NAME, _id(request), secret)
-        return showing.show_with_secret(endpoint, secret)
+        return showing.show_with_secret(endpoint, self._breaker(endpoint), secret)
 
     async def enable(self, request: Request) -> shapes.Webhook:
         """Send events to the webhook again."""
@@ -265,7 +272,18 @@ class WebhookApi:
 
     async def _set_active(self, request: Request, active: bool) -> shapes.Webhook:
         endpoint = await self._hub.endpoints.update(NAME, _id(request), {"is_active": active})
-        return showing.show_webhook(endpoint)
+        return self._show(endpoint)
+
+    def _show(self, endpoint: Endpoint) -> shapes.Webhook:
+        return showing.show_webhook(endpoint, self._breaker(endpoint))
+
+    def _breaker(self, endpoint: Endpoint) -> str:
+        return self._breakers([endpoint])[endpoint.id]
+
+    def _breakers(self, endpoints: Sequence[Endpoint]) -> Mapping[int, str]:
+        numbers = [endpoint.id for endpoint in endpoints]
+        # One that this node's engine has not seen yet was never attempted here.
+        return {**dict.fromkeys(numbers, "closed"), **self._hub.engine.breaker_states(numbers)}
 
     async def deliveries(self, request: Request) -> Response:
         """List deliveries to a webhook, newest first."""
@@ -293,22 +311,23 @@ def _id(request: Request) -> int:
 def wanted_types(
     single: str | None, several: Sequence[str] | None, registry: EventRegistry
 ) -> tuple[str, ...] | None:
-    """The type patterns that a body asks for, each once; None if it says nothing about them.
+    """The type patterns that a body asks for, each once, ``event_type`` first; None if it says
+    nothing about them.
 
     Raises:
-        ValidationFailed: ``event_type`` and ``event_types`` contradict each other, or a pattern
-            matches no declared type.
+        ValidationFailed: a pattern matches no declared type.
         UnknownEventType: an exact type that no plugin declares; names the nearest.
     """
     if single is None and several is None:
         return None
-    if single is not None and several is not None and single not in several:
-        raise wrong_field("event_type is not among event_types; send one of them.", "event_type")
-    patterns = tuple(dict.fromkeys(several or [single or ""]))
-    for position, pattern in enumerate(patterns):
-        loc = ("event_type",) if several is None else ("event_types", position)
+    wanted: dict[str, tuple[str | int, ...]] = {}
+    if single is not None:
+        wanted[single] = ("event_type",)
+    for position, pattern in enumerate(several or ()):
+        wanted.setdefault(pattern, ("event_types", position))
+    for pattern, loc in wanted.items():
         _check_known(pattern, registry, *loc)
-    return patterns
+    return tuple(wanted)
 
 
 def _check_known(pattern: str, registry: EventRegistry, *loc: str | int) -> None:

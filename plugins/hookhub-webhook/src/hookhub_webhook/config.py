@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from hookhub.egress import Egress
 from hookhub.errors import FieldError, ValidationFailed
 from hookhub.events import field_errors
 from hookhub.routes import Body
@@ -23,6 +24,8 @@ MASK = "********"
 # nor ends with a space. ASCII only: of anything else receivers make what they like.
 _TOKEN = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"  # noqa: S105 - no password
 _VALUE = r"^([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?$"
+# For the documentation; the egress guard reads URLs more closely, and says what is wrong.
+_URL = r"^https?://[^\x00-\x20\x7f-\xa0\\/?#@]+([/?][^\x00-\x20\x7f-\xa0\\#]*)?$"
 
 # What HTTP/1.1 itself needs (RFC 9110 §7.6.1, RFC 9112 §6): not a webhook's to say.
 _CONNECTION_HEADERS = frozenset(
@@ -38,11 +41,16 @@ _HUB_PREFIXES = ("x-webhook-", "webhook-")
 HeaderName = Annotated[str, StringConstraints(pattern=_TOKEN, max_length=128)]
 HeaderValue = Annotated[str, StringConstraints(pattern=_VALUE, max_length=4096)]
 Format = Literal["payload", "envelope"]
-Wait = Annotated[float, Field(ge=0, le=7 * 86_400, allow_inf_nan=False)]
-Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-Headers = Annotated[dict[HeaderName, HeaderValue], Field(max_length=HEADERS_MAX)]
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _URL, "format": "uri"}),
+]
+Headers = Annotated[
+    dict[HeaderName, HeaderValue],
+    Field(max_length=HEADERS_MAX, json_schema_extra={"additionalProperties": False}),
+]
 Timeout = Annotated[float, Field(ge=1, le=TIMEOUT_MAX, allow_inf_nan=False)]
-RetrySchedule = Annotated[list[Wait], Field(min_length=1, max_length=50)]
+Certificates = Annotated[str, StringConstraints(min_length=1, max_length=64 * 1024)]
 
 
 class WebhookConfig(Body):
@@ -57,19 +65,18 @@ class WebhookConfig(Body):
     timeout: Timeout | None = Field(
         None, description="Seconds for one whole attempt; else [delivery] timeout"
     )
-    retry_schedule: RetrySchedule | None = Field(
-        None, description="Seconds to wait after each failed attempt; else the hub's"
+    ca: Certificates | None = Field(
+        None,
+        description="Certificates (PEM) to trust for https, in place of the well-known ones: those "
+        "of a private authority, or the receiver's own",
     )
 
 
 CONFIG_FIELDS = tuple(WebhookConfig.model_fields)
 
 
-def check_config(config: Mapping[str, Any], check_url: Callable[[str], str]) -> dict[str, Any]:
-    """The configuration as it is stored: complete, the URL in its normal form.
-
-    Args:
-        check_url: see :meth:`hookhub.egress.Egress.check_url`.
+def check_config(config: Mapping[str, Any], egress: Egress) -> dict[str, Any]:
+    """The configuration as it is stored: complete, URL and certificates in their normal form.
 
     Raises:
         ValidationFailed: names every wrong field.
@@ -82,7 +89,9 @@ def check_config(config: Mapping[str, Any], check_url: Callable[[str], str]) -> 
     errors = header_errors(valid.headers)
     if errors:
         raise _invalid(errors)
-    valid.url = check_url(valid.url)
+    valid.url = egress.check_url(valid.url)
+    if valid.ca is not None:
+        valid.ca = egress.check_trust(valid.ca)
     return valid.model_dump(exclude_none=True)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hookhub import __version__
 from hookhub.events import Event, format_timestamp
 from hookhub.sinks import Attempt
-from hookhub_webhook.signing import hub_signature, standard_signatures
+from hookhub_webhook.signing import Sign, hub_signature, standard_signatures
 
 USER_AGENT = f"hookhub/{__version__}"
 
@@ -21,8 +22,12 @@ class WebhookRequest(NamedTuple):
     body: bytes
 
 
-def build_request(attempt: Attempt) -> WebhookRequest:
-    """The request of an attempt: the body and its signatures, both schemes over the same bytes."""
+def build_request(attempt: Attempt, signs: Sequence[Sign] = ()) -> WebhookRequest:
+    """The request of an attempt: the body and its signatures, all over the same bytes.
+
+    Args:
+        signs: the hub's own keys, newest first.
+    """
     config = attempt.config
     envelope = config.get("format") == "envelope"
     body = envelope_body(attempt.event) if envelope else attempt.event.payload.encode("utf-8")
@@ -37,7 +42,7 @@ def build_request(attempt: Attempt) -> WebhookRequest:
             ("X-Webhook-Attempt", str(attempt.number)),
             ("webhook-id", attempt.event.id),
             ("webhook-timestamp", str(attempt.timestamp)),
-            *_signatures(attempt, body),
+            *_signatures(attempt, body, signs),
             *config.get("headers", {}).items(),
         ],
         body,
@@ -53,13 +58,15 @@ def envelope_body(event: Event) -> bytes:
     return text.encode("utf-8")
 
 
-def _signatures(attempt: Attempt, body: bytes) -> list[tuple[str, str]]:
-    if not attempt.secrets:
-        return []
-    # X-Webhook-Signature has room for one: during a rotation it is the new secret's, and only
-    # webhook-signature carries the old one's as well.
-    standard = standard_signatures(attempt.secrets, attempt.event.id, attempt.timestamp, body)
-    return [
-        ("X-Webhook-Signature", hub_signature(attempt.secrets[0], body)),
-        ("webhook-signature", standard),
-    ]
+def _signatures(attempt: Attempt, body: bytes, signs: Sequence[Sign]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if attempt.secrets:
+        # It has room for one: during a rotation it is the new secret's, and only
+        # webhook-signature carries the old one's as well.
+        found.append(("X-Webhook-Signature", hub_signature(attempt.secrets[0], body)))
+    standard = standard_signatures(
+        attempt.secrets, attempt.event.id, attempt.timestamp, body, signs
+    )
+    if standard:
+        found.append(("webhook-signature", standard))
+    return found

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from hookhub.delivery.model import Status
 from hookhub.events import EVENT_TYPE_MAX, TYPE_PATTERN, check_pattern
-from hookhub.routes import Answer, Body, Line, Paging, Query, Text
+from hookhub.routes import (
+    Answer,
+    Body,
+    EventTypeName,
+    EventTypePattern,
+    Line,
+    Paging,
+    Query,
+    Text,
+)
 from hookhub_webhook.config import (
+    Certificates,
     Format,
     Headers,
-    RetrySchedule,
     Timeout,
     Url,
     WebhookConfig,
 )
+from hookhub_webhook.options import Concurrency, RateLimit, RetrySchedule, WebhookOptions
 from hookhub_webhook.signing import check_secret
 
 EVENT_TYPES_MAX = 100
+
+Breaker = Literal["closed", "open", "half_open"]
 
 # Without control characters, and not of spaces alone.
 _NAME = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
@@ -34,18 +46,34 @@ TypePattern = Annotated[
     Field(max_length=EVENT_TYPE_MAX, json_schema_extra={"pattern": f"^({TYPE_PATTERN.pattern})$"}),
     AfterValidator(check_pattern),
 ]
-TypePatterns = Annotated[list[TypePattern], Field(min_length=1, max_length=EVENT_TYPES_MAX)]
+EventTypes = Annotated[list[EventTypePattern], Field(min_length=1, max_length=EVENT_TYPES_MAX)]
+
+# JSON Schema of what the handler checks of a creation.
+_SAYS_WHICH_EVENTS = [
+    {"properties": {"event_type": {"type": "string"}}, "required": ["event_type"]},
+    {"properties": {"event_types": {"type": "array"}}, "required": ["event_types"]},
+]
+_TWO_SECRETS = {
+    "properties": {"secret": {"type": "string"}, "generate_secret": {"const": True}},
+    "required": ["secret", "generate_secret"],
+}
 
 
-class NewWebhook(WebhookConfig):
+class NewWebhook(WebhookConfig, WebhookOptions):
     """A webhook to create; `event_type` or `event_types` is needed."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": _SAYS_WHICH_EVENTS, "not": _TWO_SECRETS})
+
     name: Name = Field(description="Unique")
-    event_type: TypePattern | None = Field(
+    event_type: EventTypePattern | None = Field(
         None, description="An exact type, a prefix such as ticket.*, or *", examples=["ticket.*"]
     )
-    event_types: TypePatterns | None = Field(None, description="Several of them")
-    secret: Secret | None = Field(None, description="Signs every request; never shown again")
+    event_types: EventTypes | None = Field(
+        None, description="Several of them, after `event_type` if that is sent too"
+    )
+    secret: Secret | None = Field(
+        None, description="Signs every request; never shown again. Not with `generate_secret`"
+    )
     generate_secret: bool = Field(False, description="Let the hub make one, shown in the answer")
     description: Description | None = None
     is_active: bool = True
@@ -58,14 +86,16 @@ def _unset() -> Any:
 class WebhookChanges(Body):
     """What to change; what is left out stays as it is.
 
-    `null` removes the description or the secret, and takes `timeout` and `retry_schedule` back to
-    the hub's own.
+    `null` removes the description, the secret, the certificates and the rate limit, and takes
+    `timeout`, `retry_schedule` and `concurrency` back to the hub's own.
     """
 
     name: Name = Field(default_factory=_unset)
     url: Url = Field(default_factory=_unset)
-    event_type: TypePattern = Field(default_factory=_unset)
-    event_types: TypePatterns = Field(default_factory=_unset)
+    event_type: EventTypePattern = Field(
+        default_factory=_unset, description="With `event_types` or without it, replaces them all"
+    )
+    event_types: EventTypes = Field(default_factory=_unset)
     secret: Secret | None = Field(None, description="Replaces the old one at once; else rotate it")
     description: Description | None = None
     is_active: bool = Field(default_factory=_unset)
@@ -74,7 +104,11 @@ class WebhookChanges(Body):
         default_factory=_unset, description="All of them; a masked value stays as it is stored"
     )
     timeout: Timeout | None = None
+    ca: Certificates | None = None
     retry_schedule: RetrySchedule | None = None
+    concurrency: Concurrency | None = None
+    rate_limit: RateLimit | None = None
+    ordered: bool = Field(default_factory=_unset)
 
 
 class NewSecret(Body):
@@ -88,10 +122,8 @@ class TestRequest(Body):
 
     __test__ = False  # no test case, whatever pytest makes of the name
 
-    event_type: str | None = Field(
-        None,
-        max_length=EVENT_TYPE_MAX,
-        description="Whose example; left out: the first type that the webhook wants",
+    event_type: EventTypeName | None = Field(
+        None, description="Whose example; left out: the first type that the webhook wants"
     )
 
 
@@ -127,11 +159,22 @@ class Webhook(Answer):
     description: str | None
     is_active: bool
     disabled_reason: str | None = Field(description="Why the hub itself disabled it")
+    failing_since: str | None = Field(
+        description="Since when attempts have done nothing but fail; null after a success"
+    )
+    breaker: Breaker = Field(
+        description="closed: attempts are made; open: it is left alone for a while; half_open: one "
+        "attempt will tell"
+    )
     has_secret: bool
     format: Format
     headers: dict[str, str] = Field(description="Values are masked")
     timeout: float | None = Field(description="null: [delivery] timeout")
+    ca: str | None = Field(description="Trusted certificates (PEM); null: the well-known ones")
     retry_schedule: list[float] | None = Field(description="null: [delivery] retry_schedule")
+    concurrency: int | None = Field(description="null: [delivery] endpoint_concurrency")
+    rate_limit: float | None = Field(description="Attempts per second; null: no limit")
+    ordered: bool = Field(description="Whether events of one key are delivered strictly in order")
     created_at: str = Field(description="RFC 3339, UTC")
     updated_at: str
     last_triggered_at: str | None = Field(description="When an attempt was last made")
@@ -179,6 +222,7 @@ class WebhookDelivery(Answer):
     created_at: str = Field(description="RFC 3339, UTC")
     delivered_at: str | None
     next_retry_at: str | None = Field(description="null unless pending")
+    held: bool = Field(description="Whether an earlier one of its key must end first")
 
 
 class DeliveryList(Answer):
@@ -216,6 +260,9 @@ class TestResult(Answer):
     error: str | None
     error_message: str | None
     duration: float = Field(description="Seconds")
+    timings: dict[str, float] = Field(
+        description="Seconds by phase, as far as it came: dns, connect, tls, wait, total"
+    )
 
 
 class Retried(Answer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, Page
@@ -19,20 +20,21 @@ from hookhub_webhook.shapes import (
 from hookhub_webhook.signing import signing_secret
 
 
-def show_webhook(endpoint: Endpoint) -> Webhook:
+def show_webhook(endpoint: Endpoint, breaker: str) -> Webhook:
     """The answer for an endpoint."""
-    return Webhook(**_webhook_members(endpoint))
+    return Webhook(**_webhook_members(endpoint, breaker))
 
 
-def show_with_secret(endpoint: Endpoint, secret: str) -> WebhookWithSecret:
+def show_with_secret(endpoint: Endpoint, breaker: str, secret: str) -> WebhookWithSecret:
     """The answer for an endpoint whose new secret is shown."""
     return WebhookWithSecret(
-        **_webhook_members(endpoint), secret=secret, signing_secret=signing_secret(secret)
+        **_webhook_members(endpoint, breaker), secret=secret, signing_secret=signing_secret(secret)
     )
 
 
-def _webhook_members(endpoint: Endpoint) -> dict[str, Any]:
-    config = redact_config(endpoint.config)
+def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
+    config, options = redact_config(endpoint.config), endpoint.options
+    schedule = options.retry_schedule
     return {
         "id": endpoint.id,
         "name": endpoint.name,
@@ -42,11 +44,17 @@ def _webhook_members(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "is_active": endpoint.is_active,
         "disabled_reason": endpoint.disabled_reason,
+        "failing_since": _moment(endpoint.failing_since),
+        "breaker": breaker,
         "has_secret": any(secret.expires_at is None for secret in endpoint.secrets),
         "format": config["format"],
         "headers": config["headers"],
         "timeout": config.get("timeout"),
-        "retry_schedule": config.get("retry_schedule"),
+        "ca": config.get("ca"),
+        "retry_schedule": None if schedule is None else list(schedule),
+        "concurrency": options.concurrency,
+        "rate_limit": options.rate_limit,
+        "ordered": options.ordered,
         "created_at": format_timestamp(endpoint.created_at),
         "updated_at": format_timestamp(endpoint.updated_at),
         "last_triggered_at": _moment(endpoint.last_triggered_at),
@@ -55,10 +63,14 @@ def _webhook_members(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def show_webhooks(page: Page[Endpoint]) -> WebhookList:
-    """The answer for a page of endpoints."""
+def show_webhooks(page: Page[Endpoint], breakers: Mapping[int, str]) -> WebhookList:
+    """The answer for a page of endpoints.
+
+    Args:
+        breakers: the states of their breakers by id.
+    """
     return WebhookList(
-        items=[show_webhook(item) for item in page.items],
+        items=[show_webhook(item, breakers[item.id]) for item in page.items],
         total=page.total,
         limit=page.limit,
         offset=page.offset,
@@ -87,6 +99,7 @@ def _delivery_json(delivery: Delivery) -> str:
         "created_at": format_timestamp(delivery.created_at),
         "delivered_at": _moment(delivery.delivered_at),
         "next_retry_at": _moment(delivery.next_retry_at),
+        "held": delivery.held,
     }
     return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'
 
@@ -117,6 +130,7 @@ def show_test(event: Event, result: AttemptResult, duration: float) -> TestResul
         error=result.error,
         error_message=result.error_message,
         duration=round(duration, 6),
+        timings={name: round(seconds, 6) for name, seconds in result.timings.items()},
     )
 
 

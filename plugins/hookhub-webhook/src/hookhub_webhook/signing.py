@@ -1,11 +1,15 @@
 """Secrets and signatures: the hub's own scheme and Standard Webhooks 1.0. Pure.
 
-Both sign every request of a webhook that has a secret:
+Two sign every request of a webhook that has a secret:
 
 - ``X-Webhook-Signature: sha256=<hex>``: HMAC-SHA256 of the body; the key is the secret's text in
   UTF-8, whatever it looks like.
 - ``webhook-signature: v1,<base64>``: HMAC-SHA256 of ``<id>.<timestamp>.<body>``; the key is what
   ``whsec_`` stands before, decoded, or for any other secret its text in UTF-8.
+
+The third signs every request, with a secret or without, so that receivers need share nothing:
+
+- ``webhook-signature: v1a,<base64>``: Ed25519 of the same, with the hub's own key.
 """
 
 from __future__ import annotations
@@ -15,13 +19,20 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 PREFIX = "whsec_"
+PUBLIC_PREFIX = "whpk_"
 GENERATED_BYTES = 32
 KEY_MIN = 24
 KEY_MAX = 64
 """Bytes of a Standard Webhooks key."""
+
+_SEALED = "sealed:"
+"""What secrets in the database begin with once they are encrypted."""
+
+Sign = Callable[[bytes], bytes]
+"""Signs with a private key of Ed25519."""
 
 
 def generate_secret() -> str:
@@ -36,6 +47,8 @@ def check_secret(secret: str) -> str:
         ValueError: it begins with ``whsec_``, but no key of 24 to 64 bytes in base64 follows: the
             receivers' libraries would not take it.
     """
+    if secret.startswith(_SEALED):
+        raise ValueError(f"a secret cannot begin with {_SEALED!r}; take another beginning")
     if secret.startswith(PREFIX):
         key = _decoded(secret)
         if key is None or not KEY_MIN <= len(key) <= KEY_MAX:
@@ -68,16 +81,36 @@ def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes
         message_id: the value of ``webhook-id``.
         timestamp: the value of ``webhook-timestamp``: Unix seconds of the attempt.
     """
-    signed = b"%s.%d.%s" % (message_id.encode("ascii"), timestamp, body)
-    digest = hmac.digest(signing_key(secret), signed, "sha256")
+    digest = hmac.digest(signing_key(secret), _signed(message_id, timestamp, body), "sha256")
     return "v1," + base64.b64encode(digest).decode("ascii")
 
 
+def asymmetric_signature(sign: Sign, message_id: str, timestamp: int, body: bytes) -> str:
+    """An entry of ``webhook-signature`` that is verified with a public key."""
+    signature = sign(_signed(message_id, timestamp, body))
+    return "v1a," + base64.b64encode(signature).decode("ascii")
+
+
 def standard_signatures(
-    secrets: Iterable[str], message_id: str, timestamp: int, body: bytes
+    secrets: Iterable[str],
+    message_id: str,
+    timestamp: int,
+    body: bytes,
+    signs: Iterable[Sign] = (),
 ) -> str:
-    """The value of ``webhook-signature``: one entry for each secret, in their order."""
-    return " ".join(standard_signature(item, message_id, timestamp, body) for item in secrets)
+    """The value of ``webhook-signature``: an entry for each secret and each key, in their order."""
+    entries = [standard_signature(item, message_id, timestamp, body) for item in secrets]
+    entries += [asymmetric_signature(sign, message_id, timestamp, body) for sign in signs]
+    return " ".join(entries)
+
+
+def public_key_text(raw: bytes) -> str:
+    """A public key of 32 bytes in the form of Standard Webhooks: ``whpk_…``."""
+    return PUBLIC_PREFIX + base64.b64encode(raw).decode("ascii")
+
+
+def _signed(message_id: str, timestamp: int, body: bytes) -> bytes:
+    return b"%s.%d.%s" % (message_id.encode("ascii"), timestamp, body)
 
 
 def _decoded(secret: str) -> bytes | None:

@@ -14,8 +14,10 @@ from hookhub.routes import Route
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub_webhook.api import WebhookApi
 from hookhub_webhook.config import NAME, check_config, redact_config
+from hookhub_webhook.keys import KeysApi
 from hookhub_webhook.outcome import decode_body, judge
-from hookhub_webhook.request import build_request
+from hookhub_webhook.request import WebhookRequest, build_request
+from hookhub_webhook.settings import read_settings
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -35,12 +37,14 @@ class WebhookSink(DurableSink):
         self._delivery = hub.settings.delivery
         self._egress = hub.egress
         self._transport = hub.egress.transport()
+        self._ed25519 = read_settings(hub.plugin_settings(NAME)).ed25519
 
     def routes(self) -> Sequence[Route]:
-        return WebhookApi(self._hub).routes()
+        keys = KeysApi(self._hub, signing=self._ed25519)
+        return (*WebhookApi(self._hub).routes(), *keys.routes())
 
     def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return check_config(config, self._egress.check_url)
+        return check_config(config, self._egress)
 
     def redact(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return redact_config(config)
@@ -50,7 +54,9 @@ class WebhookSink(DurableSink):
 
     async def attempt(self, attempt: Attempt) -> AttemptResult:
         seconds = _seconds(attempt.config, self._delivery.timeout)
-        exchange = Exchange(attempt, self._transport, self._delivery.max_response)
+        signers = await self._hub.keys.signers() if self._ed25519 else ()
+        request = build_request(attempt, [signer.sign for signer in signers])
+        exchange = Exchange(attempt, request, self._transport, self._delivery.max_response)
         with trio.move_on_after(seconds):
             return await exchange.result()
         return exchange.timed_out(seconds)
@@ -60,12 +66,20 @@ class Exchange:
     """One request and its answer, and as much of them as there was when it was cut off.
 
     Args:
+        request: what to send.
         transport: the guarded one.
         keep: bytes of the answer's body to keep; no more are read.
     """
 
-    def __init__(self, attempt: Attempt, transport: httpx.AsyncBaseTransport, keep: int) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        request: WebhookRequest,
+        transport: httpx.AsyncBaseTransport,
+        keep: int,
+    ) -> None:
         self._attempt = attempt
+        self._request = request
         self._transport = transport
         self._keep = keep
         self._start = trio.current_time()
@@ -98,10 +112,11 @@ class Exchange:
         return self._failed("read_timeout", f"The receiver {finding} within {seconds:g} s.")
 
     async def _send(self) -> httpx.Response:
-        url, headers, body = build_request(self._attempt)
-        request = httpx.Request(
-            "POST", url, headers=headers, content=body, extensions={"timings": self._timings}
-        )
+        url, headers, body = self._request
+        extensions: dict[str, Any] = {"timings": self._timings}
+        if "ca" in self._attempt.config:
+            extensions["trust"] = self._attempt.config["ca"]
+        request = httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
         self._response = await self._transport.handle_async_request(request)
         return self._response
 

@@ -1,0 +1,353 @@
+"""Replays: units of work.
+
+A replay walks over a range of sequences. What it has done is one number, ``position``, written in
+the transaction that makes the deliveries; a step that does not find the position it left is not
+its turn any more. So an event is replayed exactly once, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hookhub.delivery.model import Page, Replay, ReplayChoice, ReplayState
+from hookhub.errors import Conflict, NotFound
+from hookhub.events import OWN
+from hookhub.store.append import Transaction
+from hookhub.store.database import Reader
+from hookhub.store.models import JobRow
+
+KIND = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events, to which endpoint."""
+
+    endpoint_id: int
+    events: tuple[str, ...]
+    """Type patterns."""
+    only: ReplayChoice
+    after: int
+    last: int
+    since: int | None = None
+    until: int | None = None
+
+
+class Candidate(NamedTuple):
+    """An event to replay."""
+
+    sequence: int
+    key: str | None
+
+
+class Condition(NamedTuple):
+    """SQL about ``hookhub_events e``, and its parameters."""
+
+    text: str
+    params: tuple[Any, ...]
+
+
+def condition(reader: Reader, wanted: Wanted) -> Condition:
+    """What an event must be like to be replayed, its place in the order apart."""
+    parts = [_of_types(wanted.events)]
+    if wanted.since is not None:
+        parts.append(Condition("e.timestamp >= ?", (wanted.since,)))
+    if wanted.until is not None:
+        parts.append(Condition("e.timestamp < ?", (wanted.until,)))
+    to_it = (
+        "(SELECT 1 FROM hookhub_deliveries d WHERE d.sequence = e.sequence AND d.endpoint_id = ?"
+    )
+    endpoint = wanted.endpoint_id
+    if wanted.only == "failed":
+        text = f"EXISTS {to_it} AND d.status = 2) AND NOT EXISTS {to_it} AND d.status <> 2)"
+        parts.append(Condition(text, (endpoint, endpoint)))
+    elif wanted.only == "never_sent":
+        # Of what retention has removed nobody knows any more whether it was sent.
+        rows = reader.sql("SELECT removed_to FROM hookhub_endpoints WHERE id = ?", (endpoint,))
+        known_from = rows[0][0] if rows else 0
+        parts.append(Condition(f"e.sequence > ? AND NOT EXISTS {to_it})", (known_from, endpoint)))
+    return Condition(
+        " AND ".join(f"({part.text})" for part in parts),
+        tuple(value for part in parts for value in part.params),
+    )
+
+
+def _of_types(patterns: Sequence[str]) -> Condition:
+    # As endpoints are matched: the hub's own events must be asked for by name.
+    named, params = ["0 = 1"], []
+    for pattern in patterns:
+        if pattern.endswith(".*"):
+            named.append("substr(e.type, 1, ?) = ?")
+            params += [len(pattern) - 1, pattern[:-1]]
+        elif pattern != "*":
+            named.append("e.type = ?")
+            params.append(pattern)
+    text = " OR ".join(named)
+    if "*" in patterns:
+        return Condition(f"e.source IS NULL OR e.source <> '{OWN}' OR {text}", tuple(params))
+    return Condition(text, tuple(params))
+
+
+def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
+    """How many events of a part of the range are to be replayed."""
+    text, params = condition(reader, wanted)
+    rows = reader.sql(
+        "SELECT COUNT(*) FROM hookhub_events e WHERE e.sequence > ? AND e.sequence <= ? "
+        f"AND {text}",
+        (after, to, *params),
+    )
+    found: int = rows[0][0]
+    return found
+
+
+def find(reader: Reader, wanted: Wanted, after: int, to: int, limit: int) -> list[Candidate]:
+    """The first events of a part of the range that are to be replayed."""
+    text, params = condition(reader, wanted)
+    rows = reader.sql(
+        "SELECT e.sequence, e.key FROM hookhub_events e WHERE e.sequence > ? AND e.sequence <= ? "
+        f"AND {text} ORDER BY e.sequence LIMIT ?",
+        (after, to, *params, limit),
+    )
+    return [Candidate(*row) for row in rows]
+
+
+def _still(reader: Reader, wanted: Wanted, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the candidates that are to be replayed at this moment, too."""
+    if not candidates:
+        return []
+    text, params = condition(reader, wanted)
+    rows = reader.sql(
+        "SELECT e.sequence, e.key FROM hookhub_events e "
+        f"WHERE e.sequence IN ({', '.join('?' * len(candidates))}) AND {text} ORDER BY e.sequence",
+        (*(item.sequence for item in candidates), *params),
+    )
+    return [Candidate(*row) for row in rows]
+
+
+# -- jobs -----------------------------------------------------------------------------------
+
+
+def _replay(row: Mapping[str, Any]) -> Replay:
+    return Replay(
+        id=row["id"],
+        endpoint_id=row["endpoint_id"],
+        state=row["state"],
+        events=tuple(json.loads(row["event_types"])),
+        only=row["choice"],
+        after=row["start_after"],
+        last=row["end_at"],
+        since=row["since"],
+        until=row["until"],
+        gap=bool(row["gap"]),
+        position=row["position"],
+        total=row["total"],
+        done=row["done"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        finished_at=row["finished_at"],
+        error=row["error"],
+    )
+
+
+def wanted_by(replay: Replay) -> Wanted:
+    """What a replay was asked for."""
+    return Wanted(
+        replay.endpoint_id,
+        replay.events,
+        replay.only,
+        replay.after,
+        replay.last,
+        replay.since,
+        replay.until,
+    )
+
+
+def insert_replay(tx: Transaction, wanted: Wanted, gap: bool) -> Replay:
+    """A new replay; it runs from now on."""
+    new_id = tx.execute(
+        JobRow.insert(
+            kind=KIND,
+            state="running",
+            endpoint_id=wanted.endpoint_id,
+            event_types=json.dumps(wanted.events),
+            choice=wanted.only,
+            start_after=wanted.after,
+            end_at=wanted.last,
+            since=wanted.since,
+            until=wanted.until,
+            gap=gap,
+            position=wanted.after,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+    )
+    return get_replay(tx, new_id)
+
+
+def get_replay(reader: Reader, replay_id: int) -> Replay:
+    """The replay with this id. Raises NotFound."""
+    row = reader.row(JobRow.select().where(JobRow.id == replay_id, JobRow.kind == KIND))
+    if row is None:
+        raise NotFound(f"There is no replay {replay_id}; GET /replays lists them.")
+    return _replay(row)
+
+
+def list_replays(
+    reader: Reader,
+    *,
+    endpoint_id: int | None = None,
+    state: ReplayState | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> Page[Replay]:
+    """Replays, newest first."""
+    query = JobRow.select().where(JobRow.kind == KIND)
+    if endpoint_id is not None:
+        query = query.where(JobRow.endpoint_id == endpoint_id)
+    if state is not None:
+        query = query.where(JobRow.state == state)
+    total = query.count(reader.database)
+    rows = reader.rows(query.order_by(JobRow.id.desc()).limit(limit).offset(offset))
+    return Page([_replay(row) for row in rows], total, limit, offset)
+
+
+_FROM: dict[ReplayState, tuple[ReplayState, ...]] = {
+    "paused": ("running",),
+    "running": ("paused", "failed"),
+    "cancelled": ("running", "paused", "failed"),
+}
+
+
+def change_state(tx: Transaction, replay_id: int, state: ReplayState) -> Replay:
+    """Pause, resume or cancel.
+
+    Raises:
+        NotFound: there is no such replay.
+        Conflict: it is in no state for that.
+    """
+    before = _FROM[state]
+    changed = tx.change(
+        "UPDATE hookhub_jobs SET state = ?, updated_at = ?, finished_at = ?, error = NULL, "
+        f"owner = NULL, lease = 0 WHERE id = ? AND state IN ({', '.join('?' * len(before))})",
+        (state, tx.now, tx.now if state == "cancelled" else None, replay_id, *before),
+    )
+    replay = get_replay(tx, replay_id)
+    if not changed and replay.state != state:
+        raise Conflict(
+            f"Replay {replay_id} is {replay.state}; only one that is {' or '.join(before)} can "
+            f"become {state}."
+        )
+    return replay
+
+
+# -- running --------------------------------------------------------------------------------
+
+
+def claimable(reader: Reader, owner: str) -> bool:
+    """Whether there is a replay that nobody else works on."""
+    return bool(
+        reader.sql(
+            "SELECT 1 FROM hookhub_jobs WHERE state = 'running' "
+            "AND (owner IS NULL OR owner <> ?) AND lease <= ? LIMIT 1",
+            (owner, reader.now),
+        )
+    )
+
+
+def claim_replays(tx: Transaction, owner: str, until: int) -> list[Replay]:
+    """Take the replays that nobody works on, until the lease ends (microseconds)."""
+    rows = tx.sql(
+        "UPDATE hookhub_jobs SET owner = ?, lease = ? WHERE state = 'running' "
+        "AND (owner IS NULL OR owner <> ?) AND lease <= ? RETURNING id",
+        (owner, until, owner, tx.now),
+    )
+    return [get_replay(tx, row[0]) for row in rows]
+
+
+def release_replays(tx: Transaction) -> int:
+    """Make every replay claimable at once: only for a database that no other process uses."""
+    return tx.change("UPDATE hookhub_jobs SET owner = NULL, lease = 0 WHERE owner IS NOT NULL")
+
+
+def pending(reader: Reader, endpoint_id: int, most: int) -> int:
+    """How many deliveries of an endpoint are pending; counts no further than ``most``."""
+    rows = reader.sql(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM hookhub_deliveries "
+        "WHERE endpoint_id = ? AND status = 0 LIMIT ?) AS found",
+        (endpoint_id, most),
+    )
+    found: int = rows[0][0]
+    return found
+
+
+def keep(tx: Transaction, replay_id: int, owner: str, until: int, total: int | None) -> bool:
+    """Prolong a lease, and note the total if it is known; False if it is lost."""
+    return (
+        tx.change(
+            "UPDATE hookhub_jobs SET lease = ?, total = COALESCE(?, total) "
+            "WHERE id = ? AND owner = ? AND state = 'running'",
+            (until, total, replay_id, owner),
+        )
+        > 0
+    )
+
+
+def fail(tx: Transaction, replay_id: int, owner: str, reason: str) -> None:
+    """Give a replay up."""
+    tx.change(
+        "UPDATE hookhub_jobs SET state = 'failed', error = ?, updated_at = ?, finished_at = ?, "
+        "owner = NULL, lease = 0 WHERE id = ? AND owner = ? AND state = 'running'",
+        (reason, tx.now, tx.now, replay_id, owner),
+    )
+
+
+def step(
+    tx: Transaction,
+    replay: Replay,
+    owner: str,
+    candidates: Collection[Candidate],
+    position: int,
+    until: int,
+) -> Replay | None:
+    """Make the deliveries of a part of the range, and note how far it came.
+
+    Args:
+        replay: as the step before left it.
+        candidates: what :func:`find` found up to ``position``.
+        until: the new end of the lease.
+
+    Returns:
+        the replay as it is now; None if it is somebody else's by now, or not running.
+    """
+    # Before anything else is locked, as everybody does.
+    tx.lock()
+    finished = position >= replay.last
+    taken = tx.change(
+        "UPDATE hookhub_jobs SET position = ?, lease = ?, updated_at = ? "
+        "WHERE id = ? AND owner = ? AND state = 'running' AND position = ?",
+        (position, until, tx.now, replay.id, owner, replay.position),
+    )
+    if not taken:
+        return None
+    if not tx.sql(
+        "SELECT 1 FROM hookhub_endpoints WHERE id = ? AND deleted_at IS NULL",
+        (replay.endpoint_id,),
+    ):
+        fail(tx, replay.id, owner, "The endpoint was deleted.")
+        return get_replay(tx, replay.id)
+    events = _still(tx, wanted_by(replay), list(candidates))
+    if events:
+        tx.replay(replay.endpoint_id, events)
+    tx.change(
+        "UPDATE hookhub_jobs SET done = done + ?, state = ?, finished_at = ? WHERE id = ?",
+        (
+            len(events),
+            "done" if finished else "running",
+            tx.now if finished else None,
+            replay.id,
+        ),
+    )
+    return get_replay(tx, replay.id)

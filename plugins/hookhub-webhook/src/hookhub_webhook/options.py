@@ -1,0 +1,53 @@
+"""The part of a webhook that the hub itself goes by: when, how fast and in which order to send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hookhub.delivery.model import DEFAULT_OPTIONS, EndpointOptions
+from hookhub.routes import Body
+
+CONCURRENCY_MAX = 1000
+RATE_MAX = 10_000.0
+
+Wait = Annotated[float, Field(ge=0, le=7 * 86_400, allow_inf_nan=False)]
+RetrySchedule = Annotated[list[Wait], Field(min_length=1, max_length=50)]
+Concurrency = Annotated[int, Field(ge=1, le=CONCURRENCY_MAX)]
+RateLimit = Annotated[float, Field(gt=0, le=RATE_MAX, allow_inf_nan=False)]
+
+
+class WebhookOptions(Body):
+    """What the hub does differently for one webhook."""
+
+    retry_schedule: RetrySchedule | None = Field(
+        None, description="Seconds to wait after each failed attempt; else the hub's"
+    )
+    concurrency: Concurrency | None = Field(
+        None, description="Attempts at once; else [delivery] endpoint_concurrency"
+    )
+    rate_limit: RateLimit | None = Field(None, description="Attempts per second; else no limit")
+    ordered: bool = Field(
+        False,
+        description="Deliver the events of one key strictly in order; one that fails holds back "
+        "its key",
+    )
+
+
+OPTION_FIELDS = tuple(WebhookOptions.model_fields)
+
+
+def changed_options(stored: EndpointOptions, sent: Mapping[str, Any]) -> EndpointOptions:
+    """The options after a change of some of them; None takes the hub's setting."""
+    values = dict(sent)
+    if values.get("retry_schedule") is not None:
+        values["retry_schedule"] = tuple(values["retry_schedule"])
+    return replace(stored, **values)
+
+
+def new_options(sent: Mapping[str, Any]) -> EndpointOptions:
+    """The options of a new webhook."""
+    return changed_options(DEFAULT_OPTIONS, sent)

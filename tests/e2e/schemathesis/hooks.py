@@ -1,0 +1,73 @@
+"""What schemathesis cannot know of a hub. It loads this file itself: SCHEMATHESIS_HOOKS.
+
+Environment: ``TOKEN_ID`` is the id of the token that the run has; ``RECEIVER`` the address that
+webhooks are pointed to; ``ANSWERS`` a file that gets a JSON line for each answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import reduce
+from operator import getitem
+from typing import Any
+
+import schemathesis
+from schemathesis.openapi.checks import RejectedPositiveData
+
+TOKEN_ID = int(os.environ["TOKEN_ID"])
+RECEIVER = os.environ["RECEIVER"]
+ANSWERS = os.environ["ANSWERS"]
+
+URL_MAX = 2048
+ORIGIN = re.compile(r"https?://[^\x00-\x20\x7f-\xa0\\/?#@]+")
+
+# What a hub refuses although it fits the schema, because no JSON Schema can say it: place of the
+# wrong field to reason. Everything else that fits and is refused is a finding.
+NOT_IN_ANY_SCHEMA = {
+    ("expires_at",): "a token's end must be in the future, and that moves",
+    ("ca",): "a text is a certificate if it can be decoded as one",
+}
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Spare the run's own token, and keep the hub's requests on this machine."""
+    number = str((case.path_parameters or {}).get("token_id"))
+    if number.isdecimal() and int(number) == TOKEN_ID:
+        case.path_parameters["token_id"] = TOKEN_ID + 1
+    if case.operation.path.startswith("/webhooks") and isinstance(case.body, dict):
+        url = case.body.get("url")
+        if isinstance(url, str) and ORIGIN.match(url) and len(url) <= URL_MAX:
+            case.body["url"] = ORIGIN.sub(RECEIVER, url, count=1)[:URL_MAX]
+
+
+@schemathesis.hook
+def after_call(context: Any, case: Any, response: Any) -> None:
+    """Note what was answered."""
+    with open(ANSWERS, "a", encoding="utf-8") as file:
+        print(json.dumps([case.operation.label, response.status_code]), file=file)
+
+
+@schemathesis.hook
+def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
+    """Drop refusals of valid data for one of the reasons above; keep all other failures."""
+    if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
+        return True
+    problem = json.loads(response.content)
+    if problem["code"] == "idempotency_mismatch":
+        return False  # the contract: a key or an id that was used with another body gets 422
+    errors = problem.get("errors", [])
+    return not errors or not all(_in_no_schema(error, case.body) for error in errors)
+
+
+def _in_no_schema(error: dict[str, Any], body: Any) -> bool:
+    if tuple(error["loc"]) in NOT_IN_ANY_SCHEMA:
+        return True
+    # JSON Schema takes 5.0 for an integer. In bodies that the hub reads it is one; but payloads of
+    # events go on to receivers as they are, and there it breaks what expects an integer.
+    if "payload" not in error["loc"] or error["msg"] != "Input should be a valid integer":
+        return False
+    value = reduce(getitem, error["loc"], body)
+    return isinstance(value, float) and value.is_integer()

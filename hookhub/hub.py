@@ -12,6 +12,7 @@ from hookhub.components import collect_components
 from hookhub.config import Settings
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.own_events import own_event_types
+from hookhub.delivery.replay import Replays
 from hookhub.delivery.services import Deliveries, Endpoints
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.egress import Egress
@@ -31,6 +32,7 @@ from hookhub.feed import Broadcaster, Feed
 from hookhub.keys import SigningKeys
 from hookhub.outbox import OutboxRelay
 from hookhub.plugins import Plugins, load_event_types
+from hookhub.retention import Retention
 from hookhub.sinks import Component
 from hookhub.store import Reader, Store, Transaction
 from hookhub.store import events as event_units
@@ -88,6 +90,8 @@ class Hub:
             store, self.feed, list(self.components.live_sinks.values()), POLL
         )
         self.outbox = OutboxRelay(store, self.draft, settings.events.outbox_interval)
+        self.replays = Replays(store, self.engine.wake, POLL)
+        self.retention = Retention(store, settings.retention)
 
     def now(self) -> int:
         """Microseconds since 1970, by the hub's clock."""
@@ -219,6 +223,8 @@ class Hub:
             "broadcaster": self.broadcaster.statistics(),
             "delivery": self.engine.statistics(),
             "outbox": self.outbox.statistics(),
+            "replays": self.replays.statistics(),
+            "retention": self.retention.statistics(),
             "tokens": self.tokens.statistics(),
             "egress": self.egress.statistics(),
         }

@@ -31,6 +31,7 @@ from hookhub.sinks import Component
 from hookhub.store import Store, open_store
 from hookhub.store.database import redacted_url
 from hookhub.store.deliveries import release_leases
+from hookhub.store.jobs import release_replays
 from hookhub.store.lock import HubLock
 from hookhub.store.secrets import check_secrets
 from hookhub.web.app import create_app
@@ -79,6 +80,7 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
             plugins.check_required()
             if lock.alone:
                 released = await store.write(release_leases, locks=False)
+                await store.write(release_replays, locks=False)
                 if released:
                     log.info("delivery.leases_released", deliveries=released)
             lock.share()
@@ -93,7 +95,7 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
 async def _check_secrets(store: Store) -> None:
     waiting = await store.read(check_secrets)
     if waiting:
-        log.warning("secrets.to_reencrypt", secrets=waiting, command="hookhub reencrypt")
+        log.warning("secrets.to_reencrypt", count=waiting, command="hookhub reencrypt")
 
 
 @asynccontextmanager
@@ -106,6 +108,8 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         await nursery.start(hub.broadcaster.run)
         await nursery.start(hub.engine.run)
         await nursery.start(hub.outbox.run)
+        await nursery.start(hub.replays.run)
+        await nursery.start(hub.retention.run)
         for component in hub.components:
             nursery.start_soon(supervise, component, hub.components, hub.plugins)
         nursery.start_soon(_wind_down, hub)

@@ -191,7 +191,8 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     """A token or a password in a refused setting is not in the message."""
     path = write(
         tmp_path,
-        "[auth]\nbootstrap_token = 'tooshort'\n[database]\nurl = 'mysql://me:hunter2@db/x'\n"
+        "[auth]\nbootstrap_token = 'tooshort'\nsecret_key = 'tooshort'\n"
+        "old_secret_keys = ['tooshort', 'hunter2']\n[database]\nurl = 'mysql://me:hunter2@db/x'\n"
         "[server]\npublic_url = 'https://me:hunter2@hub/'\ntoken = 'hunter2'\n",
     )
     detail = refusal(path).detail
@@ -202,6 +203,8 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
         None,
         {
             "HOOKHUB_AUTH__BOOTSTRAP_TOKEN": "hunter2hunter2hunter2",
+            "HOOKHUB_AUTH__SECRET_KEY": "hunter2" * 5,
+            "HOOKHUB_AUTH__OLD_SECRET_KEYS": '["hunter2hunter2hunter2hunter2hunter2"]',
             "HOOKHUB_DATABASE__URL": "postgresql://me:hunter2@db/x",
             "HOOKHUB_PLUGINS__X__PASSWORD": "hunter2",
         },

@@ -23,8 +23,10 @@ from hookhub.egress import EGRESS_ERRORS, Egress, EgressError, classify
 from hookhub.egress.connection import MAX_HEAD, Connection
 from hookhub.egress.failures import Disconnected
 from hookhub.egress.guard import Guard
+from hookhub.egress.tls import MAX_CONTEXTS, TlsContexts, check_trust
 from hookhub.egress.transport import IdleConnections, Origin
 from hookhub.errors import ConfigError, EgressBlocked, ValidationFailed
+from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import (
     Answer,
     Behaviour,
@@ -396,6 +398,101 @@ async def test_bad_certificate_is_refused(served: str, trusted: str | None, says
         assert code == "tls"
         assert re.search(says, sentence)
         assert receiver.requests == []
+
+
+def text_of(certificate: str) -> str:
+    """A file of the test certificates, the key included."""
+    return (TLS / certificate).read_text("ascii")
+
+
+def pem(certificate: str) -> str:
+    """One of the test certificates without its key."""
+    key = re.compile("-----BEGIN [A-Z ]*KEY-----.*?-----END [A-Z ]*KEY-----", re.DOTALL)
+    return check_trust(key.sub("", text_of(certificate)))
+
+
+def test_contexts_are_kept_but_not_for_ever() -> None:
+    """Reading certificates takes time, so contexts are kept: the ones that were used last."""
+    contexts = TlsContexts()
+    first = contexts.get(pem("localhost.pem"))
+    assert contexts.get(pem("localhost.pem")) is first
+    for number in range(MAX_CONTEXTS):
+        contexts.get(pem("localhost.pem") + "\n" * (number + 1))
+    assert contexts.get(pem("localhost.pem")) is not first
+
+
+async def test_a_request_may_bring_the_certificates_it_trusts(egress: Egress) -> None:
+    """They are trusted for it alone, and the well-known ones are not."""
+    async with open_receiver(ssl_context=server_context("localhost.pem")) as receiver:
+        response, _ = await post(egress, receiver.url, trust=pem("localhost.pem"))
+        assert response.status_code == 200
+        assert (await failure(egress, receiver.url))[0] == "tls"
+        assert (await failure(egress, receiver.url, trust=pem("other.pem")))[0] == "tls"
+        both = pem("other.pem") + pem("localhost.pem")
+        assert (await post(egress, receiver.url, trust=both))[0].status_code == 200
+        assert len(receiver.requests) == 2
+
+
+async def test_the_name_counts_with_certificates_of_its_own(egress: Egress) -> None:
+    """A certificate that is trusted is so for the names in it."""
+    async with open_receiver(ssl_context=server_context("other.pem")) as receiver:
+        code, sentence = await failure(egress, receiver.url, trust=pem("other.pem"))
+        assert code == "tls"
+        assert re.search("[Hh]ostname mismatch", sentence)
+
+
+async def test_connections_are_not_shared_across_trust(egress: Egress) -> None:
+    """A connection that one request may trust is not one that another may use."""
+    async with open_receiver(ssl_context=server_context("localhost.pem")) as receiver:
+        mine, both = pem("localhost.pem"), pem("localhost.pem") + pem("other.pem")
+        for trust in (mine, mine, both, both, mine):
+            await post(egress, receiver.url, trust=trust)
+        assert [request.connection for request in receiver.requests] == [1, 1, 2, 2, 1]
+        assert (await failure(egress, receiver.url))[0] == "tls"
+    assert egress.statistics()["idle_connections"] == 2
+
+
+async def test_a_private_authority_or_the_certificate_itself_is_trusted(egress: Egress) -> None:
+    """An authority vouches for what it signed; a certificate that is given needs no authority."""
+    authority = Authority()
+    certificate, context = authority.certify()
+    async with open_receiver(ssl_context=context) as receiver:
+        for trust in (authority.pem, certificate):
+            response, _ = await post(egress, receiver.url, trust=egress.check_trust(trust))
+            assert response.status_code == 200
+        assert (await failure(egress, receiver.url, trust=Authority().pem))[0] == "tls"
+
+
+def test_certificates_are_brought_into_their_normal_form() -> None:
+    """Text around them is left out, lines end in one way; and that form is a fixed point."""
+    normal = pem("localhost.pem")
+    around = f"subject=localhost\r\n{normal.replace(chr(10), chr(13) + chr(10))}\r\n# end"
+    assert check_trust(around) == normal
+    assert check_trust(normal + normal) == normal + normal
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("", "must be certificates in PEM"),
+        ("hello", "must be certificates in PEM"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB\n", "must be certificates in PEM"),
+        (text_of("localhost.pem"), "private key"),
+        ("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----", "must be certificates"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "cannot be read"),
+        (pem("other.pem") + pem("localhost.pem").replace("MII", "MIX", 1), "cannot be read"),
+        (pem("other.pem").replace("CERTIFICATE", "CERTIFICATE REQUEST"), "must be certificates"),
+        ("-----BEGIN CERTIFICATE-----\né\n-----END CERTIFICATE-----", "must be certificates"),
+        (pem("other.pem") * 100, "longer than"),
+    ],
+    ids=lambda value: str(value)[-30:],
+)
+def test_wrong_certificates_are_refused(given: str, says: str) -> None:
+    """With a sentence; a private key that slipped in is not repeated."""
+    with pytest.raises(ValidationFailed, match=says) as caught:
+        make_egress().check_trust(given)
+    assert caught.value.errors[0]["loc"] == ["ca"]
+    assert "MI" not in caught.value.detail
 
 
 async def test_plain_http_behind_https_is_a_tls_failure(egress: Egress) -> None:

@@ -66,7 +66,10 @@ ROOMS: dict[str, set[str]] = {
     "rich": {"cli"},
     "trio_websocket": {"cli"},
 }
-TESTING_ONLY = {"pytest", "pytest_trio", "httpx", "h11", "peewee", "psycopg", "hypothesis"}
+TESTING_ONLY = {
+    *("pytest", "pytest_trio", "hypothesis"),
+    *("cryptography", "httpx", "h11", "peewee", "psycopg"),
+}
 
 # What plugins may import: the contracts and what the hub hands them, not the rooms behind it.
 PUBLIC = {

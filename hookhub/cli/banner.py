@@ -20,6 +20,7 @@ def print_banner(started: Started, public_url: str | None = None) -> None:
     addresses = [public_url] if public_url else [reachable(item) for item in started.addresses]
     click.echo(f"hookhub {__version__} runs at {', '.join(addresses)}")
     if "://" in addresses[0]:  # Not a Unix socket: no browser opens one.
+        click.echo(f"  Panel         {addresses[0]}/admin/")
         click.echo(f"  API and docs  {addresses[0]}/docs")
     if started.first_token is not None:
         click.echo(f"  Admin token   {started.first_token}")

@@ -42,7 +42,8 @@ def serve(config: Path | None, bind: str | None) -> None:
     if bind is not None:
         chosen = settings.server.model_copy(update={"bind": bind})
         settings = settings.model_copy(update={"server": chosen})
-    configure_logging(settings.log, sys.stderr, [settings.auth.bootstrap_token or ""])
+    secrets = [settings.auth.bootstrap_token or "", *settings.auth.secret_keys()]
+    configure_logging(settings.log, sys.stderr, secrets)
     plugins = Plugins.load(settings.plugins)
     started = partial(_started, plugins, settings.server.public_url)
     trio.run(partial(server.serve, settings, started=started, plugins=plugins))

@@ -186,6 +186,28 @@ class LiveSettings(Table):
     )
 
 
+class RetentionSettings(Table):
+    """``[retention]``: how long things are kept; 0 keeps them for ever."""
+
+    events: Wait = Field(default=30 * 86_400.0, description="Seconds that events are history")
+    deliveries: Wait = Field(
+        default=30 * 86_400.0,
+        description="Seconds that a delivery is kept with its attempts after its success",
+    )
+    failed_deliveries: Wait = Field(
+        default=90 * 86_400.0, description="Seconds that a delivery is kept after it ended failed"
+    )
+    idempotency_keys: Wait = Field(
+        default=7 * 86_400.0, description="Seconds that a repeat is known by its Idempotency-Key"
+    )
+    jobs: Wait = Field(
+        default=30 * 86_400.0, description="Seconds that a replay is shown after its end"
+    )
+    interval: float = Field(
+        default=60.0, gt=0, description="Seconds between looks for what is too old"
+    )
+
+
 class LogSettings(Table):
     """``[log]``: one line for each thing that happened."""
 
@@ -239,5 +261,6 @@ class Settings(Table):
     egress: EgressSettings = Field(default_factory=EgressSettings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     live: LiveSettings = Field(default_factory=LiveSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     plugins: PluginsSettings = Field(default_factory=PluginsSettings, repr=False)

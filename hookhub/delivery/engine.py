@@ -98,6 +98,13 @@ class Engine:
         """Something may be due."""
         self._bell.set()
 
+    def wake(self, endpoint_id: int) -> None:
+        """Something is due for this endpoint."""
+        lane = self._scheduler.lanes.get(endpoint_id)
+        if lane is not None:
+            self._scheduler.due_by(lane, self._store.clock())
+        self._bell.set()
+
     def committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
         """Deliveries were committed by this process."""
         if not deliveries:

@@ -7,7 +7,7 @@ range of millions of events is neither in memory nor in the way of new ones.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 
@@ -28,8 +28,8 @@ STEP = 200
 """Deliveries that one transaction makes at most."""
 MAX_PENDING = 200
 """No step is made while the endpoint has so many pending deliveries."""
-THROTTLED = 0.05
-"""Seconds until an endpoint that had too many is looked at again."""
+THROTTLED, THROTTLED_MAX = 0.05, 1.0
+"""Seconds until an endpoint that had too many is looked at again; longer each time."""
 LEASE = 15.0
 """Seconds after which another process goes on with a replay."""
 WRITE_EVERY = 10
@@ -129,10 +129,10 @@ class Replays:
 
         def unit(reader: Reader) -> tuple[units.Wanted, bool]:
             endpoint = get_endpoint(reader, sink, endpoint_id)
-            patterns = narrow(endpoint.event_types, events)
+            patterns = check_events(endpoint.event_types, events)
             oldest, newest = history_bounds(reader)
             after, last = (oldest or newest + 1) - 1, newest
-            gap = after > 0 and begin is None
+            gap = False
             if isinstance(begin, Cursor):
                 gap, after = begin.sequence < after, max(after, begin.sequence)
             elif begin is not None:
@@ -160,21 +160,20 @@ class Replays:
         """A time in microseconds, or a cursor."""
         if text is None:
             return None
-        try:
-            return parse_timestamp(text.upper())
-        except ValueError:
-            pass
-        try:
+        cursor = None
+        with contextlib.suppress(InvalidCursor):
             cursor = Cursor.parse(text)
-        except InvalidCursor:
-            message = f"{text[:60]!r} is neither a time (2026-01-31T12:00:00Z) nor a cursor"
-            raise _wrong(name, message) from None
-        if cursor.epoch != self._store.epoch:
+        if cursor is not None and cursor.epoch == self._store.epoch:
+            return cursor
+        with contextlib.suppress(ValueError):
+            return parse_timestamp(text.upper())
+        if cursor is not None:
             raise InvalidCursor(
                 f"The cursor {text!r} is of another database; name a time instead.",
                 errors=[{"loc": [name], "msg": "a cursor of another database"}],
             )
-        return cursor
+        example = "2026-01-31T12:00:00Z"
+        raise _wrong(name, f"{text[:60]!r} is neither a time ({example}) nor a cursor")
 
     async def get(self, replay_id: int) -> Replay:
         """One replay. Raises NotFound."""
@@ -224,7 +223,7 @@ class Replays:
             while True:
                 self._bell = trio.Event()
                 try:
-                    if await self._store.read(lambda r: units.claimable(r, self._owner)):
+                    if await self._store.read(units.claimable):
                         until = self._until()
                         for replay in await self._store.write(
                             lambda tx, until=until: units.claim_replays(tx, self._owner, until),
@@ -276,6 +275,7 @@ class _Work:
         self._until = until
         self._made = made
         self._kept = trio.current_time()
+        self._pause = THROTTLED
 
     async def run(self) -> None:
         """Go on until there is no more to do here."""
@@ -294,22 +294,28 @@ class _Work:
                     return
             except Exception as error:
                 log.exception("replay.failed", replay_id=self._replay.id)
-                reason = f"It stopped with {type(error).__name__}; the log of the hub says more."
-                await self._store.write(
-                    lambda tx, reason=reason: units.fail(
-                        tx, self._replay.id, self._owner, reason
-                    ),
-                    locks=False,
-                )
+                await self._fail(f"It stopped with {type(error).__name__}; the log says more.")
                 return
 
-    async def _reload(self) -> bool:
+    async def _fail(self, reason: str) -> None:
         try:
-            replay = await self._store.read(lambda r: units.get_replay(r, self._replay.id))
-        except StoreUnavailable:
-            return True
-        self._replay = replay
-        return replay.state == "running"
+            await self._store.write(
+                lambda tx: units.fail(tx, self._replay.id, self._owner, reason), locks=False
+            )
+        except HookhubError as error:
+            # Its lease ends, and somebody tries it again.
+            log.warning("replay.waits", replay_id=self._replay.id, error=error.detail)
+
+    async def _reload(self) -> bool:
+        """Look how far it came; False if it is not this process's any more."""
+        with contextlib.suppress(StoreUnavailable):
+            replay = await self._store.read(
+                lambda r: units.owned(r, self._replay.id, self._owner)
+            )
+            if replay is None:
+                return False
+            self._replay = replay
+        return True
 
     async def _count(self) -> bool:
         total, position = 0, self._wanted.after
@@ -338,15 +344,17 @@ class _Work:
         endpoint_id = self._replay.endpoint_id
         waiting = await self._store.read(lambda r: units.pending(r, endpoint_id, MAX_PENDING))
         if waiting >= MAX_PENDING:
-            await trio.sleep(THROTTLED)
+            await trio.sleep(self._pause)
+            self._pause = min(2 * self._pause, THROTTLED_MAX)
             return await self._keep()
+        self._pause = THROTTLED
         candidates, position = await self._find()
         replay, until = self._replay, self._until()
         stepped = await self._store.write(
             lambda tx: units.step(tx, replay, self._owner, candidates, position, until)
         )
         if stepped is None:
-            return False
+            return await self._reload()
         self._kept = trio.current_time()
         if stepped.done > replay.done:
             self._made(endpoint_id, stepped.done - replay.done)
@@ -371,37 +379,36 @@ class _Work:
         return [], position
 
 
-def narrow(subscribed: Sequence[str], events: Sequence[str] | None) -> tuple[str, ...]:
-    """The patterns that match what both match.
+def check_events(subscribed: Sequence[str], events: Sequence[str] | None) -> tuple[str, ...]:
+    """The type patterns of a replay.
 
     Args:
-        subscribed: the patterns of an endpoint.
+        subscribed: the patterns of its endpoint.
         events: None for all that it subscribes to.
 
     Raises:
-        ValidationFailed: a pattern is none, or nothing is left.
+        ValidationFailed: a pattern is none, or the endpoint subscribes to nothing of this.
     """
     if events is None:
-        return tuple(subscribed)
-    found: dict[str, None] = {}
+        return ("*",)
     for position, pattern in enumerate(events):
         try:
             check_pattern(pattern)
         except ValueError as error:
             raise _wrong("events", f"{error}", position) from None
-        for own in subscribed:
-            for narrower, wider in ((pattern, own), (own, pattern)):
-                if narrower == wider or wider == "*" or _within(narrower, wider):
-                    found[narrower] = None
-                    break
-    if not found:
+    if not any(_overlap(one, other) for one in events for other in subscribed):
         listed = ", ".join(subscribed)
         raise _wrong("events", f"the endpoint subscribes to nothing of this, only to {listed}")
-    return tuple(found)
+    return tuple(events)
 
 
-def _within(narrower: str, wider: str) -> bool:
-    return wider.endswith(".*") and narrower != "*" and narrower.startswith(wider[:-1])
+def _overlap(one: str, other: str) -> bool:
+    """Whether some type could match both patterns."""
+    if one == other or "*" in (one, other):
+        return True
+    return (other.endswith(".*") and one.startswith(other[:-1])) or (
+        one.endswith(".*") and other.startswith(one[:-1])
+    )
 
 
 def _wrong(name: str, message: str, *position: int) -> ValidationFailed:

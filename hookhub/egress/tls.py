@@ -15,7 +15,9 @@ TRUST_MAX = 64 * 1024
 """Characters of the certificates that one request may bring."""
 MAX_CONTEXTS = 256
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+_CERTIFICATE = re.compile(
+    r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\t\r\n ]+-----END CERTIFICATE-----"
+)
 
 
 class TlsContexts:

@@ -28,7 +28,7 @@ class Wanted:
 
     endpoint_id: int
     events: tuple[str, ...]
-    """Type patterns."""
+    """Type patterns, within those of the endpoint."""
     only: ReplayChoice
     after: int
     last: int
@@ -52,7 +52,12 @@ class Condition(NamedTuple):
 
 def condition(reader: Reader, wanted: Wanted) -> Condition:
     """What an event must be like to be replayed, its place in the order apart."""
-    parts = [_of_types(wanted.events)]
+    endpoint = wanted.endpoint_id
+    rows = reader.sql(
+        "SELECT event_types, removed_to FROM hookhub_endpoints WHERE id = ?", (endpoint,)
+    )
+    subscribed, removed_to = (json.loads(rows[0][0]), rows[0][1]) if rows else ([], 0)
+    parts = [_subscribed(subscribed), _of_types(wanted.events)]
     if wanted.since is not None:
         parts.append(Condition("e.timestamp >= ?", (wanted.since,)))
     if wanted.until is not None:
@@ -60,15 +65,12 @@ def condition(reader: Reader, wanted: Wanted) -> Condition:
     to_it = (
         "(SELECT 1 FROM hookhub_deliveries d WHERE d.sequence = e.sequence AND d.endpoint_id = ?"
     )
-    endpoint = wanted.endpoint_id
     if wanted.only == "failed":
         text = f"EXISTS {to_it} AND d.status = 2) AND NOT EXISTS {to_it} AND d.status <> 2)"
         parts.append(Condition(text, (endpoint, endpoint)))
     elif wanted.only == "never_sent":
         # Of what retention has removed nobody knows any more whether it was sent.
-        rows = reader.sql("SELECT removed_to FROM hookhub_endpoints WHERE id = ?", (endpoint,))
-        known_from = rows[0][0] if rows else 0
-        parts.append(Condition(f"e.sequence > ? AND NOT EXISTS {to_it})", (known_from, endpoint)))
+        parts.append(Condition(f"e.sequence > ? AND NOT EXISTS {to_it})", (removed_to, endpoint)))
     return Condition(
         " AND ".join(f"({part.text})" for part in parts),
         tuple(value for part in parts for value in part.params),
@@ -76,8 +78,8 @@ def condition(reader: Reader, wanted: Wanted) -> Condition:
 
 
 def _of_types(patterns: Sequence[str]) -> Condition:
-    # As endpoints are matched: the hub's own events must be asked for by name.
-    named, params = ["0 = 1"], []
+    named = ["1 = 1" if "*" in patterns else "0 = 1"]
+    params: list[Any] = []
     for pattern in patterns:
         if pattern.endswith(".*"):
             named.append("substr(e.type, 1, ?) = ?")
@@ -85,10 +87,15 @@ def _of_types(patterns: Sequence[str]) -> Condition:
         elif pattern != "*":
             named.append("e.type = ?")
             params.append(pattern)
-    text = " OR ".join(named)
+    return Condition(" OR ".join(named), tuple(params))
+
+
+def _subscribed(patterns: Sequence[str]) -> Condition:
+    """As new events are matched: the hub's own ones must be asked for by name."""
+    text, params = _of_types([pattern for pattern in patterns if pattern != "*"])
     if "*" in patterns:
-        return Condition(f"e.source IS NULL OR e.source <> '{OWN}' OR {text}", tuple(params))
-    return Condition(text, tuple(params))
+        text = f"e.source IS NULL OR e.source <> '{OWN}' OR {text}"
+    return Condition(text, params)
 
 
 def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
@@ -246,13 +253,12 @@ def change_state(tx: Transaction, replay_id: int, state: ReplayState) -> Replay:
 # -- running --------------------------------------------------------------------------------
 
 
-def claimable(reader: Reader, owner: str) -> bool:
-    """Whether there is a replay that nobody else works on."""
+def claimable(reader: Reader) -> bool:
+    """Whether there is a replay that nobody works on."""
     return bool(
         reader.sql(
-            "SELECT 1 FROM hookhub_jobs WHERE state = 'running' "
-            "AND (owner IS NULL OR owner <> ?) AND lease <= ? LIMIT 1",
-            (owner, reader.now),
+            "SELECT 1 FROM hookhub_jobs WHERE state = 'running' AND lease <= ? LIMIT 1",
+            (reader.now,),
         )
     )
 
@@ -261,10 +267,19 @@ def claim_replays(tx: Transaction, owner: str, until: int) -> list[Replay]:
     """Take the replays that nobody works on, until the lease ends (microseconds)."""
     rows = tx.sql(
         "UPDATE hookhub_jobs SET owner = ?, lease = ? WHERE state = 'running' "
-        "AND (owner IS NULL OR owner <> ?) AND lease <= ? RETURNING id",
-        (owner, until, owner, tx.now),
+        "AND lease <= ? RETURNING id",
+        (owner, until, tx.now),
     )
-    return [get_replay(tx, row[0]) for row in rows]
+    return [get_replay(tx, row[0]) for row in sorted(rows)]
+
+
+def owned(reader: Reader, replay_id: int, owner: str) -> Replay | None:
+    """The replay as it stands, if it runs and is still this owner's."""
+    rows = reader.sql(
+        "SELECT 1 FROM hookhub_jobs WHERE id = ? AND owner = ? AND state = 'running'",
+        (replay_id, owner),
+    )
+    return get_replay(reader, replay_id) if rows else None
 
 
 def release_replays(tx: Transaction) -> int:

@@ -190,7 +190,7 @@ def _slack(value: Any) -> str:
     return to_text(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-_FILTERS: Mapping[str, Callable[..., Any]] = {
+FILTERS: Mapping[str, Callable[..., Any]] = {
     "abs": abs,
     "capitalize": lambda value: do_capitalize(to_text(value)),
     "date": _date,
@@ -199,6 +199,7 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "float": _float,
     "format": _format,
     "int": _int,
+    "items": lambda value: list(value.items()) if isinstance(value, Mapping) else _items(value),
     "join": _join,
     "last": _last,
     "length": len,
@@ -221,9 +222,10 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "upper": lambda value: to_text(value).upper(),
     "urlencode": lambda value: url_quote(to_text(value)).replace("/", "%2F"),
 }
+"""The filters of templates, besides ``default`` and the aliases."""
 _SLOW: Mapping[str, int] = {"title": 1, "unique": 8, "urlencode": 1, "sort": 2}
 """Filters that Python works out item by item or letter by letter: steps for each."""
-_ALIASES: Mapping[str, str] = {"count": "length", "escape": "e"}
+ALIASES: Mapping[str, str] = {"count": "length", "escape": "e"}
 
 
 def _charged(function: Callable[..., Any], slow: int) -> Callable[..., Any]:
@@ -248,8 +250,8 @@ def _charged(function: Callable[..., Any], slow: int) -> Callable[..., Any]:
 
 def filters() -> dict[str, Callable[..., Any]]:
     """The filters of templates, each by its names."""
-    made = {name: _charged(function, _SLOW.get(name, 0)) for name, function in _FILTERS.items()}
-    made |= {alias: made[name] for alias, name in _ALIASES.items()}
+    made = {name: _charged(function, _SLOW.get(name, 0)) for name, function in FILTERS.items()}
+    made |= {alias: made[name] for alias, name in ALIASES.items()}
     return {**made, "default": do_default, "d": do_default}
 
 

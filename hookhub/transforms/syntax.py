@@ -51,7 +51,7 @@ _WRITTEN: Mapping[type[nodes.Node], str] = {
     nodes.Macro: "{% macro %}",
     nodes.NSRef: "namespace",
     nodes.Pow: "**",
-    nodes.ScopedEvalContextModifier: "{% autoescape %}",
+    nodes.Scope: "{% autoescape %}",
     nodes.With: "{% with %}",
 }
 
@@ -67,12 +67,11 @@ def parse(environment: Environment, text: str) -> nodes.Template:
         TemplateSyntaxError: as Jinja says.
     """
     depth = tokens = 0
-    for line, token, value in environment.lex(text):
-        tokens += token not in ("data", "whitespace")
-        if token == "operator":
-            depth += (value in "([{") - (value in ")]}")
+    for line, kind, value in environment.lex(text):
+        tokens += kind not in ("data", "whitespace")
+        depth += kind == "operator" and (value in "([{") - (value in ")]}")
         if depth > DEPTH_MAX or tokens > TOKENS_MAX:
-            limit = f"{DEPTH_MAX} brackets deep" if depth > DEPTH_MAX else f"{TOKENS_MAX:,} words"
+            limit = f"{DEPTH_MAX} open brackets" if depth > DEPTH_MAX else f"{TOKENS_MAX:,} words"
             raise TransformError(f"Line {line} of the template: it has more than {limit}.")
     return environment.parse(text)
 
@@ -83,13 +82,14 @@ def check_and_count(tree: nodes.Template) -> nodes.Template:
     Raises:
         TransformError: it has something that templates must not have; names it and its line.
     """
-    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    waiting: list[tuple[nodes.Node, int, int]] = [(tree, 0, 1)]
     while waiting:
-        node, depth = waiting.pop()
+        node, depth, line = waiting.pop()
+        line = node.lineno or line  # what the parser makes up itself has none
         wrong = _wrong(node, depth)
         if wrong is not None:
-            raise TransformError(f"Line {node.lineno} of the template: {wrong}.")
-        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+            raise TransformError(f"Line {line} of the template: {wrong}.")
+        waiting += [(child, depth + 1, line) for child in node.iter_child_nodes()]
     counted = _Counting().visit(tree)
     assert isinstance(counted, nodes.Template)
     return counted

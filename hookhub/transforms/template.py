@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from jinja2 import Template, TemplateSyntaxError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from hookhub.events import Event, format_timestamp
 from hookhub.transforms.budget import Budget
@@ -31,16 +32,24 @@ _MESSAGE_MAX = 300
 
 
 def _check_template(text: str) -> str:
-    size = len(text.encode("utf-8"))
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise _wrong("a template must not hold half a surrogate pair, which is no text") from None
     if size > TEMPLATE_MAX:
-        raise ValueError(f"a template is at most {TEMPLATE_MAX} bytes; this has {size}")
+        raise _wrong(f"a template is at most {TEMPLATE_MAX} bytes; this has {size}")
     return text
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    """The error of a field, without pydantic's "Value error" before it."""
+    return PydanticCustomError("template", "{message}", {"message": message})
 
 
 def _check_content_type(text: str) -> str:
     if not _CONTENT_TYPE.fullmatch(text) or len(text) > 100:
-        raise ValueError(
-            "must look like 'application/json' or 'text/plain; charset=utf-8'; bodies are UTF-8"
+        raise _wrong(
+            "it must look like 'application/json' or 'text/plain; charset=utf-8'; bodies are UTF-8"
         )
     return text
 

@@ -141,7 +141,8 @@ class Box(DurableSink):
     async def attempt(self, attempt: Attempt) -> AttemptResult:
         if attempt.config.get("refuse"):
             return AttemptResult(Outcome.GIVE_UP, 400, "no", "status", "It answered 400.")
-        return AttemptResult(Outcome.DELIVERED, 200, "ok")
+        timings = {"dns": 0.25, "total": 0.5} if attempt.config.get("timings") else {}
+        return AttemptResult(Outcome.DELIVERED, 200, "ok", timings=timings)
 
 
 class SamplePlugin:

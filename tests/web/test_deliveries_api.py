@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hookhub.delivery.model import NewEndpoint
+from hookhub.delivery.model import EndpointOptions, NewEndpoint
 from hookhub.hub import Hub
 from hookhub.testing.waiting import wait_until_async
 
@@ -56,6 +56,8 @@ async def test_a_delivery_with_its_attempts(api: httpx.AsyncClient, hub: Hub) ->
     [attempt] = failed["attempts"]
     assert (attempt["number"], attempt["outcome"]) == (1, "give_up")
     assert attempt["duration"] >= 0
+    assert attempt["timings"] is None
+    assert failed["held"] is False
 
     await hub.endpoints.update("box", endpoint.id, {"config": {}})
     retried = await api.post("/deliveries/1/retry")
@@ -67,16 +69,51 @@ async def test_a_delivery_with_its_attempts(api: httpx.AsyncClient, hub: Hub) ->
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
+async def test_a_delivery_that_holds_back_its_key_is_skipped(
+    api: httpx.AsyncClient, hub: Hub
+) -> None:
+    """In strict order the next one of the key waits, and says so, until a person skips the first."""
+    new = NewEndpoint("box", ("*",), {"refuse": True}, options=EndpointOptions(ordered=True))
+    endpoint = await hub.endpoints.create("box", new)
+    await hub.emit("user.created", {"user_id": 1}, key="k")
+    await settled(api, attempts=1)
+    await hub.emit("user.created", {"user_id": 1}, key="k")
+    waiting = await delivery(api, 2)
+    assert (waiting["status"], waiting["held"], waiting["next_retry_at"]) == ("pending", True, None)
+    refused = await api.post("/deliveries/2/skip")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+
+    await hub.endpoints.update("box", endpoint.id, {"config": {}})
+    skipped = (await api.post("/deliveries/1/skip")).json()
+    assert (skipped["status"], skipped["error"]) == ("failed", "skipped")
+
+    async def delivered() -> bool:
+        return (await delivery(api, 2))["status"] == "success"
+
+    await wait_until_async(delivered)
+    assert (await api.post("/deliveries/1/skip")).status_code == 409
+
+
+async def test_timings_of_attempts(api: httpx.AsyncClient, hub: Hub) -> None:
+    """What the sink measured is kept and shown, phase by phase."""
+    await hub.endpoints.create("box", NewEndpoint("box", ("*",), {"timings": True}))
+    await hub.emit("user.created", {"user_id": 1})
+    [attempt] = (await settled(api, attempts=1))["attempts"]
+    assert attempt["timings"] == {"dns": 0.25, "total": 0.5}
+
+
 async def test_unknown_deliveries(api: httpx.AsyncClient) -> None:
     """404, whatever the number."""
     for delivery_id in ("0", "99", str(2**63 - 1), str(2**63), "x", "-1", "1.0"):
         assert (await api.get(f"/deliveries/{delivery_id}")).status_code == 404
-        assert (await api.post(f"/deliveries/{delivery_id}/retry")).status_code == 404
+        for verb in ("retry", "skip"):
+            assert (await api.post(f"/deliveries/{delivery_id}/{verb}")).status_code == 404
 
 
 async def test_scopes(api: httpx.AsyncClient, hub: Hub) -> None:
-    """Looking needs webhooks:read, trying again webhooks:write."""
+    """Looking needs webhooks:read, everything else webhooks:write."""
     _, secret = await hub.tokens.create("reader", ["webhooks:read"])
     headers = {"Authorization": f"Bearer {secret}"}
     assert (await api.get("/deliveries/1", headers=headers)).status_code == 404
-    assert (await api.post("/deliveries/1/retry", headers=headers)).status_code == 403
+    for verb in ("retry", "skip"):
+        assert (await api.post(f"/deliveries/1/{verb}", headers=headers)).status_code == 403

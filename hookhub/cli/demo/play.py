@@ -99,6 +99,7 @@ class Play:
 
     def _greet(self, url: str, started: Started, receives: bool) -> None:
         click.echo(f"hookhub {__version__} runs at {url}")
+        click.echo(f"  Panel         {url}/admin/ (sign in with the token below)")
         click.echo(f"  API and docs  {url}/docs")
         click.echo(f"  Admin token   {self._token}")
         bearer = f"-H 'Authorization: Bearer {self._token}'"

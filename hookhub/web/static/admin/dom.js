@@ -27,10 +27,15 @@ export function printable(text) {
 /** A JSON value for reading. */
 export const pretty = (value) => printable(JSON.stringify(value, null, 2));
 
-/** A JSON value on one line, cut where no screen is wider. */
-export function oneLine(value, limit = 400) {
-  const text = JSON.stringify(value);
-  return printable(text.length > limit ? text.slice(0, limit) + "…" : text);
+/** A payload on one line: what it says, without what is null, cut where no screen is wider. */
+export function summary(payload, limit = 400) {
+  let text = "";
+  for (const [name, value] of Object.entries(payload)) {
+    if (value === null) continue;
+    text += `${text && ", "}${name}: ${JSON.stringify(value)}`;
+    if (text.length > limit) return printable(text.slice(0, limit) + "…");
+  }
+  return printable(text);
 }
 
 /** A definition list's rows; what is null is left out. */

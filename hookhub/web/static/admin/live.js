@@ -1,7 +1,7 @@
 // The section "Live": the last events of history, then what happens, newest first.
 
 import { BASE, Problem, Unreachable } from "./api.js";
-import { byId, el, facts, oneLine, pretty, printable } from "./dom.js";
+import { byId, el, facts, pretty, printable, summary } from "./dom.js";
 import { Feed } from "./feed.js";
 import { moment, number, t } from "./i18n.js";
 
@@ -10,6 +10,13 @@ const HISTORY = 100;
 const RATE_OVER = 10; // seconds
 const NARROW = matchMedia("(max-width: 899px)"); // as in panel.css
 const TONES = 6;
+
+/** The colour of a type: one for each family (`user.*`), always the same. */
+function toneOf(type) {
+  let tone = 0;
+  for (const c of type.split(".")[0]) tone = (tone * 36 + c.charCodeAt(0)) % 997;
+  return tone % TONES;
+}
 
 export class Live {
   #api = null;
@@ -215,14 +222,12 @@ export class Live {
 
   #row(item) {
     if ("gap" in item) return this.#gapRow(item);
-    let tone = 0;
-    for (const c of item.type.split(".")[0]) tone = (tone * 7 + c.charCodeAt(0)) % TONES;
     const row = el(
       "button",
       { class: "row", type: "button", tabindex: -1 },
       el("time", { datetime: item.timestamp }, moment(item.timestamp)),
-      el("span", { class: `type tone-${tone}` }, printable(item.type)),
-      el("span", { class: "summary" }, oneLine(item.payload)),
+      el("span", { class: `type tone-${toneOf(item.type)}` }, printable(item.type)),
+      el("span", { class: "summary" }, summary(item.payload)),
       el("span", { class: "sequence" }, `#${item.sequence}`),
     );
     const node = el("li", { class: item.fresh ? "fresh" : null }, row);
@@ -282,7 +287,7 @@ export class Live {
     byId("event-facts").replaceChildren(
       ...facts([
         [t("event.time"), moment(event.timestamp, true)],
-        [t("event.id"), event.id],
+        [t("event.id"), el("span", { class: "mono" }, event.id)],
         [t("event.sequence"), String(event.sequence)],
         [t("event.key"), event.key && printable(event.key)],
         [t("event.source"), event.source && printable(event.source)],

@@ -95,7 +95,9 @@ function tiles(stats) {
 }
 
 function health(checks) {
-  const rows = Object.entries(checks).map(([name, text]) => {
+  // "stopping" is no part of the hub; it matters only while it is so.
+  const parts = Object.entries(checks).filter(([name, text]) => name !== "stopping" || text !== "ok");
+  const rows = parts.map(([name, text]) => {
     const well = text === "ok";
     const pill = el("span", { class: `pill ${well ? "success" : "failed"}` }, name);
     return el("li", {}, pill, " ", well ? t("health.ok") : printable(text));

@@ -130,8 +130,7 @@ export class Webhooks {
     const cells = labels.map((label) => el("td", { "data-head": t(`webhook.${label}`) }));
     const [status, types, delivered, failed, last, error] = cells;
     types.className = "mono";
-    delivered.className = failed.className = "number";
-    error.className = "error";
+    error.className = "last";
     const update = (item) => {
       name.href = `#/webhooks/${item.id}`;
       name.textContent = printable(item.name);
@@ -141,7 +140,9 @@ export class Webhooks {
       delivered.textContent = number(item.success_count);
       failed.textContent = number(item.failure_count);
       last.textContent = moment(item.last_triggered_at);
-      error.textContent = printable(item.disabled_reason ?? this.#errors.get(item.id)?.text ?? "–");
+      const wrong = item.disabled_reason ?? this.#errors.get(item.id)?.text ?? "";
+      error.textContent = printable(wrong) || "–";
+      error.classList.toggle("error", wrong !== "");
     };
     return { node: el("tr", {}, el("td", {}, name, url), ...cells), update };
   }
@@ -154,7 +155,7 @@ export class Webhooks {
     for (const item of due.slice(0, ERRORS_AT_ONCE)) {
       const page = await api.get(`webhooks/${item.id}/deliveries`, { limit: RECENT });
       if (api !== this.#api) return;
-      const text = page.items.find((delivery) => delivery.error_message)?.error_message ?? "–";
+      const text = page.items.find((delivery) => delivery.error_message)?.error_message ?? "";
       this.#errors.set(item.id, { failures: item.failure_count, text });
       this.#list.querySelector("tbody")?.keyedNodes?.get(item.id)?.update(item);
     }
@@ -294,9 +295,9 @@ function attemptRow(attempt) {
   return el(
     "tr",
     {},
-    el("td", { class: "number" }, String(attempt.number)),
+    el("td", {}, String(attempt.number)),
     el("td", {}, moment(attempt.started_at)),
-    el("td", { class: "number" }, t("seconds", { s: number(attempt.duration, 3) })),
+    el("td", {}, t("seconds", { s: number(attempt.duration, 3) })),
     el("td", {}, el("span", { class: `pill ${tone}` }, t(`outcome.${attempt.outcome}`))),
     el("td", {}, printable(said), body ? el("pre", {}, printable(body)) : null),
   );

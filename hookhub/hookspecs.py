@@ -8,7 +8,7 @@ called once at start, and return objects; what happens later happens through tho
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
     from hookhub.sinks import DurableSink, LiveSink
     from hookhub.sources import Source
+    from hookhub.transforms import Transform
 
 hookspec = pluggy.HookspecMarker("hookhub")
 hookimpl = pluggy.HookimplMarker("hookhub")
@@ -37,6 +38,11 @@ def hookhub_sources(hub: Hub) -> Iterable[Source]:  # type: ignore[empty-body]
 @hookspec
 def hookhub_sinks(hub: Hub) -> Iterable[LiveSink | DurableSink]:  # type: ignore[empty-body]
     """Where events go: live sinks see all at once, durable sinks make single attempts."""
+
+
+@hookspec
+def hookhub_transforms() -> Iterable[Transform[Any]]:  # type: ignore[empty-body]
+    """Other bodies than the payload, by name, for endpoints that ask for them."""
 
 
 @hookspec

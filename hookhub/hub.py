@@ -10,6 +10,7 @@ import trio
 
 from hookhub.components import collect_components
 from hookhub.config import Settings
+from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.own_events import own_event_types
 from hookhub.delivery.replay import Replays
@@ -31,7 +32,7 @@ from hookhub.events import (
 from hookhub.feed import Broadcaster, Feed
 from hookhub.keys import SigningKeys
 from hookhub.outbox import OutboxRelay
-from hookhub.plugins import Plugins, load_event_types
+from hookhub.plugins import Plugins, load_event_types, load_transforms
 from hookhub.retention import Retention
 from hookhub.sinks import Component
 from hookhub.store import Reader, Store, Transaction
@@ -71,18 +72,22 @@ class Hub:
         plugins.check_required()
         for event_type in own_event_types(self.components.durable_sinks):
             self.registry.register(event_type, OWN)
+        self.transforms = load_transforms(plugins)
+        attempts = Attempts(
+            self.components.durable_sinks, self.transforms, settings.delivery.timeout
+        )
         self.engine = Engine(
             store,
-            self.components.durable_sinks,
+            attempts,
             settings.delivery,
             POLL,
             Verdicts(settings.delivery, self._own_draft),
         )
         self.endpoints = Endpoints(
             store,
-            self.components.durable_sinks,
+            attempts,
             self.registry,
-            settings.delivery.timeout,
+            self.transforms,
             self.engine.refresh,
         )
         self.deliveries = Deliveries(store, self.engine.look_around)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -109,18 +110,12 @@ class Retention:
             self._position, self._looked_at_all = 0, now
         end = ages.newest() is None
         while not end:
-            after = self._position
-            found = await self._store.read(
-                lambda reader, after=after: units.find_deliveries(reader, after, ages, LOOK)
-            )
+            look = partial(units.find_deliveries, after=self._position, ages=ages, limit=LOOK)
+            found = await self._store.read(look)
             ids = found.ids
             while ids:
                 part, ids = ids[: self._size], ids[self._size :]
-                done.add(
-                    await self._step(
-                        lambda tx, part=part: units.remove_deliveries(tx, part, ages)
-                    )
-                )
+                done.add(await self._step(partial(units.remove_deliveries, ids=part, ages=ages)))
             self._position, end = found.position, found.end
             await trio.sleep(PAUSE_MIN)
 
@@ -129,9 +124,8 @@ class Retention:
         for endpoint_id in await self._store.read(lambda r: units.deleted_endpoints(r, before)):
             more = True
             while more:
-                removed = await self._step(
-                    lambda tx, id=endpoint_id: units.purge_endpoint(tx, id, self._size)
-                )
+                purge = partial(units.purge_endpoint, endpoint_id=endpoint_id, limit=self._size)
+                removed = await self._step(purge)
                 done.add(removed)
                 more = removed.more
             log.info("retention.endpoint_purged", endpoint_id=endpoint_id)
@@ -140,8 +134,8 @@ class Retention:
         before = self._before(self._settings.events)
         more = before is not None
         while more and before is not None:
-            at = before
-            removed = await self._step(lambda tx, at=at: units.expire_events(tx, at, self._size))
+            expire = partial(units.expire_events, before=before, limit=self._size)
+            removed = await self._step(expire)
             done.add(removed)
             more = removed.more
 

@@ -49,14 +49,14 @@ EventTypeName = Annotated[
 ]
 """A declared event type in a body."""
 
-EventTypePattern = Annotated[
+TypePattern = Annotated[
     str,
-    Field(
-        max_length=EVENT_TYPE_MAX,
-        json_schema_extra={"format": KNOWN_PATTERN, "pattern": f"^({TYPE_PATTERN.pattern})$"},
-    ),
+    Field(max_length=EVENT_TYPE_MAX, json_schema_extra={"pattern": f"^({TYPE_PATTERN.pattern})$"}),
     AfterValidator(check_pattern),
 ]
+"""A pattern of event types, whether there are such types or not."""
+
+EventTypePattern = Annotated[TypePattern, Field(json_schema_extra={"format": KNOWN_PATTERN})]
 """A pattern in a body that matches at least one declared event type: ``user.*``."""
 
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"

@@ -134,6 +134,13 @@ class Outcome(enum.Enum):
     """Failed, and no attempt will ever do better."""
 
 
+class Content(NamedTuple):
+    """A body made by a transform."""
+
+    body: bytes
+    content_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt to make: everything a sink needs, nothing it must look up."""
@@ -149,6 +156,8 @@ class Attempt:
     """Valid signing secrets, newest first; empty if the endpoint has none."""
     timestamp: int
     """Unix seconds of this attempt, by the hub's clock."""
+    content: Content | None = None
+    """What a transform made of the event; to be sent in place of the payload."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hookhub import DurableSink
 from hookhub.config import EgressSettings
@@ -71,7 +72,7 @@ def cases() -> list[Case]:
     other = sign("another secret", BODY, now)
     rotated = {
         **good,
-        "webhook-signature": other["webhook-signature"] + " " + good["webhook-signature"],
+        "webhook-signature": f"{other['webhook-signature']} v1a,AAAA {good['webhook-signature']}",
     }
     unknown = {**good, "webhook-signature": good["webhook-signature"].replace("v1,", "v2,")}
     return [
@@ -211,6 +212,45 @@ def test_verifier(language: Callable[[list[Case], Path], list[list[bool]]], tmp_
     requests = cases()
     answers = language(requests, tmp_path)
     assert answers == [[case.standard, case.simple] for case in requests]
+
+
+KEY_DRIVER = """
+import { readFileSync } from "node:fs";
+import { verify } from "./verify-key.mjs";
+const cases = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(cases.map(({ headers, body, keys }) =>
+  verify(headers, Buffer.from(body), keys))));
+"""
+
+
+def test_verifier_with_a_public_key(tmp_path: Path) -> None:
+    """docs/examples/verify-key.mjs accepts what one of the keys signed, fresh and unchanged."""
+    find_program("node")
+    mine, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+
+    def case(signer: Ed25519PrivateKey, age: int = 0, body: str = BODY) -> dict[str, Any]:
+        headers = sign(PLAIN, BODY, int(time.time()) - age)
+        signed = f"evt_1.{headers['webhook-timestamp']}.{BODY}".encode()
+        signature = base64.b64encode(signer.sign(signed)).decode()
+        headers["webhook-signature"] += f" v1a,AAAA v1a,{signature}"
+        raw = mine.public_key().public_bytes_raw()
+        jwk = {"kty": "OKP", "crv": "Ed25519", "x": base64.urlsafe_b64encode(raw).decode()[:-1]}
+        return {"headers": headers, "body": body, "keys": [jwk]}
+
+    good = case(mine)
+    cases = [good, case(other), case(mine, 600), case(mine, body=BODY + " "), {**good, "keys": []}]
+    (tmp_path / "verify-key.mjs").write_text((EXAMPLES / "verify-key.mjs").read_text("utf-8"))
+    (tmp_path / "driver.mjs").write_text(KEY_DRIVER)
+    done = subprocess.run(
+        ["node", "driver.mjs"],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [True, False, False, False, False]
 
 
 def test_receiver(tmp_path: Path) -> None:

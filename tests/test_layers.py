@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"sinks", "sources", "hookspecs"},
     {"delivery.model", "delivery.policy", "delivery.backoff", "delivery.breaker"},
     {"config", "logs", "plugins", "store", "feed", "egress"},
-    {"delivery", "tokens", "keys", "outbox", "components"},
+    {"delivery", "tokens", "keys", "outbox", "retention", "components"},
     {"hub"},
     {"web"},
     {"server"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hookhub import __version__
+from hookhub.cli.audit import audit
 from hookhub.cli.demo import demo
 from hookhub.cli.event_types import event_types
 from hookhub.cli.group import HookhubGroup
@@ -28,5 +29,5 @@ def main() -> None:
     quiet_logging()
 
 
-for command in (serve, demo, migrate, reencrypt, token, plugins, event_types, send):
+for command in (serve, demo, migrate, reencrypt, token, plugins, event_types, send, audit):
     main.add_command(command)

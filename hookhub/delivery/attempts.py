@@ -2,26 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 import trio
 
-from hookhub.delivery.model import Claim, Endpoint
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.delivery.model import Endpoint
+from hookhub.events import Event
+from hookhub.sinks import Attempt, AttemptResult, Content, DurableSink, Outcome
+from hookhub.transforms import TransformError, TransformRegistry
+
+MAX_TIMEOUT = 65.0
+"""Seconds that a sink may ask for one attempt."""
 
 log = structlog.get_logger("hookhub.delivery")
 
 
-def make_attempt(claim: Claim, endpoint: Endpoint, now: int) -> Attempt:
-    """What the sink gets to see. ``now`` in microseconds."""
-    return Attempt(
-        delivery_id=claim.id,
-        endpoint_id=endpoint.id,
-        number=claim.attempts + 1,
-        event=claim.event,
-        config=endpoint.config,
-        secrets=valid_secrets(endpoint, now),
-        timestamp=now // 1_000_000,
-    )
+class Attempts:
+    """Makes attempts; the engine decides when, and what follows from them.
+
+    Args:
+        sinks: durable sinks by name.
+        transforms: bodies that endpoints may ask for.
+        timeout: seconds for one attempt if its sink asks for no other time.
+    """
+
+    def __init__(
+        self, sinks: Mapping[str, DurableSink], transforms: TransformRegistry, timeout: float
+    ) -> None:
+        self.sinks = sinks
+        self._transforms = transforms
+        self._timeout = timeout
+
+    @property
+    def longest(self) -> float:
+        """Seconds that an attempt may take at most."""
+        return max(MAX_TIMEOUT, self._timeout)
+
+    def timeout(self, endpoint: Endpoint) -> float:
+        """Seconds that an attempt to this endpoint may take."""
+        return min(self.sinks[endpoint.sink].timeout(endpoint.config, self._timeout), self.longest)
+
+    async def make(
+        self, endpoint: Endpoint, event: Event, *, delivery_id: int, number: int, now: int
+    ) -> AttemptResult:
+        """Make one attempt; only cancellation comes out as an exception.
+
+        Args:
+            number: 1 for the first attempt.
+            now: microseconds since 1970.
+        """
+        try:
+            content = self._content(endpoint, event)
+        except TransformError as error:
+            # The next attempt may find a transform that was mended.
+            return AttemptResult(Outcome.RETRY, error="transform", error_message=error.detail)
+        attempt = Attempt(
+            delivery_id=delivery_id,
+            endpoint_id=endpoint.id,
+            number=number,
+            event=event,
+            config=endpoint.config,
+            secrets=valid_secrets(endpoint, now),
+            timestamp=now // 1_000_000,
+            content=content,
+        )
+        return await run_attempt(self.sinks[endpoint.sink], attempt, self.timeout(endpoint))
+
+    def _content(self, endpoint: Endpoint, event: Event) -> Content | None:
+        wanted = endpoint.options.transform
+        if wanted is None:
+            return None
+        made = self._transforms.apply(wanted["name"], wanted["config"], event)
+        return Content(made.body, made.content_type)
 
 
 def valid_secrets(endpoint: Endpoint, now: int) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from hookhub.config import DeliverySettings
-from hookhub.delivery.attempts import make_attempt, run_attempt, storable
+from hookhub.delivery.attempts import Attempts, storable
 from hookhub.delivery.breaker import Breaker
 from hookhub.delivery.lanes import Lane, Scheduler
 from hookhub.delivery.limits import RateLimit, Window
@@ -28,13 +28,11 @@ from hookhub.delivery.recorder import Recorder
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.errors import StoreUnavailable
 from hookhub.events import Event
-from hookhub.sinks import AttemptResult, DurableSink, Outcome
+from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import NewDelivery, Store
 from hookhub.store.deliveries import Record, claim_due, give_back, next_due
 from hookhub.store.endpoints import endpoints_generation, load_endpoints
 
-MAX_TIMEOUT = 65.0
-"""Seconds that a sink may ask for one attempt."""
 LEASE_MARGIN = 30.0
 """Seconds that a lease outlives the longest attempt: time to write down what came of it."""
 MESSAGE_MAX = 1_000
@@ -46,7 +44,7 @@ class Engine:
     """Owns every attempt that is in flight.
 
     Args:
-        sinks: durable sinks by name; deliveries of a sink that is not here stay pending.
+        attempts: makes them; deliveries of a sink that it does not have stay pending.
         poll: seconds between looks for what other processes did.
         verdicts: what failures mean for endpoints.
     """
@@ -54,14 +52,14 @@ class Engine:
     def __init__(
         self,
         store: Store,
-        sinks: Mapping[str, DurableSink],
+        attempts: Attempts,
         settings: DeliverySettings,
         poll: float,
         verdicts: Verdicts,
         chance: random.Random | None = None,
     ) -> None:
         self._store = store
-        self._sinks = sinks
+        self._attempts = attempts
         self._settings = settings
         self._poll = poll
         self._chance = chance or random.Random()
@@ -78,8 +76,7 @@ class Engine:
         self._opened = 0
         self._unrecorded = 0
         self._failing: str | None = None
-        span = max(MAX_TIMEOUT, settings.timeout) + LEASE_MARGIN
-        self._span = round(span * 1_000_000)
+        self._span = round((attempts.longest + LEASE_MARGIN) * 1_000_000)
 
     # -- what the writer asks, in its thread -----------------------------------------------
 
@@ -147,7 +144,7 @@ class Engine:
     def _put(self, endpoint: Endpoint) -> list[Claim]:
         """Make or change a lane; returns what must not be attempted now."""
         limit = endpoint.options.concurrency or self._settings.endpoint_concurrency
-        closed = not endpoint.is_active or endpoint.sink not in self._sinks
+        closed = not endpoint.is_active or endpoint.sink not in self._attempts.sinks
         lane = self._scheduler.lanes.get(endpoint.id)
         if lane is None:
             rate = RateLimit(endpoint.options.rate_limit)
@@ -272,16 +269,17 @@ class Engine:
     async def _deliver(self, lane: Lane, claim: Claim) -> None:
         delivered: bool | None = None
         try:
-            timeout = self._timeout(lane.endpoint)
+            endpoint = lane.endpoint
             started_at = self._store.clock()
-            if lane.closed or started_at + round(timeout * 1e6) > claim.until:
+            if lane.closed or started_at + round(self._attempts.longest * 1e6) > claim.until:
                 # Switched off since, or so long in the queue that the lease could end under way.
                 self._scheduler.due_by(lane, claim.until)
                 return
             began = time.perf_counter()
-            attempt = make_attempt(claim, lane.endpoint, started_at)
-            sink = self._sinks[lane.endpoint.sink]
-            result = await run_attempt(sink, attempt, timeout)
+            number = claim.attempts + 1
+            result = await self._attempts.make(
+                endpoint, claim.event, delivery_id=claim.id, number=number, now=started_at
+            )
             duration = time.perf_counter() - began
             delivered = result.outcome is Outcome.DELIVERED
             await self._record(lane, claim, result, started_at, duration)
@@ -295,13 +293,6 @@ class Engine:
                     self._nursery.start_soon(self._give_back, dropped)
             self._pump()
             self._bell.set()
-
-    def _timeout(self, endpoint: Endpoint) -> float:
-        sink = self._sinks.get(endpoint.sink)
-        wanted = self._settings.timeout
-        if sink is not None:
-            wanted = sink.timeout(endpoint.config, wanted)
-        return min(wanted, MAX_TIMEOUT)
 
     async def _record(
         self, lane: Lane, claim: Claim, result: AttemptResult, started_at: int, duration: float

@@ -44,6 +44,10 @@ class EndpointOptions:
     """Attempts per second."""
     ordered: bool = False
     """Deliver the events of one ``key`` strictly in order; one that fails holds back its key."""
+    filter: Mapping[str, Any] | None = None
+    """Only events whose payload matches; see :mod:`hookhub.filters`."""
+    transform: Mapping[str, Any] | None = None
+    """``{"name", "config"}``: another body than the payload; see :mod:`hookhub.transforms`."""
 
 
 DEFAULT_OPTIONS = EndpointOptions()

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from hookhub.delivery.attempts import run_attempt, valid_secrets
-from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, NewEndpoint, Page, Status
+from hookhub.delivery.attempts import Attempts
+from hookhub.delivery.model import (
+    Delivery,
+    Endpoint,
+    EndpointOptions,
+    EndpointStats,
+    NewEndpoint,
+    Page,
+    Status,
+)
 from hookhub.errors import NotFound, ValidationFailed
 from hookhub.events import Event, EventRegistry, canonical_json, new_event_id
-from hookhub.sinks import Attempt, AttemptResult, DurableSink
+from hookhub.filters import compile_filter
+from hookhub.sinks import AttemptResult, DurableSink
 from hookhub.store import Store, Transaction
 from hookhub.store import deliveries as delivery_units
 from hookhub.store import endpoints as endpoint_units
+from hookhub.transforms import TransformRegistry
 
 log = structlog.get_logger("hookhub.delivery")
 
@@ -28,22 +39,24 @@ class Endpoints:
     """The endpoints of all durable sinks.
 
     Args:
-        sinks: durable sinks by name.
+        attempts: makes the test attempts; knows the sinks.
+        transforms: bodies that endpoints may ask for.
         changed: called after every change; returns when the engine goes by it.
     """
 
     def __init__(
         self,
         store: Store,
-        sinks: Mapping[str, DurableSink],
+        attempts: Attempts,
         registry: EventRegistry,
-        timeout: float,
+        transforms: TransformRegistry,
         changed: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
-        self._sinks = sinks
+        self._attempts = attempts
+        self._sinks = attempts.sinks
         self._registry = registry
-        self._timeout = timeout
+        self._transforms = transforms
         self._changed = changed
 
     def _sink(self, name: str) -> DurableSink:
@@ -61,7 +74,7 @@ class Endpoints:
             new.description,
             new.is_active,
             new.secret,
-            new.options,
+            self._checked_options(new.options, new.event_types),
         )
         endpoint = await self._store.write(
             lambda tx: endpoint_units.insert_endpoint(tx, sink, checked)
@@ -110,14 +123,12 @@ class Endpoints:
         Raises NotFound, Conflict (name taken), ValidationFailed, EgressBlocked.
         """
         implementation = self._sink(sink)
-        given = {} if callable(changes) else _checked(implementation, changes)
 
         def unit(tx: Transaction) -> tuple[Endpoint, dict[str, Any]]:
-            if not callable(changes):
-                return endpoint_units.update_endpoint(tx, sink, endpoint_id, given), given
             tx.lock()
             endpoint = endpoint_units.get_endpoint(tx, sink, endpoint_id)
-            values = _checked(implementation, changes(endpoint))
+            wanted = changes(endpoint) if callable(changes) else changes
+            values = self._checked(implementation, endpoint, wanted)
             if values:
                 endpoint = endpoint_units.update_endpoint(tx, sink, endpoint_id, values)
             return endpoint, values
@@ -127,6 +138,34 @@ class Endpoints:
             await self._changed()
             log.info("endpoint.updated", endpoint_id=endpoint_id, sink=sink, fields=sorted(values))
         return endpoint
+
+    def _checked(
+        self, sink: DurableSink, endpoint: Endpoint, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        values = dict(changes)
+        if "config" in values:
+            values["config"] = sink.validate(values["config"])
+        if "options" in values:
+            event_types = values.get("event_types", endpoint.event_types)
+            values["options"] = self._checked_options(values["options"], event_types)
+        return values
+
+    def _checked_options(
+        self, options: EndpointOptions, event_types: Sequence[str]
+    ) -> EndpointOptions:
+        """Options as they are stored: filter and transform complete and tried.
+
+        Raises ValidationFailed (and UnknownTransform).
+        """
+        if options.filter is not None:
+            options = replace(options, filter=compile_filter(options.filter).spec)
+        if options.transform is not None:
+            name = options.transform["name"]
+            wanted = [self._registry.get(item) for item in self._registry.matching(event_types)]
+            config = options.transform.get("config", {})
+            checked = self._transforms.validate(name, config, wanted)
+            options = replace(options, transform={"name": name, "config": checked})
+        return options
 
     async def delete(self, sink: str, endpoint_id: int) -> None:
         """Delete an endpoint; nothing more is sent to it. Raises NotFound."""
@@ -163,19 +202,8 @@ class Endpoints:
         endpoint = await self.get(sink, endpoint_id)
         event = self._example(endpoint, event_type)
         now = self._store.clock()
-        attempt = Attempt(
-            delivery_id=0,
-            endpoint_id=endpoint.id,
-            number=1,
-            event=event,
-            config=endpoint.config,
-            secrets=valid_secrets(endpoint, now),
-            timestamp=now // 1_000_000,
-        )
-        implementation = self._sink(sink)
-        timeout = implementation.timeout(endpoint.config, self._timeout)
         began = time.perf_counter()
-        result = await run_attempt(implementation, attempt, timeout)
+        result = await self._attempts.make(endpoint, event, delivery_id=0, number=1, now=now)
         return event, result, time.perf_counter() - began
 
     def _example(self, endpoint: Endpoint, event_type: str | None) -> Event:
@@ -264,13 +292,6 @@ class Deliveries:
         await self._store.read(
             lambda reader: endpoint_units.get_endpoint(reader, sink, endpoint_id)
         )
-
-
-def _checked(sink: DurableSink, changes: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(changes)
-    if "config" in values:
-        values["config"] = sink.validate(values["config"])
-    return values
 
 
 def payload_of(delivery: Delivery) -> dict[str, Any]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hookhub.events import OWN, Accepted, Draft, Event, type_matcher
+from hookhub.filters import Filter, compile_filter
 from hookhub.store.database import Reader
-from hookhub.store.schema import HELD
+from hookhub.store.schema import HELD, PENDING
 
 INSERT_EVENT = (
-    "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source, deliveries) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source, deliveries)"
 )
 INSERT_DELIVERY = (
-    "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, status, due_at, lease, order_key, "
-    "created_at, next_retry_at) VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?)"
+    "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, due_at, lease, order_key, "
+    "created_at, next_retry_at, status)"
 )
 
 
@@ -47,6 +47,9 @@ class HandOver(Protocol):
         """Whether there is room for one more, ``more`` having been taken in this transaction."""
 
 
+Payload = Callable[[], Any]
+
+
 class Subscription(NamedTuple):
     """An endpoint, as far as appending events goes."""
 
@@ -55,6 +58,11 @@ class Subscription(NamedTuple):
     matches: Callable[[str], bool]
     names: Callable[[str], bool]
     """The same without the pattern ``*``, which does not mean the hub's own events."""
+    filter: Filter | None = None
+
+    def wants(self, payload: Payload) -> bool:
+        """Whether the payload passes the endpoint's filter."""
+        return self.filter is None or self.filter.matches(payload())
 
 
 class Subscriptions:
@@ -93,13 +101,27 @@ class Subscriptions:
 def _subscription(endpoint_id: int, event_types: str, options: str) -> Subscription:
     patterns = json.loads(event_types)
     named = [pattern for pattern in patterns if pattern != "*"]
+    values = json.loads(options)
+    spec = values.get("filter")
     return Subscription(
-        endpoint_id, _is_ordered(options), type_matcher(patterns), type_matcher(named)
+        endpoint_id,
+        bool(values.get("ordered")),
+        type_matcher(patterns),
+        type_matcher(named),
+        None if spec is None else compile_filter(spec),
     )
 
 
-def _is_ordered(options: str) -> bool:
-    return options != "{}" and bool(json.loads(options).get("ordered"))
+def _lazily(text: str) -> Payload:
+    """The payload as objects, read once and only if a filter asks."""
+    read: list[Any] = []
+
+    def payload() -> Any:
+        if not read:
+            read.append(json.loads(text))
+        return read[0]
+
+    return payload
 
 
 class Mark(NamedTuple):
@@ -155,6 +177,9 @@ class Group:
         sequence = self.sequence
         self.events.append(Event(sequence, *draft[:6]))
         subscriptions = self.subscriptions.matching(draft.type, draft.source == OWN)
+        if any(item.filter is not None for item in subscriptions):
+            payload = _lazily(draft.payload)
+            subscriptions = [item for item in subscriptions if item.wants(payload)]
         self.promised.append(len(subscriptions))
         for subscription in subscriptions:
             self.delivery += 1
@@ -236,15 +261,15 @@ class Group:
         if self._flushed_events < len(self.events):
             start = self._flushed_events
             fresh = zip(self.events[start:], self.promised[start:], strict=True)
-            reader.many(INSERT_EVENT, [(*event, deliveries) for event, deliveries in fresh])
+            reader.insert_rows(INSERT_EVENT, [(*event, deliveries) for event, deliveries in fresh])
             self._flushed_events = len(self.events)
         if self._flushed_deliveries < len(self.deliveries):
             now = reader.now
             rows = [
-                (*item, now, None if item.due_at == HELD else now)
+                (*item, now, None if item.due_at == HELD else now, PENDING)
                 for item in self.deliveries[self._flushed_deliveries :]
             ]
-            reader.many(INSERT_DELIVERY, rows)
+            reader.insert_rows(INSERT_DELIVERY, rows)
             self._flushed_deliveries = len(self.deliveries)
 
     def finish(self, reader: Reader) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -150,6 +151,16 @@ def _native(text: str, param: str) -> str:
     return text.replace("%", "%%").replace("?", param)
 
 
+_INSERT_SIZES = (256, 32, 4, 1)
+"""Few sizes, so that the driver can keep the compiled statements."""
+
+
+@lru_cache(maxsize=256)
+def _insert_statement(into: str, width: int, size: int, param: str) -> str:
+    row = "(" + ", ".join([param] * width) + ")"
+    return f"{into} VALUES " + ", ".join([row] * size)
+
+
 def run_sql(database: peewee.Database, text: str, params: Sequence[Any] = ()) -> Any:
     """Run SQL in the driver's own placeholder style; returns the cursor."""
     return database.execute_sql(text, params)  # type: ignore[no-untyped-call]
@@ -198,6 +209,22 @@ class Reader:
         """Run SQL that changes rows, with ``?`` as placeholder; returns how many."""
         cursor = run_sql(self.database, _native(text, self.database.param), params)
         return int(cursor.rowcount)
+
+    def insert_rows(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, as many in one statement as pays.
+
+        SQLite's driver gives up the interpreter's lock once for each statement, not for each row:
+        a batch goes in while the main thread reads the next one.
+
+        Args:
+            into: ``INSERT INTO table (columns)``.
+        """
+        at = 0
+        for size in _INSERT_SIZES:
+            while len(rows) - at >= size:
+                text = _insert_statement(into, len(rows[0]), size, self.database.param)
+                run_sql(self.database, text, list(chain.from_iterable(rows[at : at + size])))
+                at += size
 
     def many(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run SQL with ``?`` as placeholder once for each of ``rows``."""

@@ -144,10 +144,9 @@ class Recorded:
 
 def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
     """Write down attempts and what they mean for their deliveries and endpoints."""
-    tx.many(
+    tx.insert_rows(
         "INSERT INTO hookhub_attempts (delivery_id, number, started_at, duration, outcome, "
-        "response_status, response_body, error, error_message, timings) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "response_status, response_body, error, error_message, timings)",
         [
             (
                 item.claim.id,

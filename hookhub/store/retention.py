@@ -89,6 +89,33 @@ def _last_expired(reader: Reader, start: int, before: int, limit: int) -> int | 
     return rows[-1][0] if following and following[0][0] < before else end
 
 
+class Row(NamedTuple):
+    """What there is to know about a delivery."""
+
+    id: int
+    endpoint_id: int
+    sequence: int
+    status: int
+    created_at: int
+    delivered_at: int | None
+    due_at: int
+    order_key: str | None
+
+    def too_old(self, ages: Ages) -> bool:
+        """Whether it is to be deleted."""
+        if self.status == SUCCESS:
+            ended = self.delivered_at or self.created_at
+            return ages.delivered is not None and ended < ages.delivered
+        # One that holds back its key (strict order) is a person's to retry or skip.
+        if self.status != FAILED or self.order_key is not None or ages.failed is None:
+            return False
+        # It was due when it failed; one that was cancelled, when it would have been attempted.
+        return max(self.created_at, self.due_at if self.due_at < HELD else 0) < ages.failed
+
+
+_ROW = "SELECT " + ", ".join(Row._fields) + " FROM hookhub_deliveries"
+
+
 class Found(NamedTuple):
     """Deliveries that are too old, and how far the search came."""
 
@@ -101,33 +128,17 @@ class Found(NamedTuple):
 def find_deliveries(reader: Reader, after: int, ages: Ages, limit: int) -> Found:
     """Look at the next ``limit`` deliveries, in the order they were made."""
     newest = ages.newest()
-    rows = reader.sql(
-        "SELECT id, status, created_at, delivered_at, due_at, order_key FROM hookhub_deliveries "
-        "WHERE id > ? ORDER BY id LIMIT ?",
-        (after, limit),
-    )
+    rows = reader.sql(f"{_ROW} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
     ids: list[int] = []
     position = after
-    for delivery_id, status, created_at, delivered_at, due_at, key in rows:
+    for row in map(Row._make, rows):
         # One of the future says nothing about what follows: a clock was wrong.
-        if newest is None or newest <= created_at <= reader.now:
+        if newest is None or newest <= row.created_at <= reader.now:
             return Found(ids, position, True)
-        position = delivery_id
-        if _too_old(status, created_at, delivered_at, due_at, key, ages):
-            ids.append(delivery_id)
+        position = row.id
+        if row.too_old(ages):
+            ids.append(row.id)
     return Found(ids, position, len(rows) < limit)
-
-
-def _too_old(
-    status: int, created_at: int, delivered_at: int | None, due_at: int, key: str | None, ages: Ages
-) -> bool:
-    if status == SUCCESS:
-        return ages.delivered is not None and (delivered_at or created_at) < ages.delivered
-    # One that holds back its key (strict order) is a person's to retry or skip.
-    if status != FAILED or key is not None or ages.failed is None:
-        return False
-    # When it failed, or was cancelled, at the latest.
-    return max(created_at, due_at if due_at < HELD else 0) < ages.failed
 
 
 def remove_deliveries(tx: Transaction, ids: Sequence[int], ages: Ages) -> Removed:
@@ -136,37 +147,26 @@ def remove_deliveries(tx: Transaction, ids: Sequence[int], ages: Ages) -> Remove
     And their events, if these are older than the history and this was the last delivery.
     """
     tx.lock()
-    rows = _select(tx, ids)
-    old = [row for row in rows if _too_old(*row[3:], ages)]
-    return _remove(tx, [row[:4] for row in old])
+    locking = "" if tx.is_sqlite else " FOR UPDATE"
+    rows = tx.sql(f"{_ROW} WHERE id IN ({_marks(ids)}) ORDER BY id{locking}", ids)
+    return _remove(tx, [row for row in map(Row._make, rows) if row.too_old(ages)])
 
 
-def _select(tx: Transaction, ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    return tx.sql(
-        "SELECT id, endpoint_id, sequence, status, created_at, delivered_at, due_at, order_key "
-        f"FROM hookhub_deliveries WHERE id IN ({_marks(ids)}) ORDER BY id"
-        + ("" if tx.is_sqlite else " FOR UPDATE"),
-        ids,
-    )
-
-
-def _remove(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> Removed:
+def _remove(tx: Transaction, rows: Sequence[Row]) -> Removed:
     if not rows:
         return Removed()
-    ids = [row[0] for row in rows]
+    ids = [row.id for row in rows]
     marks = _marks(ids)
     attempts = tx.change(f"DELETE FROM hookhub_attempts WHERE delivery_id IN ({marks})", ids)
     tx.change(f"DELETE FROM hookhub_deliveries WHERE id IN ({marks})", ids)
     counts: dict[int, list[int]] = {}
     of_event: dict[int, int] = {}
-    for _, endpoint_id, sequence, status in rows:
-        delivered, failed, to = counts.setdefault(endpoint_id, [0, 0, 0])
-        counts[endpoint_id] = [
-            delivered + (status == SUCCESS),
-            failed + (status == FAILED),
-            max(to, sequence),
-        ]
-        of_event[sequence] = of_event.get(sequence, 0) + 1
+    for row in rows:
+        delivered, failed, to = counts.setdefault(row.endpoint_id, [0, 0, 0])
+        delivered += row.status == SUCCESS
+        failed += row.status == FAILED
+        counts[row.endpoint_id] = [delivered, failed, max(to, row.sequence)]
+        of_event[row.sequence] = of_event.get(row.sequence, 0) + 1
     tx.many(
         "UPDATE hookhub_endpoints SET removed_delivered = removed_delivered + ?, "
         "removed_failed = removed_failed + ?, "
@@ -203,13 +203,9 @@ def deleted_endpoints(reader: Reader, before: int) -> list[int]:
 def purge_endpoint(tx: Transaction, endpoint_id: int, limit: int) -> Removed:
     """Delete the oldest deliveries of a deleted endpoint, then its row."""
     tx.lock()
-    rows = tx.sql(
-        "SELECT id, endpoint_id, sequence, status FROM hookhub_deliveries "
-        "WHERE endpoint_id = ? ORDER BY id LIMIT ?",
-        (endpoint_id, limit),
-    )
+    rows = tx.sql(f"{_ROW} WHERE endpoint_id = ? ORDER BY id LIMIT ?", (endpoint_id, limit))
     if rows:
-        return _remove(tx, rows)
+        return _remove(tx, [Row(*row) for row in rows])
     tx.change(
         "DELETE FROM hookhub_endpoints WHERE id = ? AND deleted_at IS NOT NULL", (endpoint_id,)
     )

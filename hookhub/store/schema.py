@@ -10,11 +10,11 @@ partial index finds the work of each endpoint. ``next_retry_at`` is what people 
 ``order_key`` is set while a delivery holds back later ones of the same key (strict order): from its
 commit until it is delivered or skipped. Those behind it are due at :data:`HELD`, that is, never.
 
-What an audit leans on: ``deliveries`` of an event is the number of delivery rows that were committed
-with it, ``replayed`` and ``removed`` count those that came and went later, so that the rows of an
-event always add up. ``events_from`` is where the history begins: no event from there on has been
-deleted. Counters of an endpoint count from its creation; ``removed_…`` are those of its deliveries
-whose rows retention has deleted, ``removed_to`` the highest sequence among them.
+What an audit leans on: ``deliveries`` of an event is the number of delivery rows that were
+committed with it, ``replayed`` and ``removed`` count those that came and went later, so that the
+rows of an event always add up. ``events_from`` is where the history begins: no event from there on
+has been deleted. Counters of an endpoint count from its creation; ``removed_…`` are those of its
+deliveries whose rows retention has deleted, ``removed_to`` the highest sequence among them.
 
 ``secrets`` of an endpoint and ``private`` of a key are sealed (:mod:`hookhub.secretbox`) when
 ``[auth] secret_key`` is set.

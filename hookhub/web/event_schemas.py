@@ -1,4 +1,4 @@
-"""What the installed event types add to the OpenAPI document: which there are, and what each holds."""
+"""What the event types add to the OpenAPI document: which there are, and what each holds."""
 
 from __future__ import annotations
 

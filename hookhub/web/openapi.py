@@ -42,6 +42,8 @@ TAGS = {
     "events": "Events in, and the history of them",
     "webhooks": "Where events are sent to",
     "deliveries": "One event on its way to one endpoint",
+    "replays": "Events of the past, sent once more",
+    "audit": "Is everything there that was promised",
     "tokens": "Who may use the API",
     "health": "Is the hub well",
 }

@@ -9,12 +9,14 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
 from hookhub.delivery.services import Endpoints
 from hookhub.errors import NotFound, ValidationFailed
 from hookhub.events import EventRegistry
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.store import open_store
+from hookhub.transforms import TransformRegistry
 
 
 class Picky(DurableSink):
@@ -53,7 +55,9 @@ def changes() -> Changes:
 async def endpoints(any_database: str, changes: Changes) -> AsyncIterator[Endpoints]:
     """The service, without a hub."""
     async with open_store(DatabaseSettings(url=any_database)) as store:
-        yield Endpoints(store, {"picky": Picky()}, EventRegistry(), 15.0, changes)
+        transforms = TransformRegistry()
+        attempts = Attempts({"picky": Picky()}, transforms, 15.0)
+        yield Endpoints(store, attempts, EventRegistry(), transforms, changes)
 
 
 async def test_a_change_that_builds_on_what_is_there(endpoints: Endpoints) -> None:

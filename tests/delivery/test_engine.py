@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from hookhub.config import DatabaseSettings, DeliverySettings
+from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.model import DEFAULT_OPTIONS, Delivery, EndpointOptions, NewEndpoint
 from hookhub.delivery.verdicts import Verdicts
@@ -19,6 +20,7 @@ from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.store import Store, open_store
 from hookhub.store.deliveries import get_delivery
 from hookhub.store.endpoints import get_endpoint, insert_endpoint
+from hookhub.transforms import TransformRegistry
 
 DELIVERED = AttemptResult(Outcome.DELIVERED, response_status=200, response_body="ok")
 RETRY = AttemptResult(Outcome.RETRY, 500, "no", "status", "It answered 500.")
@@ -62,7 +64,8 @@ async def store(any_database: str) -> AsyncIterator[Store]:
 async def running(store: Store, sink: Scripted, **settings: Any) -> AsyncIterator[Engine]:
     values = {"retry_schedule": [0.0, 0.0], **settings}
     options = DeliverySettings(**values)
-    engine = Engine(store, {sink.name: sink}, options, 0.05, Verdicts(options))
+    attempts = Attempts({sink.name: sink}, TransformRegistry(), options.timeout)
+    engine = Engine(store, attempts, options, 0.05, Verdicts(options))
     store.on_commit(engine.committed)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)

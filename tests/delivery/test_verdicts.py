@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ import hookhub
 from hookhub import Attempt, AttemptResult, DurableSink, EventType, Outcome, Payload
 from hookhub.config import Settings
 from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.errors import ValidationFailed
 from hookhub.events import Event, type_matcher
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
+from hookhub.sinks import Content
 
 
 class Thing(Payload):
@@ -33,6 +36,7 @@ class Obedient(DurableSink):
     def __init__(self) -> None:
         self.received: dict[str, list[Event]] = {}
         self.changed = trio.Event()
+        self.contents: list[Content | None] = []
 
     def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return dict(config)
@@ -42,6 +46,7 @@ class Obedient(DurableSink):
 
     async def attempt(self, attempt: Attempt) -> AttemptResult:
         does = attempt.config["does"]
+        self.contents.append(attempt.content)
         self.received.setdefault(does, []).append(attempt.event)
         self.changed.set()
         self.changed = trio.Event()
@@ -263,3 +268,57 @@ async def test_what_is_switched_off_is_attempted_no_more(tmp_path: Path, change:
         await hub.emit("thing.made", {"n": 2})
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert len(sink.received["bad"]) <= count + in_flight
+
+
+async def test_a_filter_decides_at_the_commit(tmp_path: Path) -> None:
+    """What does not match makes no delivery; a changed filter counts from its commit on."""
+    async with running(tmp_path) as (hub, sink):
+        picky = await endpoint(hub, "deliver", filter={"n": {"$gte": 2}})
+        assert [(await hub.emit("thing.made", {"n": n})).deliveries for n in (1, 2, 3)] == [0, 1, 1]
+        assert [event.data()["n"] for event in await sink.wait_for("deliver", 2)] == [2, 3]
+        changes = {"options": EndpointOptions(filter={"n": 1})}
+        await hub.endpoints.update("obedient", picky.id, changes)
+        assert [(await hub.emit("thing.made", {"n": n})).deliveries for n in (1, 2)] == [1, 0]
+        with pytest.raises(ValidationFailed, match="gte"):
+            await endpoint(hub, "bad", filter={"n": {"$gt e": 2}})
+
+
+async def test_a_transform_makes_the_body(tmp_path: Path) -> None:
+    """By name, tried when the endpoint is made, applied at every attempt."""
+    template = {"name": "template", "config": {"template": '{"text": "{{ payload.n }} made"}'}}
+    async with running(tmp_path) as (hub, sink):
+        await endpoint(hub, "deliver", transform=template)
+        await hub.emit("thing.made", {"n": 7})
+        await sink.wait_for("deliver", 1)
+        assert sink.contents == [Content(b'{"text": "7 made"}', "application/json")]
+        wrong = {"name": "template", "config": {"template": "{{ payload.m }}"}}
+        with pytest.raises(ValidationFailed):
+            await endpoint(hub, "bad", transform=wrong)
+        with pytest.raises(ValidationFailed, match="template"):
+            await endpoint(hub, "bad", transform={"name": "templete", "config": {}})
+
+
+async def test_an_event_that_a_transform_cannot_take_is_a_failed_attempt(tmp_path: Path) -> None:
+    """With the transform's own sentence; the sink is not bothered."""
+    needs = '{"text": {{ payload.extra }} }'
+    template = {"name": "template", "config": {"template": needs}}
+    async with running(tmp_path, retry_schedule=[]) as (hub, sink):
+        made = await endpoint(hub, "deliver", "delivery.failed")
+        await hub.store.write(
+            lambda tx: tx.change(
+                "UPDATE hookhub_endpoints SET event_types = ?, options = ? WHERE id = ?",
+                ('["thing.*"]', json.dumps({"transform": template}), made.id),
+            )
+        )
+        await hub.store.write(lambda tx: tx.endpoints_changed())
+        await hub.engine.refresh()
+        await hub.emit("thing.made", {"n": 1})
+
+        async def failed() -> list[Any]:
+            page = await hub.deliveries.list("obedient", made.id, status="failed")
+            return page.items
+
+        [delivery] = await until(failed)
+        assert delivery.error == "transform"
+        assert "extra" in delivery.error_message
+        assert sink.received == {}

@@ -72,7 +72,7 @@ async def test_a_delivery_with_its_attempts(api: httpx.AsyncClient, hub: Hub) ->
 async def test_a_delivery_that_holds_back_its_key_is_skipped(
     api: httpx.AsyncClient, hub: Hub
 ) -> None:
-    """In strict order the next one of the key waits, and says so, until a person skips the first."""
+    """In strict order the next one of the key waits, visibly, until a person skips the first."""
     new = NewEndpoint("box", ("*",), {"refuse": True}, options=EndpointOptions(ordered=True))
     endpoint = await hub.endpoints.create("box", new)
     await hub.emit("user.created", {"user_id": 1}, key="k")

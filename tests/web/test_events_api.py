@@ -232,6 +232,42 @@ async def test_pages_by_type(api: httpx.AsyncClient) -> None:
     assert (empty["items"], empty["has_more"]) == ([], False)
 
 
+async def test_the_newest_page(api: httpx.AsyncClient) -> None:
+    """The last items that match, in order, and a cursor of now: what follows has no seam."""
+    empty = await page(api, newest=True)
+    assert (empty["items"], empty["has_more"]) == ([], False)
+    for event in (USER, TICKET, USER, TICKET, USER):
+        await publish(api, event)
+    found = await page(api, newest=True, limit=2)
+    assert [item["sequence"] for item in found["items"]] == [4, 5]
+    assert not found["has_more"]
+    tickets = await page(api, newest=True, limit=3, events="ticket.*")
+    assert [item["sequence"] for item in tickets["items"]] == [2, 4]
+    assert tickets["cursor"] == found["cursor"]
+    since = await page(api, newest=True, after=tickets["items"][1]["cursor"])
+    assert [item["sequence"] for item in since["items"]] == [5]
+    await publish(api, USER)
+    rest = await page(api, after=found["cursor"])
+    assert [item["sequence"] for item in rest["items"]] == [6]
+
+
+async def test_the_newest_page_looks_back(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Window by window, as far as it says and no farther; never past the cursor."""
+    monkeypatch.setattr("hookhub.web.resources.events.WINDOW", 2)
+    for event in (TICKET, USER, TICKET, *[USER] * 10):
+        await publish(api, event)
+    found = await page(api, newest=True, events="ticket.*")
+    assert [item["sequence"] for item in found["items"]] == [1, 3]
+    assert len((await page(api, newest=True))["items"]) == 13
+    monkeypatch.setattr("hookhub.web.resources.events.READS_PER_PAGE", 5)
+    assert (await page(api, newest=True, events="ticket.*"))["items"] == []
+    monkeypatch.setattr("hookhub.web.resources.events.READS_PER_PAGE", 6)
+    found = await page(api, newest=True, events="ticket.*")
+    assert [item["sequence"] for item in found["items"]] == [3]
+
+
 async def test_each_item_has_a_cursor(api: httpx.AsyncClient) -> None:
     """Any item's cursor is a place to go on from."""
     for _ in range(3):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookhub.routes import Route
+from hookhub.web.resources.audit import audit_routes
 from hookhub.web.resources.batch import batch_routes
 from hookhub.web.resources.deliveries import delivery_routes
 from hookhub.web.resources.event_types import event_type_routes
 from hookhub.web.resources.events import event_routes
 from hookhub.web.resources.health import health_routes
+from hookhub.web.resources.replays import replay_routes
 from hookhub.web.resources.stream import stream_routes
 from hookhub.web.resources.tokens import token_routes
 
@@ -25,6 +27,8 @@ def core_routes(hub: Hub) -> list[Route]:
         *stream_routes(hub),
         *event_type_routes(hub),
         *delivery_routes(hub),
+        *replay_routes(hub),
+        *audit_routes(hub),
         *token_routes(hub),
         *health_routes(hub),
     ]

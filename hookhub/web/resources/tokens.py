@@ -11,17 +11,13 @@ from hookhub.errors import Conflict, NotFound
 from hookhub.events import format_timestamp, parse_timestamp
 from hookhub.routes import Answer, Body, Line, Paging, Request, Response, Route, Text, wrong_field
 from hookhub.tokens import Token
-from hookhub.web.resources.models import Time, id_field, time_or_none
+from hookhub.web.resources.models import RFC_3339, Time, id_field, time_or_none
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 Scope = Literal["events:write", "events:read", "webhooks:read", "webhooks:write", "admin"]
 
-RFC_3339 = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
-)
 TIME_MAX = parse_timestamp("9999-12-31T23:59:59Z")
 
 
@@ -33,7 +29,7 @@ class NewToken(Body):
     description: Text | None = Field(None, max_length=1000)
     expires_at: str | None = Field(
         None,
-        pattern=RFC_3339,
+        pattern=f"^{RFC_3339}$",
         json_schema_extra={"format": "date-time"},
         description="RFC 3339; never if left out",
     )

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from typing import Any
 
 import httpx
+import trio
 
+from hookhub.delivery.model import EndpointOptions
 from hookhub.events import parse_timestamp
 from hookhub.hub import Hub
+from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import Answer, Receiver
 from hookhub_webhook.config import MASK
 
 URL = "https://example.com/hook"
+CA = Authority().pem
 FIELDS = {
     *("id", "name", "url", "event_type", "event_types", "description", "is_active", "created_at"),
     *("updated_at", "last_triggered_at", "failure_count", "success_count", "disabled_reason"),
-    *("has_secret", "format", "headers", "timeout", "retry_schedule"),
+    *("has_secret", "format", "headers", "timeout", "ca", "retry_schedule", "concurrency"),
+    *("rate_limit", "ordered", "failing_since", "breaker"),
 }
 
 
@@ -65,6 +71,14 @@ async def test_create_as_the_seed_does(api: httpx.AsyncClient) -> None:
         "failure_count": 0,
         "success_count": 0,
         "last_triggered_at": None,
+        "disabled_reason": None,
+        "failing_since": None,
+        "breaker": "closed",
+        "ca": None,
+        "retry_schedule": None,
+        "concurrency": None,
+        "rate_limit": None,
+        "ordered": False,
     }
     assert parse_timestamp(made["created_at"]) == parse_timestamp(made["updated_at"])
     shown = await api.get(f"/webhooks/{made['id']}")
@@ -73,7 +87,7 @@ async def test_create_as_the_seed_does(api: httpx.AsyncClient) -> None:
 
 
 async def test_create_with_everything(api: httpx.AsyncClient) -> None:
-    """Several types, a format, headers, a time-out and a schedule of its own."""
+    """Several types, a format, headers, certificates, and limits of its own."""
     made = await create(
         api,
         event_type=None,
@@ -82,11 +96,17 @@ async def test_create_with_everything(api: httpx.AsyncClient) -> None:
         format="envelope",
         headers={"Authorization": "Bearer hunter2"},
         timeout=30,
+        ca=f"Our own:\n{CA}",
         retry_schedule=[1, 2.5],
+        concurrency=1000,
+        rate_limit=0.5,
+        ordered=True,
     )
     assert made["event_types"] == ["ticket.*", "user.created"]
     assert (made["event_type"], made["is_active"]) == ("ticket.*", False)
-    assert (made["timeout"], made["retry_schedule"]) == (30, [1, 2.5])
+    assert (made["timeout"], made["ca"], made["retry_schedule"]) == (30, CA, [1, 2.5])
+    assert (made["concurrency"], made["rate_limit"], made["ordered"]) == (1000, 0.5, True)
+    assert (await api.get(f"/webhooks/{made['id']}")).json() == made
     assert made["headers"] == {"Authorization": MASK}
 
 
@@ -144,6 +164,21 @@ WRONG_FIELDS: list[tuple[dict[str, Any], list[str | int]]] = [
     ({"headers": {"X": MASK}}, ["headers", "X"]),
     ({"timeout": "5"}, ["timeout"]),
     ({"format": "xml"}, ["format"]),
+    ({"secret": "sealed:v1:x"}, ["secret"]),
+    ({"ca": "no certificate"}, ["ca"]),
+    ({"ca": CA + "-----BEGIN EC PRIVATE KEY-----"}, ["ca"]),
+    ({"retry_schedule": []}, ["retry_schedule"]),
+    ({"retry_schedule": [-1]}, ["retry_schedule", 0]),
+    ({"retry_schedule": [1e9]}, ["retry_schedule", 0]),
+    ({"retry_schedule": [1] * 51}, ["retry_schedule"]),
+    ({"concurrency": 0}, ["concurrency"]),
+    ({"concurrency": 1001}, ["concurrency"]),
+    ({"concurrency": 1.5}, ["concurrency"]),
+    ({"rate_limit": 0}, ["rate_limit"]),
+    ({"rate_limit": 10_001}, ["rate_limit"]),
+    ({"rate_limit": "1"}, ["rate_limit"]),
+    ({"ordered": None}, ["ordered"]),
+    ({"ordered": 1}, ["ordered"]),
     ({"surprise": 1}, ["surprise"]),
 ]
 
@@ -254,11 +289,60 @@ async def test_update(api: httpx.AsyncClient, hub: Hub) -> None:
     assert (await api.patch(path)).json() == changed
 
 
+async def test_options_are_changed_one_by_one(api: httpx.AsyncClient, hub: Hub) -> None:
+    """What a change does not name stays; null goes back to the hub's own."""
+    made = await create(api, retry_schedule=[1], concurrency=5, rate_limit=2, ca=CA)
+    path = f"/webhooks/{made['id']}"
+    changed = (await api.patch(path, json={"ordered": True, "concurrency": None})).json()
+    assert changed == {
+        **made,
+        "ordered": True,
+        "concurrency": None,
+        "updated_at": changed["updated_at"],
+    }
+    stored = await hub.endpoints.get("webhook", made["id"])
+    assert stored.options == EndpointOptions((1.0,), None, 2.0, True)
+    nothing = {"retry_schedule": None, "rate_limit": None, "ordered": False, "ca": None}
+    await api.patch(path, json=nothing)
+    stored = await hub.endpoints.get("webhook", made["id"])
+    assert stored.options == EndpointOptions()
+    assert "ca" not in stored.config
+
+
+async def test_changes_at_once_are_not_lost(api: httpx.AsyncClient) -> None:
+    """Two people who change different members at the same time both have their way."""
+    made = await create(api, headers={"X-A": "1"})
+    path = f"/webhooks/{made['id']}"
+    members: list[dict[str, Any]] = [
+        {"url": "https://example.org/new"},
+        {"format": "envelope"},
+        {"timeout": 7},
+        {"headers": {"x-a": MASK, "X-B": "2"}},
+        {"ca": CA},
+        {"retry_schedule": [9]},
+        {"concurrency": 3},
+        {"rate_limit": 4},
+        {"ordered": True},
+        {"description": "changed"},
+    ]
+    async with trio.open_nursery() as nursery:
+        for change in members:
+            nursery.start_soon(partial(api.patch, path, json=change))
+    found = (await api.get(path)).json()
+    for change in members:
+        if "headers" not in change:
+            assert found == {**found, **change}
+    assert set(found["headers"]) == {"x-a", "X-B"}
+
+
 async def test_null_is_refused_where_it_means_nothing(api: httpx.AsyncClient) -> None:
     """Only what can be absent may be set to null."""
     made = await create(api)
     path = f"/webhooks/{made['id']}"
-    for field in ("name", "url", "event_type", "event_types", "is_active", "format", "headers"):
+    for field in (
+        *("name", "url", "event_type", "event_types", "is_active", "format", "headers"),
+        "ordered",
+    ):
         answer = await api.patch(path, json={field: None})
         assert places(answer)[0][0] == field
     assert (await api.get(path)).json() == made
@@ -363,6 +447,7 @@ async def test_test_delivery(api: httpx.AsyncClient, receiver: Receiver) -> None
     bad = (await api.post(path, json={"event_type": "user.created"})).json()
     assert (bad["success"], bad["error"], bad["response_body"]) == (False, "status", "broken")
     assert bad["duration"] > 0
+    assert set(good["timings"]) == {"dns", "connect", "wait", "total"}
     assert [request.header("x-webhook-event") for request in receiver.requests] == [
         "ticket.created",
         "user.created",

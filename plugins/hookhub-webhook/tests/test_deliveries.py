@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 from standardwebhooks import Webhook
 
 from hookhub.config import Settings
@@ -38,9 +39,10 @@ async def subscribe(api: httpx.AsyncClient, url: str, **members: Any) -> str:
     return f"/webhooks/{answer.json()['id']}"
 
 
-async def emit(api: httpx.AsyncClient, payload: dict[str, Any]) -> str:
+async def emit(api: httpx.AsyncClient, payload: dict[str, Any], **members: Any) -> str:
     """The id of a new event."""
-    answer = await api.post("/events", json={"type": "user.created", "payload": payload})
+    body = {"type": "user.created", "payload": payload, **members}
+    answer = await api.post("/events", json=body)
     assert answer.status_code == 202, answer.text
     event_id: str = answer.json()["id"]
     return event_id
@@ -86,11 +88,15 @@ async def test_event_arrives_signed(api: httpx.AsyncClient, receiver: Receiver) 
         "created_at": delivery["created_at"],
         "delivered_at": delivery["delivered_at"],
         "next_retry_at": None,
+        "held": False,
     }
     assert f'"payload": {text}' in (await api.get(f"{path}/deliveries")).text
     webhook = (await api.get(path)).json()
     assert (webhook["success_count"], webhook["failure_count"]) == (1, 0)
     assert webhook["last_triggered_at"] is not None
+    [attempt] = (await api.get(f"/deliveries/{delivery['id']}")).json()["attempts"]
+    assert set(attempt["timings"]) == {"dns", "connect", "wait", "total"}
+    assert 0 < attempt["timings"]["wait"] <= attempt["timings"]["total"] <= attempt["duration"]
 
 
 async def test_failure_is_retried_with_the_same_id(
@@ -201,3 +207,71 @@ async def test_wrong_query(api: httpx.AsyncClient, receiver: Receiver) -> None:
         answer = await api.get(f"{path}/deliveries?{query}")
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+async def test_a_receiver_that_fails_is_shown_as_failing(
+    api: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """Five failures open the breaker; a success closes it, and nothing is failing any more."""
+    receiver.default = Answer(500)
+    path = await subscribe(api, receiver.url, retry_schedule=[0] * 5)
+    await emit(api, {"user_id": 1})
+
+    async def is_open() -> Any:
+        webhook = (await api.get(path)).json()
+        return webhook if webhook["breaker"] == "open" else None
+
+    webhook = await wait_until_async(is_open)
+    assert webhook["failing_since"] is not None
+    assert webhook["disabled_reason"] is None
+    assert (await api.get("/webhooks")).json()["items"] == [webhook]
+    receiver.default = Answer(200)
+    # Changed by hand: what it did before says nothing any more.
+    changed = (await api.patch(path, json={"timeout": 5})).json()
+    assert changed["breaker"] == "closed"
+    await settled(api, path, "success")
+    webhook = (await api.get(path)).json()
+    assert (webhook["breaker"], webhook["failing_since"]) == ("closed", None)
+
+
+async def test_strict_order(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """A failed one holds back its key only; the waiting ones say so, and skipping lets them go."""
+    receiver.respond = lambda request: Answer(500 if request.json()["user_id"] == 1 else 200)
+    path = await subscribe(api, receiver.url, ordered=True)
+    await emit(api, {"user_id": 1}, key="a")
+    [failed] = await settled(api, path, "failed")
+    await emit(api, {"user_id": 2}, key="a")
+    await emit(api, {"user_id": 3}, key="b")
+    [other] = await settled(api, path, "success")
+    assert other["payload"] == {"user_id": 3}
+    [waiting] = (await api.get(f"{path}/deliveries?status=pending")).json()["items"]
+    assert (waiting["payload"], waiting["held"]) == ({"user_id": 2}, True)
+    answer = await api.post(f"/deliveries/{failed['id']}/skip")
+    assert (answer.status_code, answer.json()["error"]) == (200, "skipped")
+    await settled(api, path, "success", 2)
+    assert receiver.requests[-1].json() == {"user_id": 2}
+
+
+async def test_the_rate_limit_holds(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """With one attempt in a hundred seconds, the second of two events waits."""
+    path = await subscribe(api, receiver.url, rate_limit=0.01)
+    for number in (1, 2):
+        await emit(api, {"user_id": number})
+    await settled(api, path, "success")
+    page = (await api.get(f"{path}/deliveries?status=pending")).json()
+    assert (page["total"], len(receiver.requests)) == (1, 1)
+
+
+async def test_concurrency_holds(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """With ``concurrency`` 1 there is never more than one request under way."""
+    gate = trio.Event()
+    receiver.script(Answer(wait=gate))
+    path = await subscribe(api, receiver.url, concurrency=1)
+    for number in range(3):
+        await emit(api, {"user_id": number})
+    await receiver.wait_for(1)
+    await api.get(path)
+    assert len(receiver.requests) == 1
+    gate.set()
+    await settled(api, path, "success", 3)
+    assert receiver.connections == 1

@@ -63,10 +63,24 @@ def test_headers() -> None:
     }
 
 
-def test_no_secret_no_signature() -> None:
-    """A webhook without a secret gets no signature header at all."""
+def test_no_secret_and_no_key_no_signature() -> None:
+    """A webhook without a secret gets no signature header at all, if the hub has no key."""
     names = {name.lower() for name, _ in build_request(attempt_of(secrets=())).headers}
     assert not {name for name in names if "signature" in name}
+
+
+def test_the_hubs_keys_sign_every_request() -> None:
+    """After the secrets' signatures; and alone where there is no secret."""
+    signs = [lambda data: b"new" + data[:5], lambda data: b"old" + data[:5]]
+    entries = ["v1a,bmV3ZXZ0XzA=", "v1a,b2xkZXZ0XzA="]
+    request = build_request(attempt_of(), signs)
+    headers = dict(request.headers)
+    first, *rest = headers["webhook-signature"].split(" ")
+    assert first == dict(build_request(attempt_of()).headers)["webhook-signature"]
+    assert rest == entries
+    headers = dict(build_request(attempt_of(secrets=()), signs).headers)
+    assert headers["webhook-signature"] == " ".join(entries)
+    assert "X-Webhook-Signature" not in headers
 
 
 def test_rotation() -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from hookhub_webhook.signing import (
+    asymmetric_signature,
     check_secret,
     generate_secret,
     hub_signature,
+    public_key_text,
     signing_secret,
     standard_signature,
     standard_signatures,
@@ -43,6 +46,23 @@ def signature_of(vector: dict[str, str], secret: str | None = None) -> str:
 def test_vectors(vector: dict[str, str]) -> None:
     """The signatures are those of the specification's own examples."""
     assert signature_of(vector) == vector["webhook-signature"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["v1a"], ids=lambda vector: vector["webhook-id"])
+def test_asymmetric_vectors(vector: dict[str, str]) -> None:
+    """The asymmetric signatures are those of the specification's own examples."""
+    private = base64.b64decode(vector["private_key"].removeprefix("whsk_"))
+    key = Ed25519PrivateKey.from_private_bytes(private[:32])
+    assert public_key_text(key.public_key().public_bytes_raw()) == vector["public_key"]
+    message = (
+        vector["webhook-id"],
+        int(vector["webhook-timestamp"]),
+        vector["body"].encode(),
+    )
+    assert asymmetric_signature(key.sign, *message) == vector["webhook-signature"]
+    both = standard_signatures(["s"], *message, signs=[key.sign])
+    assert both.split(" ") == [standard_signature("s", *message), vector["webhook-signature"]]
+    assert standard_signatures([], *message, signs=[key.sign]) == vector["webhook-signature"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["must_fail"], ids=lambda vector: vector["why"])
@@ -110,3 +130,9 @@ def test_bad_whsec_is_refused(rest: str) -> None:
     """A ``whsec_`` secret that libraries would not take is refused."""
     with pytest.raises(ValueError, match="base64"):
         check_secret("whsec_" + rest)
+
+
+def test_a_secret_that_looks_encrypted_is_refused() -> None:
+    """In the database it could not be told from one that is."""
+    with pytest.raises(ValueError, match="sealed:"):
+        check_secret("sealed:v1:abc")

@@ -17,6 +17,7 @@ from hookhub import AttemptResult, DurableSink, Outcome
 from hookhub.config import DeliverySettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
+from hookhub.testing.certificates import Authority
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.receiver import (
     Answer,
@@ -35,9 +36,15 @@ from hookhub_webhook.signing import signing_secret
 
 
 def sink_of(egress: Egress, **delivery: Any) -> WebhookSink:
-    """A sink without a hub: an attempt needs no more than the settings and the way out."""
+    """A sink without a hub: an attempt needs no more than the settings and the way out.
+
+    The hub's own keys need its database; see ``test_keys.py``.
+    """
     settings = Settings(delivery=DeliverySettings(**delivery))
-    return WebhookSink(cast("Hub", SimpleNamespace(settings=settings, egress=egress)))
+    hub = SimpleNamespace(
+        settings=settings, egress=egress, plugin_settings=lambda name: {"ed25519": False}
+    )
+    return WebhookSink(cast("Hub", hub))
 
 
 @pytest.fixture
@@ -123,6 +130,22 @@ async def test_timings_are_told(sink: WebhookSink, receiver: Receiver) -> None:
     assert set(first.timings) == {"dns", "connect", "wait", "total"}
     again = await attempt(sink, receiver.url)
     assert set(again.timings) == {"wait", "total"}
+
+
+async def test_certificates_of_its_own_are_trusted(sink: WebhookSink) -> None:
+    """``ca`` lets a webhook have a receiver that nobody else would trust; timings have the TLS."""
+    authority = Authority()
+    certificate, context = authority.certify()
+    async with open_receiver(ssl_context=context) as receiver:
+        for ca in (authority.pem, certificate):
+            result = await attempt(sink, receiver.url, ca=ca)
+            assert result.outcome is Outcome.DELIVERED
+            assert set(result.timings) == {"dns", "connect", "tls", "wait", "total"}
+        for config in ({}, {"ca": Authority().pem}):
+            result = await attempt(sink, receiver.url, **config)
+            assert (result.outcome, result.error) == (Outcome.RETRY, "tls")
+            assert set(result.timings) == {"dns", "connect", "tls", "total"}
+        assert len(receiver.requests) == 2
 
 
 async def test_redirect_is_not_followed(sink: WebhookSink, receiver: Receiver) -> None:

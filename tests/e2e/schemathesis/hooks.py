@@ -23,11 +23,16 @@ ANSWERS = os.environ["ANSWERS"]
 URL_MAX = 2048
 ORIGIN = re.compile(r"https?://[^\x00-\x20\x7f-\xa0\\/?#@]+")
 
-# What a hub refuses although it fits the schema, because no JSON Schema can say it: place of the
-# wrong field to reason. Everything else that fits and is refused is a finding.
+# What a hub refuses although it fits the schema, because no JSON Schema can say it: address and
+# wrong field to the reason. Everything else that fits and is refused is a finding.
 NOT_IN_ANY_SCHEMA = {
-    ("expires_at",): "a token's end must be in the future, and that moves",
-    ("ca",): "a text is a certificate if it can be decoded as one",
+    ("/tokens", "expires_at"): "must be in the future, and that moves",
+    ("/webhooks", "ca"): "is a certificate if it can be decoded as one",
+    ("/replays", "since"): "must be a cursor of this database, or a day that exists",
+    ("/replays", "until"): "must be after since",
+    ("/replays", "events"): "must have something in common with what the endpoint subscribes to",
+    ("/audit", "since"): "must be a day that exists",
+    ("/audit", "until"): "must be a day that exists",
 }
 
 
@@ -57,17 +62,21 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
         return True
     problem = json.loads(response.content)
     if problem["code"] == "idempotency_mismatch":
-        return False  # the contract: a key or an id that was used with another body gets 422
+        # A key or an id that was used with another body gets 422, says the contract. The hub looks
+        # at it last: all the rest was found right.
+        return False
     errors = problem.get("errors", [])
-    return not errors or not all(_in_no_schema(error, case.body) for error in errors)
+    return not errors or not all(_in_no_schema(error, case) for error in errors)
 
 
-def _in_no_schema(error: dict[str, Any], body: Any) -> bool:
-    if tuple(error["loc"]) in NOT_IN_ANY_SCHEMA:
+def _in_no_schema(error: dict[str, Any], case: Any) -> bool:
+    address = "/" + case.operation.path.split("/")[1]
+    field = next(iter(item for item in error["loc"] if item != "query"))
+    if (address, field) in NOT_IN_ANY_SCHEMA:
         return True
     # JSON Schema takes 5.0 for an integer. In bodies that the hub reads it is one; but payloads of
     # events go on to receivers as they are, and there it breaks what expects an integer.
     if "payload" not in error["loc"] or error["msg"] != "Input should be a valid integer":
         return False
-    value = reduce(getitem, error["loc"], body)
+    value = reduce(getitem, error["loc"], case.body)
     return isinstance(value, float) and value.is_integer()

@@ -129,14 +129,13 @@ export class Webhooks {
     const labels = ["status", "types", "delivered", "failed", "last", "last_error"];
     const cells = labels.map((label) => el("td", { "data-head": t(`webhook.${label}`) }));
     const [status, types, delivered, failed, last, error] = cells;
-    types.className = "mono";
     error.className = "last";
     const update = (item) => {
       name.href = `#/webhooks/${item.id}`;
       name.textContent = printable(item.name);
       url.textContent = printable(item.url);
       status.replaceChildren(webhookPill(item));
-      types.textContent = item.event_types.join(", ");
+      types.replaceChildren(el("span", { class: "mono" }, item.event_types.join(", ")));
       delivered.textContent = number(item.success_count);
       failed.textContent = number(item.failure_count);
       last.textContent = moment(item.last_triggered_at);

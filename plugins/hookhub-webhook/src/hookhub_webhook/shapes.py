@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from hookhub.delivery.model import Status
-from hookhub.events import EVENT_TYPE_MAX, TYPE_PATTERN, check_pattern
 from hookhub.routes import (
     Answer,
     Body,
@@ -17,6 +16,7 @@ from hookhub.routes import (
     Paging,
     Query,
     Text,
+    TypePattern,
 )
 from hookhub_webhook.config import (
     Certificates,
@@ -41,19 +41,14 @@ Description = Annotated[Text, StringConstraints(max_length=1000)]
 Secret = Annotated[
     Line, StringConstraints(min_length=1, max_length=255), AfterValidator(check_secret)
 ]
-TypePattern = Annotated[
-    str,
-    Field(max_length=EVENT_TYPE_MAX, json_schema_extra={"pattern": f"^({TYPE_PATTERN.pattern})$"}),
-    AfterValidator(check_pattern),
-]
 EventTypes = Annotated[list[EventTypePattern], Field(min_length=1, max_length=EVENT_TYPES_MAX)]
 
 # JSON Schema of what the handler checks of a creation.
-_SAYS_WHICH_EVENTS = [
+_SAYS_WHICH_EVENTS: list[Any] = [
     {"properties": {"event_type": {"type": "string"}}, "required": ["event_type"]},
     {"properties": {"event_types": {"type": "array"}}, "required": ["event_types"]},
 ]
-_TWO_SECRETS = {
+_TWO_SECRETS: dict[str, Any] = {
     "properties": {"secret": {"type": "string"}, "generate_secret": {"const": True}},
     "required": ["secret", "generate_secret"],
 }

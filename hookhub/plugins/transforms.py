@@ -1,0 +1,30 @@
+"""The transforms of all plugins in one registry."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from hookhub.events import OWN
+from hookhub.plugins.manager import Plugins
+from hookhub.transforms import TransformRegistry, builtin_transforms
+
+
+def load_transforms(plugins: Plugins) -> TransformRegistry:
+    """All transforms of all plugins, and hookhub's own; a plugin with a wrong one is left out.
+
+    Raises:
+        PluginError: a plugin with a wrong one is required.
+    """
+    registry = TransformRegistry()
+    for transform in builtin_transforms():
+        registry.register(transform, OWN)
+    for plugin, transforms in plugins.collect("hookhub_transforms"):
+        try:
+            for transform in transforms:
+                registry.register(transform, plugin)
+                undo = partial(registry.unregister, transform.name)
+                plugins.contributed(plugin, "transforms", transform.name, undo)
+        except Exception as error:
+            plugins.failed(plugin, error)
+    plugins.check_required()
+    return registry

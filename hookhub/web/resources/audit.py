@@ -1,0 +1,116 @@
+"""``/audit``: whether the database holds what was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+from pydantic import Field
+
+from hookhub.events import parse_timestamp
+from hookhub.routes import Answer, Line, Query, Request, Route, wrong_field
+from hookhub.store.audit import OVERDUE, audit
+from hookhub.web.resources.models import RFC_3339
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+
+TIME: dict[str, Any] = {"format": "date-time", "pattern": f"^{RFC_3339}$"}
+
+
+class AuditQuery(Query):
+    """Which period."""
+
+    since: Line | None = Field(
+        None,
+        description="Events from this time (RFC 3339) on; all if left out",
+        json_schema_extra=TIME,
+    )
+    until: Line | None = Field(
+        None, description="Events before this time; all if left out", json_schema_extra=TIME
+    )
+
+
+class DifferenceItem(Answer):
+    """Rows that are not as they must be."""
+
+    check: str = Field(description="A stable word", examples=["delivery_missing"])
+    message: str
+    count: int
+    rows: list[int] = Field(description="The first of them")
+
+
+class AuditItem(Answer):
+    """What was promised, and what is there."""
+
+    ok: bool = Field(description="Whether everything adds up")
+    first: int = Field(description="The first sequence looked at")
+    last: int = Field(description="The last one")
+    events: int
+    expired: int = Field(description="Events that retention has deleted")
+    matched: int = Field(description="Deliveries that were committed with the events")
+    replayed: int = Field(description="Deliveries that replays added")
+    delivered: int
+    pending: int
+    failed: int
+    skipped: dict[str, int] = Field(
+        description="Deliveries that will not be attempted: `cancelled`, `skipped`, "
+        "`endpoint_deleted`"
+    )
+    removed: int = Field(description="Deliveries that retention has deleted")
+    differences: list[DifferenceItem]
+
+
+class _Audits:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._one = trio.Lock()
+        self._started = hub.now()
+
+    async def run(self, request: Request) -> dict[str, Any]:
+        """Check that every event has the deliveries it was accepted with, and what became of them.
+
+        `matched + replayed = delivered + pending + failed + skipped + removed`, computed from the
+        rows; `differences` names the rows where something does not add up. It takes a few seconds
+        for each million deliveries; one audit runs at a time.
+        """
+        query = request.query_as(AuditQuery)
+        since, until = _moment("since", query.since), _moment("until", query.until)
+        now = self._hub.now()
+        # A hub that has just started has time to attempt what fell due while it was down.
+        as_of = now if now - self._started > OVERDUE else None
+        async with self._one:
+            found = await audit(
+                self._hub.store,
+                since=since,
+                until=until,
+                sinks=set(self._hub.components.durable_sinks),
+                as_of=as_of,
+            )
+        return found.members()
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_timestamp(text.upper())
+    except ValueError:
+        message = f"{text!r:.60} is not a time; write 2026-01-31T12:00:00Z"
+        raise wrong_field(message, "query", name) from None
+
+
+def audit_routes(hub: Hub) -> Sequence[Route]:
+    """The audit."""
+    audits = _Audits(hub)
+    return [
+        Route(
+            "GET",
+            "/audit",
+            audits.run,
+            scope="webhooks:read",
+            tag="audit",
+            query=AuditQuery,
+            responses={200: AuditItem},
+        )
+    ]

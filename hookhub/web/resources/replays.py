@@ -1,0 +1,217 @@
+"""``/replays``: events of the past, sent to an endpoint once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from hookhub.delivery.model import ReplayChoice, ReplayState
+from hookhub.errors import Conflict, InvalidCursor, NotFound
+from hookhub.routes import (
+    Answer,
+    Body,
+    Id,
+    Line,
+    Paging,
+    Request,
+    Response,
+    Route,
+    TypePattern,
+)
+from hookhub.web.resources.models import CURSOR, RFC_3339, Time, id_field
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+
+PLACE: dict[str, Any] = {"pattern": f"^(?:{RFC_3339}|{CURSOR})$"}
+
+
+class NewReplay(Body):
+    """Which events to send once more, and where."""
+
+    endpoint_id: Id = Field(description="A webhook, or an endpoint of another sink")
+    since: Line | None = Field(
+        None,
+        max_length=100,
+        description="From this time (RFC 3339) on, or after this cursor; the oldest event that is "
+        "kept if left out",
+        examples=["2026-01-31T00:00:00Z"],
+        json_schema_extra=PLACE,
+    )
+    until: Line | None = Field(
+        None,
+        max_length=100,
+        description="Before this time, or up to this cursor; the newest event if left out",
+        json_schema_extra=PLACE,
+    )
+    events: list[TypePattern] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Type patterns, within what the endpoint subscribes to; all of that if left "
+        "out",
+        examples=[["user.*"]],
+    )
+    only: ReplayChoice = Field(
+        "all",
+        description="`failed`: events whose deliveries to the endpoint have all failed; "
+        "`never_sent`: events without any delivery to it",
+    )
+    dry_run: bool = Field(False, description="Only count them")
+
+
+class ReplayItem(Answer):
+    """A replay and how far it is."""
+
+    id: int = id_field("Its number")
+    endpoint_id: int = id_field("Where the events go")
+    state: ReplayState
+    events: list[str] = Field(description="Type patterns")
+    only: ReplayChoice
+    after: int = Field(description="The first event looked at follows this sequence")
+    last: int = Field(description="The sequence of the last event looked at")
+    since: Time | None
+    until: Time | None
+    gap: bool = Field(description="Whether events that were asked for are no longer kept")
+    position: int = Field(description="Everything up to this sequence is done")
+    total: int | None = Field(description="Events to replay; null until they are counted")
+    done: int = Field(description="Deliveries made")
+    created_at: Time
+    updated_at: Time
+    finished_at: Time | None
+    error: str | None = Field(description="Why it failed")
+
+
+class ReplayCount(Answer):
+    """What a dry run found."""
+
+    dry_run: bool
+    total: int = Field(description="Events that would be replayed now")
+
+
+class ReplayList(Answer):
+    """A part of the list of replays, newest first."""
+
+    items: list[ReplayItem]
+    total: int
+    limit: int
+    offset: int
+
+
+class ReplayQuery(Paging):
+    """Which replays."""
+
+    endpoint_id: Id | None = None
+    state: ReplayState | None = None
+
+
+class _Replays:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def create(self, request: Request) -> Response:
+        """Send events of the past to an endpoint once more.
+
+        Each gets a new delivery with the same event id. The replay goes on in the background,
+        through restarts, no faster than the endpoint takes it. With `dry_run` the answer is 200
+        and a count, and nothing is stored.
+        """
+        new = request.body_as(NewReplay)
+        wanted: dict[str, Any] = {
+            "since": new.since,
+            "until": new.until,
+            "events": new.events,
+            "only": new.only,
+        }
+        if new.dry_run:
+            total = await self._hub.replays.count(None, new.endpoint_id, **wanted)
+            return Response({"dry_run": True, "total": total}, status=200)
+        replay = await self._hub.replays.start(None, new.endpoint_id, **wanted)
+        return Response(replay.members())
+
+    async def list(self, request: Request) -> dict[str, Any]:
+        """List replays, newest first."""
+        query = request.query_as(ReplayQuery)
+        page = await self._hub.replays.list(
+            endpoint_id=query.endpoint_id,
+            state=query.state,
+            limit=query.limit,
+            offset=query.offset,
+        )
+        return {
+            "items": [replay.members() for replay in page.items],
+            "total": page.total,
+            "limit": page.limit,
+            "offset": page.offset,
+        }
+
+    async def get(self, request: Request) -> dict[str, Any]:
+        """One replay, and how far it is."""
+        return (await self._hub.replays.get(request.id("replay_id"))).members()
+
+    async def pause(self, request: Request) -> dict[str, Any]:
+        """Make no more deliveries until it is resumed; those that it has made go on."""
+        return (await self._hub.replays.pause(request.id("replay_id"))).members()
+
+    async def resume(self, request: Request) -> dict[str, Any]:
+        """Go on where it stopped, if it is paused or failed."""
+        return (await self._hub.replays.resume(request.id("replay_id"))).members()
+
+    async def cancel(self, request: Request) -> dict[str, Any]:
+        """End it; the deliveries that it has made stay."""
+        return (await self._hub.replays.cancel(request.id("replay_id"))).members()
+
+
+def replay_routes(hub: Hub) -> Sequence[Route]:
+    """Starting replays, and watching and steering them."""
+    replays = _Replays(hub)
+    path = "/replays/{replay_id:int}"
+    return [
+        Route(
+            "POST",
+            "/replays",
+            replays.create,
+            scope="webhooks:write",
+            tag="replays",
+            body=NewReplay,
+            responses={201: ReplayItem, 200: ReplayCount},
+            errors=(NotFound, InvalidCursor),
+        ),
+        Route(
+            "GET",
+            "/replays",
+            replays.list,
+            scope="webhooks:read",
+            tag="replays",
+            query=ReplayQuery,
+            responses={200: ReplayList},
+        ),
+        Route(
+            "GET",
+            path,
+            replays.get,
+            scope="webhooks:read",
+            tag="replays",
+            responses={200: ReplayItem},
+            errors=(NotFound,),
+        ),
+        *(
+            Route(
+                "POST",
+                f"{path}/{verb}",
+                handler,
+                scope="webhooks:write",
+                tag="replays",
+                responses={200: ReplayItem},
+                errors=(NotFound, Conflict),
+            )
+            for verb, handler in (
+                ("pause", replays.pause),
+                ("resume", replays.resume),
+                ("cancel", replays.cancel),
+            )
+        ),
+    ]

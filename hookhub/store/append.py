@@ -98,6 +98,14 @@ class Subscriptions:
         return found
 
 
+def load_subscription(reader: Reader, endpoint_id: int) -> Subscription:
+    """That of one endpoint, be it active or not."""
+    rows = reader.sql(
+        "SELECT id, event_types, options FROM hookhub_endpoints WHERE id = ?", (endpoint_id,)
+    )
+    return _subscription(*rows[0])
+
+
 def _subscription(endpoint_id: int, event_types: str, options: str) -> Subscription:
     patterns = json.loads(event_types)
     named = [pattern for pattern in patterns if pattern != "*"]
@@ -317,10 +325,7 @@ class Transaction(Reader):
 
         The caller rings the engine after the commit.
         """
-        rows = self.sql(
-            "SELECT id, event_types, options FROM hookhub_endpoints WHERE id = ?", (endpoint_id,)
-        )
-        self._group.replay(self, _subscription(*rows[0]), events)
+        self._group.replay(self, load_subscription(self, endpoint_id), events)
         self.many(
             "UPDATE hookhub_events SET replayed = replayed + 1 WHERE sequence = ?",
             [(sequence,) for sequence, _ in events],

@@ -8,18 +8,22 @@ its turn any more. So an event is replayed exactly once, whatever is killed when
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from hookhub.delivery.model import Page, Replay, ReplayChoice, ReplayState
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import OWN
-from hookhub.store.append import Transaction
+from hookhub.filters import Filter
+from hookhub.store.append import Transaction, load_subscription
 from hookhub.store.database import Reader
 from hookhub.store.models import JobRow
 
 KIND = "replay"
+PAGE = 100
+"""Payloads that are in memory at once when a filter looks into them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ def _subscribed(patterns: Sequence[str]) -> Condition:
 
 def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
     """How many events of a part of the range are to be replayed."""
+    if _filter(reader, wanted) is not None:
+        return sum(1 for _ in _walk(reader, wanted, after, to))
     text, params = condition(reader, wanted)
     rows = reader.sql(
         "SELECT COUNT(*) FROM hookhub_events e WHERE e.sequence > ? AND e.sequence <= ? "
@@ -112,13 +118,33 @@ def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
 
 def find(reader: Reader, wanted: Wanted, after: int, to: int, limit: int) -> list[Candidate]:
     """The first events of a part of the range that are to be replayed."""
+    return list(islice(_walk(reader, wanted, after, to, limit), limit))
+
+
+def _walk(
+    reader: Reader, wanted: Wanted, after: int, to: int, page: int = PAGE
+) -> Iterator[Candidate]:
+    passes = _filter(reader, wanted)
+    # Payloads may be large: only so many at a time, and only if they are looked into.
+    page, payload = (page, "NULL") if passes is None else (min(page, PAGE), "e.payload")
     text, params = condition(reader, wanted)
-    rows = reader.sql(
-        "SELECT e.sequence, e.key FROM hookhub_events e WHERE e.sequence > ? AND e.sequence <= ? "
-        f"AND {text} ORDER BY e.sequence LIMIT ?",
-        (after, to, *params, limit),
-    )
-    return [Candidate(*row) for row in rows]
+    while True:
+        rows = reader.sql(
+            f"SELECT e.sequence, e.key, {payload} FROM hookhub_events e "
+            f"WHERE e.sequence > ? AND e.sequence <= ? AND {text} ORDER BY e.sequence LIMIT ?",
+            (after, to, *params, page),
+        )
+        for sequence, key, content in rows:
+            if passes is None or passes.matches(json.loads(content)):
+                yield Candidate(sequence, key)
+        if len(rows) < page:
+            return
+        after = rows[-1][0]
+
+
+def _filter(reader: Reader, wanted: Wanted) -> Filter | None:
+    rows = reader.sql("SELECT 1 FROM hookhub_endpoints WHERE id = ?", (wanted.endpoint_id,))
+    return load_subscription(reader, wanted.endpoint_id).filter if rows else None
 
 
 def _still(reader: Reader, wanted: Wanted, candidates: Sequence[Candidate]) -> list[Candidate]:

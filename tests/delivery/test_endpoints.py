@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import pytest
 import trio
 
-from hookhub.config import DatabaseSettings
-from hookhub.delivery.attempts import Attempts
+import hookhub
+from hookhub.config import Settings
 from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
 from hookhub.delivery.services import Endpoints
 from hookhub.errors import NotFound, ValidationFailed
-from hookhub.events import EventRegistry
+from hookhub.hub import Hub
+from hookhub.plugins import Plugins
+from hookhub.server import open_hub
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.store import open_store
-from hookhub.transforms import TransformRegistry
+from hookhub.store.endpoints import endpoints_generation
 
 
 class Picky(DurableSink):
@@ -36,28 +37,27 @@ class Picky(DurableSink):
         return AttemptResult(Outcome.DELIVERED)
 
 
-class Changes:
-    """Counts what the engine is told."""
+class PickyPlugin:
+    """Brings that sink."""
 
-    count = 0
-
-    async def __call__(self) -> None:
-        self.count += 1
-
-
-@pytest.fixture
-def changes() -> Changes:
-    """How often the engine had to look again."""
-    return Changes()
+    @hookhub.hookimpl
+    def hookhub_sinks(self, hub: Hub) -> Iterable[DurableSink]:
+        return [Picky()]
 
 
 @pytest.fixture
-async def endpoints(any_database: str, changes: Changes) -> AsyncIterator[Endpoints]:
-    """The service, without a hub."""
-    async with open_store(DatabaseSettings(url=any_database)) as store:
-        transforms = TransformRegistry()
-        attempts = Attempts({"picky": Picky()}, transforms, 15.0)
-        yield Endpoints(store, attempts, EventRegistry(), transforms, changes)
+async def hub(any_database: str) -> AsyncIterator[Hub]:
+    """A hub with that plugin alone."""
+    settings = Settings.model_validate({"database": {"url": any_database}})
+    plugins = Plugins.load(settings.plugins, [("picky", PickyPlugin())], installed=[])
+    async with open_hub(settings, plugins) as opened:
+        yield opened
+
+
+@pytest.fixture
+def endpoints(hub: Hub) -> Endpoints:
+    """The service."""
+    return hub.endpoints
 
 
 async def test_a_change_that_builds_on_what_is_there(endpoints: Endpoints) -> None:
@@ -86,12 +86,12 @@ async def test_it_is_checked_like_any_other(endpoints: Endpoints) -> None:
         await endpoints.update("picky", 99, lambda _: {})
 
 
-async def test_no_change_is_none(endpoints: Endpoints, changes: Changes) -> None:
-    """A function that finds nothing to change leaves the endpoint, and the engine, alone."""
-    made = await endpoints.create("picky", NewEndpoint("one", ("*",), {}))
-    before = changes.count
-    assert await endpoints.update("picky", made.id, lambda _: {}) == made
-    assert changes.count == before
+async def test_no_change_is_none(hub: Hub) -> None:
+    """A function that finds nothing to change leaves the endpoint, and every engine, alone."""
+    made = await hub.endpoints.create("picky", NewEndpoint("one", ("*",), {}))
+    before = await hub.read(endpoints_generation)
+    assert await hub.endpoints.update("picky", made.id, lambda _: {}) == made
+    assert await hub.read(endpoints_generation) == before
 
 
 async def test_options_are_kept(endpoints: Endpoints) -> None:

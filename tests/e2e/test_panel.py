@@ -366,6 +366,28 @@ def test_without_the_plugins(start_hub: StartHub, open_panel: OpenPanel) -> None
     panel.check(hub.token, provoked=True)
 
 
+def test_an_orderly_restart(start_hub: StartHub, open_panel: OpenPanel) -> None:
+    """A hub that says goodbye is come back to when it said."""
+    hub = start_hub()
+    panel = open_panel(hub).open().sign_in(hub.token).live()
+    hub.restart()
+    emit(hub, 1, first_name="meanwhile")
+    panel.expect(panel.rows("meanwhile")).to_have_count(1)
+    panel.live()
+    panel.check(hub.token, provoked=True)
+
+
+def test_where_the_websocket_is_refused(start_hub: StartHub, open_panel: OpenPanel) -> None:
+    """An address that the hub does not know as its own gets pages, and is told why."""
+    hub = start_hub({"live": {"origins": ["https://hub.example.org"]}})
+    panel = open_panel(hub).open().sign_in(hub.token)
+    panel.says("#state", "the WebSocket is refused")
+    panel.expect(panel.page.locator("#state")).to_have_attribute("title", re.compile("origin"))
+    emit(hub, 1, first_name="after")
+    panel.expect(panel.rows("after")).to_have_count(1)
+    panel.check(hub.token, provoked=True)
+
+
 # -- webhooks --------------------------------------------------------------------------------
 
 

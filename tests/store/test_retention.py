@@ -83,7 +83,8 @@ async def sequences(store: Store) -> list[int]:
 
 
 async def adds_up(store: Store) -> None:
-    found = await audit(store)
+    # No engine runs here: what is overdue says nothing.
+    found = await audit(store, sinks=())
     assert found.ok, found.members()
 
 

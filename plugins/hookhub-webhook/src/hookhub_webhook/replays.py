@@ -1,0 +1,104 @@
+"""``POST /webhooks/{webhook_id}/replay``: events of the past once more; the hub does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from hookhub.delivery.model import ReplayChoice, ReplayState
+from hookhub.errors import InvalidCursor, NotFound
+from hookhub.routes import Answer, Body, Line, Request, Response, Route
+from hookhub_webhook.config import NAME
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+
+class WebhookReplayRequest(Body):
+    """Which events to send once more; all that are kept if nothing is said."""
+
+    since: Line | None = Field(
+        None,
+        max_length=100,
+        description="From this time (RFC 3339) on, or after this cursor",
+        examples=["2026-01-31T00:00:00Z"],
+    )
+    until: Line | None = Field(
+        None, max_length=100, description="Before this time, or up to this cursor"
+    )
+    events: list[Line] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Type patterns, within what the webhook subscribes to",
+        examples=[["user.*"]],
+    )
+    only: ReplayChoice = Field(
+        "all",
+        description="`failed`: events whose deliveries to the webhook have all failed; "
+        "`never_sent`: events without any delivery to it",
+    )
+    dry_run: bool = Field(False, description="Only count them")
+
+
+class WebhookReplay(Answer):
+    """A replay; `GET /replays/{replay_id}` says how far it is."""
+
+    id: int
+    endpoint_id: int = Field(description="The webhook")
+    state: ReplayState
+    events: list[str]
+    only: ReplayChoice
+    after: int = Field(description="The first event looked at follows this sequence")
+    last: int = Field(description="The sequence of the last event looked at")
+    since: str | None
+    until: str | None
+    gap: bool = Field(description="Whether events that were asked for are no longer kept")
+    position: int = Field(description="Everything up to this sequence is done")
+    total: int | None = Field(description="Events to replay; null until they are counted")
+    done: int = Field(description="Deliveries made")
+    created_at: str = Field(description="RFC 3339, UTC")
+    updated_at: str
+    finished_at: str | None
+    error: str | None
+
+
+class WebhookReplayCount(Answer):
+    """What a dry run found."""
+
+    dry_run: bool
+    total: int = Field(description="Events that would be replayed now")
+
+
+def replay_routes(hub: Hub) -> Sequence[Route]:
+    """The route."""
+
+    async def replay(request: Request) -> Response:
+        """Send events of the past to the webhook once more.
+
+        Each gets a new delivery with the same `webhook-id`. The replay goes on in the background,
+        through restarts, no faster than the receiver takes it. With `dry_run` the answer is 200
+        and a count, and nothing is stored.
+        """
+        body = request.body_as(WebhookReplayRequest)
+        webhook_id = request.id("webhook_id")
+        wanted: dict[str, Any] = body.model_dump(exclude={"dry_run"})
+        if body.dry_run:
+            total = await hub.replays.count(NAME, webhook_id, **wanted)
+            return Response({"dry_run": True, "total": total}, status=200)
+        return Response((await hub.replays.start(NAME, webhook_id, **wanted)).members())
+
+    return [
+        Route(
+            "POST",
+            "/webhooks/{webhook_id:int}/replay",
+            replay,
+            scope="webhooks:write",
+            tag="replays",
+            body=WebhookReplayRequest,
+            responses={201: WebhookReplay, 200: WebhookReplayCount},
+            errors=(NotFound, InvalidCursor),
+        )
+    ]

@@ -94,7 +94,8 @@ class SigningKeys:
         Raises:
             StoreUnavailable: nothing was changed.
         """
-        self._take(await self._store.write(lambda tx: rotate_key(tx, make_pair, overlap)))
+        async with self._lock:  # What was read before must not come back after it.
+            self._take(await self._store.write(lambda tx: rotate_key(tx, make_pair, overlap)))
         log.info("keys.rotated", key_id=self._pairs[0].id)
         return _public(self._pairs[0])
 

@@ -59,6 +59,21 @@ TypePattern = Annotated[
 EventTypePattern = Annotated[TypePattern, Field(json_schema_extra={"format": KNOWN_PATTERN})]
 """A pattern in a body that matches at least one declared event type: ``user.*``."""
 
+CURSOR = "[a-z0-9]{4,32}-(?:[0-9a-f]{1,15}|[0-7][0-9a-f]{15})"
+"""What :class:`hookhub.events.Cursor` reads, for the documentation."""
+
+RFC_3339 = (
+    "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]"
+    ":[0-5][0-9](?:\\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+"""A time that somebody sends; which days a month has is left to whoever reads it."""
+
+Place = Annotated[
+    Line,
+    Field(max_length=100, json_schema_extra={"pattern": f"^(?:{RFC_3339}|{CURSOR})$"}),
+]
+"""A time, or a cursor: both are places in the history."""
+
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
 """A header's value: the spaces around it are not part of it (RFC 9110 §5.5)."""
 

@@ -88,22 +88,21 @@ def valid_secrets(endpoint: Endpoint, now: int) -> tuple[str, ...]:
 
 async def run_attempt(sink: DurableSink, attempt: Attempt, timeout: float) -> AttemptResult:
     """Let the sink make its attempt, within ``timeout`` seconds; a failing sink is a failure."""
-    try:
-        with trio.fail_after(timeout):
+    with trio.CancelScope(deadline=trio.current_time() + timeout):
+        try:
             return await sink.attempt(attempt)
-    except trio.TooSlowError:
-        return AttemptResult(
-            Outcome.RETRY,
-            error="timeout",
-            error_message=f"The attempt took longer than {timeout:g} seconds.",
-        )
-    except Exception as error:
-        log.exception("sink.failed", sink=sink.name, delivery_id=attempt.delivery_id)
-        return AttemptResult(
-            Outcome.RETRY,
-            error="sink_error",
-            error_message=f"The sink {sink.name!r} failed: {type(error).__name__}.",
-        )
+        except Exception as error:
+            log.exception("sink.failed", sink=sink.name, delivery_id=attempt.delivery_id)
+            return AttemptResult(
+                Outcome.RETRY,
+                error="sink_error",
+                error_message=f"The sink {sink.name!r} failed: {type(error).__name__}.",
+            )
+    return AttemptResult(
+        Outcome.RETRY,
+        error="timeout",
+        error_message=f"The attempt took longer than {timeout:g} seconds.",
+    )
 
 
 def storable(text: str | None, limit: int) -> str | None:

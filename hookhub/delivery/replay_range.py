@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hookhub.delivery.model import ReplayChoice
 from hookhub.errors import InvalidCursor, ValidationFailed
-from hookhub.events import Cursor, check_pattern, parse_timestamp
+from hookhub.events import Cursor, check_pattern, format_timestamp, parse_timestamp
 from hookhub.store import Reader
 from hookhub.store.endpoints import get_endpoint
 from hookhub.store.events import first_at_or_after, history_bounds
@@ -88,8 +88,10 @@ def _place(name: str, text: str | None, epoch: str) -> int | Cursor | None:
         cursor = Cursor.parse(text)
     if cursor is not None and cursor.epoch == epoch:
         return cursor
-    with contextlib.suppress(ValueError):
-        return parse_timestamp(text.upper())
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = parse_timestamp(text.upper())
+        format_timestamp(moment)  # as it will be shown: no zone may carry it out of the calendar
+        return moment
     if cursor is not None:
         raise InvalidCursor(
             f"The cursor {text!r} is of another database; name a time instead.",

@@ -62,9 +62,13 @@ class Connection:
         if content:
             parts.append(self._h11.send(h11.Data(data=content)))
         parts.append(self._h11.send(h11.EndOfMessage()))
+        data = b"".join(part for part in parts if part)
         try:
-            with trio.fail_after(_or_ever(timeout)):
-                await self._stream.send_all(b"".join(part for part in parts if part))
+            if timeout is None:
+                await self._stream.send_all(data)
+            else:
+                with trio.fail_after(timeout):
+                    await self._stream.send_all(data)
         except trio.TooSlowError:
             raise ReadTimedOut(f"The receiver took no request within {timeout:g} s.") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -138,16 +142,14 @@ class Connection:
 
     async def _receive(self, timeout: float | None) -> bytes:
         try:
-            with trio.fail_after(_or_ever(timeout)):
+            if timeout is None:
+                return bytes(await self._stream.receive_some(_READ_SIZE))
+            with trio.fail_after(timeout):
                 return bytes(await self._stream.receive_some(_READ_SIZE))
         except trio.TooSlowError:
             raise ReadTimedOut(f"The receiver sent nothing for {timeout:g} s.") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise Disconnected("The receiver reset the connection.") from None
-
-
-def _or_ever(timeout: float | None) -> float:
-    return float("inf") if timeout is None else timeout
 
 
 def _protocol_failure(

@@ -15,7 +15,7 @@ import httpx
 import trio
 
 from hookhub.egress.connection import Connection, raw_headers
-from hookhub.egress.dial import Timings, dial, phase
+from hookhub.egress.dial import Timings, dial
 from hookhub.egress.failures import Disconnected
 from hookhub.egress.guard import Guard
 
@@ -188,19 +188,22 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def _exchange(
         self, connection: Connection, origin: Origin, request: httpx.Request, content: bytes
     ) -> httpx.Response:
+        timeouts = request.extensions.get("timeout", {})
+        began = trio.current_time()
         try:
-            with phase(_timings(request), "wait"):
-                await connection.send(request, content, _timeout(request, "write"))
-                head = await connection.head(_timeout(request, "read"))
+            await connection.send(request, content, timeouts.get("write"))
+            head = await connection.head(timeouts.get("read"))
         except BaseException:
             connection.close()
             raise
+        finally:
+            _timings(request)["wait"] = trio.current_time() - began
         return httpx.Response(
             head.status_code,
             headers=list(raw_headers(head)),
             stream=_Body(
                 connection,
-                _timeout(request, "read"),
+                timeouts.get("read"),
                 lambda: self._idle.put(origin, connection),
             ),
             extensions={

@@ -83,7 +83,8 @@ class PulledBody(TrioBody):
 
     def _too_large(self, limit: int) -> PayloadTooLarge:
         return PayloadTooLarge(
-            f"The body is larger than {limit} bytes ([server] max_body); send less at a time."
+            f"The body is larger than {limit} bytes ([server] max_body); send less at a time.",
+            members={"limit": limit},
         )
 
     async def drain(self) -> None:

@@ -69,7 +69,7 @@ def test_published_asymmetric_vectors_pass(vector: dict[str, Any]) -> None:
     found = verify(body, headers, public_keys=[OTHER_KEY, key], now=sent)
     assert (found.scheme, found.id, found.timestamp) == ("standard", vector["webhook-id"], sent)
     assert verify(body, headers, "a secret that fits nothing", public_keys=[key], now=sent)
-    with pytest.raises(InvalidSignature, match="v1a.*a key that is not given"):
+    with pytest.raises(InvalidSignature, match=r"v1a.*a key that is not given"):
         verify(body, headers, public_keys=[OTHER_KEY], now=sent)
     with pytest.raises(InvalidSignature, match="matches"):
         verify(body + b" ", headers, public_keys=[key], now=sent)
@@ -100,7 +100,7 @@ def test_legacy_signatures_need_the_secret() -> None:
 @pytest.mark.parametrize("key", ["", "whpk_", "whpk_AAAA", "whpk_!", OTHER_KEY[5:], SECRET])
 def test_wrong_public_keys_are_named(key: str) -> None:
     """A public key that is none is the receiver's mistake, not the request's."""
-    with pytest.raises(ConfigError, match="webhook-keys.json"):
+    with pytest.raises(ConfigError, match=r"webhook-keys.json"):
         verify(b"{}", _signed(b"{}"), SECRET, public_keys=[key], now=NOW)
 
 

@@ -218,8 +218,8 @@ async def test_endpoints_that_hang_do_not_delay_the_others(tmp_path: Path) -> No
         for number in range(50):
             await hub.emit("thing.made", {"n": number})
         received = await sink.wait_for("deliver", 50)
-        assert [event.data()["n"] for event in received] == list(range(50))
-        assert hub.engine.statistics()["in_flight"] <= 62
+        assert sorted(event.data()["n"] for event in received) == list(range(50))
+        assert len(sink.received["hang"]) <= 60
 
 
 async def test_a_backlog_of_one_does_not_delay_anothers_first_attempt(tmp_path: Path) -> None:

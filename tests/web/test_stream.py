@@ -151,6 +151,21 @@ async def test_a_gap_is_told(api: httpx.AsyncClient, hub: Hub) -> None:
     assert event.data["sequence"] == 2
 
 
+async def test_history_that_goes_while_it_is_read_is_a_gap(hub: Hub) -> None:
+    """Retention went faster than the reader: it is told how much it missed, then goes on."""
+    for _ in range(10):
+        await hub.emit("user.created", USER)
+    stream = EventStream(hub, keep_alive=10.0)
+    principal = Principal(1, "test", frozenset({"events:read"}))
+    chunks = stream._chunks(b": connected", 2, lambda name: True, principal)
+    assert await anext(chunks) == b": connected"
+    await hub.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 6"))
+    hub.feed._ring.clear()
+    assert b'"missed": 4' in await anext(chunks)
+    assert (await anext(chunks)).count(b"id: ") == 4
+    await chunks.aclose()  # type: ignore[attr-defined]
+
+
 async def test_wrong_requests(api: httpx.AsyncClient) -> None:
     """Refused as problem documents before the stream begins."""
     for request in (

@@ -9,9 +9,8 @@ import trio
 from pydantic import Field
 
 from hookhub.events import parse_timestamp
-from hookhub.routes import Answer, Line, Query, Request, Route, wrong_field
+from hookhub.routes import RFC_3339, Answer, Line, Query, Request, Route, wrong_field
 from hookhub.store.audit import OVERDUE, audit
-from hookhub.web.resources.models import RFC_3339
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

@@ -75,7 +75,8 @@ class _Batch:
         for index, item in enumerate(items):
             if index >= limit:
                 raise PayloadTooLarge(
-                    f"A batch may have {limit} events ([events] max_batch); send it in parts."
+                    f"A batch may have {limit} events ([events] max_batch); send it in parts.",
+                    members={"limit": limit},
                 )
             if index % TURN == TURN - 1:
                 await trio.lowlevel.checkpoint()

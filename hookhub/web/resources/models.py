@@ -17,19 +17,19 @@ from hookhub.events import (
     check_pattern,
     format_timestamp,
 )
-from hookhub.routes import ID_MAX, Answer, Body, EventTypeName, Line, Request, wrong_field
+from hookhub.routes import (
+    CURSOR,
+    ID_MAX,
+    Answer,
+    Body,
+    EventTypeName,
+    Line,
+    Request,
+    wrong_field,
+)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_MAX = 255
-
-CURSOR = "[a-z0-9]{4,32}-(?:[0-9a-f]{1,15}|[0-7][0-9a-f]{15})"
-"""What :class:`hookhub.events.Cursor` reads, for the documentation."""
-
-RFC_3339 = (
-    "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]"
-    ":[0-5][0-9](?:\\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-)
-"""A time that somebody sends; which days a month has is left to whoever reads it."""
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC, with ``Z``."""

@@ -13,39 +13,32 @@ from hookhub.routes import (
     Answer,
     Body,
     Id,
-    Line,
     Paging,
+    Place,
     Request,
     Response,
     Route,
     TypePattern,
 )
-from hookhub.web.resources.models import CURSOR, RFC_3339, Time, id_field
+from hookhub.web.resources.models import Time, id_field
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
-
-
-PLACE: dict[str, Any] = {"pattern": f"^(?:{RFC_3339}|{CURSOR})$"}
 
 
 class NewReplay(Body):
     """Which events to send once more, and where."""
 
     endpoint_id: Id = Field(description="A webhook, or an endpoint of another sink")
-    since: Line | None = Field(
+    since: Place | None = Field(
         None,
-        max_length=100,
         description="From this time (RFC 3339) on, or after this cursor; the oldest event that is "
         "kept if left out",
         examples=["2026-01-31T00:00:00Z"],
-        json_schema_extra=PLACE,
     )
-    until: Line | None = Field(
+    until: Place | None = Field(
         None,
-        max_length=100,
         description="Before this time, or up to this cursor; the newest event if left out",
-        json_schema_extra=PLACE,
     )
     events: list[TypePattern] | None = Field(
         None,

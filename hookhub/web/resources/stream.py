@@ -11,9 +11,9 @@ import trio
 
 from hookhub.errors import InvalidCursor, TooManyRequests
 from hookhub.events import Cursor, type_matcher
-from hookhub.routes import Header, Principal, Query, Request, Response, Route
+from hookhub.routes import CURSOR, Header, Principal, Query, Request, Response, Route
 from hookhub.sinks import Entry
-from hookhub.web.resources.models import CURSOR, After, EventPatterns, event_patterns
+from hookhub.web.resources.models import After, EventPatterns, event_patterns
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -102,6 +102,9 @@ class EventStream:
             spoke = trio.current_time()
             while self._hub.tokens.still_valid(principal) is None:
                 part = await self._hub.feed.read(position, match)
+                if part.missed:
+                    # Retention went faster than this reader.
+                    yield self._gap(position + part.missed, part.missed)
                 unchanged, position = part.position == position, part.position
                 if part.entries:
                     yield b"".join(map(self._frame, part.entries))

@@ -9,9 +9,20 @@ from pydantic import Field
 
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import format_timestamp, parse_timestamp
-from hookhub.routes import Answer, Body, Line, Paging, Request, Response, Route, Text, wrong_field
+from hookhub.routes import (
+    RFC_3339,
+    Answer,
+    Body,
+    Line,
+    Paging,
+    Request,
+    Response,
+    Route,
+    Text,
+    wrong_field,
+)
 from hookhub.tokens import Token
-from hookhub.web.resources.models import RFC_3339, Time, id_field, time_or_none
+from hookhub.web.resources.models import Time, id_field, time_or_none
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

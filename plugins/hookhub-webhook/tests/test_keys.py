@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hookhub.client import InvalidSignature, verify
+from hookhub import client
 from hookhub.config import Settings
 from hookhub.errors import ConfigError
 from hookhub.hub import Hub
@@ -40,8 +40,8 @@ def holds(request: ReceivedRequest, *keys: dict[str, Any], secret: str | None = 
     """Whether a receiver with these public keys takes the request."""
     texts = [key["public_key"] for key in keys]
     try:
-        verify(request.body, dict(request.headers), secret, public_keys=texts)
-    except InvalidSignature:
+        client.verify(request.body, dict(request.headers), secret, public_keys=texts)
+    except client.InvalidSignature:
         return False
     return True
 

@@ -13,6 +13,10 @@ from hookhub import Cursor
 from hookhub.errors import StoreUnavailable
 from hookhub.feed import Feed
 from hookhub.hub import Hub
+from hookhub_websocket import messages
+from hookhub_websocket.feeder import Feeder
+from hookhub_websocket.filters import Filter
+from hookhub_websocket.frames import text_frame
 
 
 async def test_since_replays_then_goes_on_live(
@@ -186,3 +190,17 @@ async def test_a_store_that_cannot_be_read_costs_nobody_an_event(
     assert (code, reason) == (1011, f"Try again later; resume with cursor={cursor}")
     async with connect(since=cursor) as client:
         assert (await client.receive())["sequence"] == 2
+
+
+@pytest.mark.parametrize("hub_tables", [{"live": {"ring_events": 1}}])
+async def test_history_that_goes_while_it_is_replayed_is_a_gap(
+    emit: Callable[..., Any], hub: Hub
+) -> None:
+    """Retention went faster than the client: it is told how much it missed, then goes on."""
+    await emit(10)
+    feeder = Feeder(hub.feed, Filter(10))
+    assert feeder.resume(await hub.feed.resume(Cursor(hub.feed.epoch, 2))) is None
+    await hub.write(lambda tx: tx.sql("DELETE FROM hookhub_events WHERE sequence <= ?", (6,)))
+    cursor = str(Cursor(hub.feed.epoch, 6))
+    assert await feeder.next_batch() == text_frame(messages.gap(4, cursor))
+    assert (await feeder.next_batch()).count(b'"sequence"') == 4

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hookhub.delivery.model import ReplayChoice, ReplayState
 from hookhub.errors import InvalidCursor, NotFound
-from hookhub.routes import Answer, Body, Line, Request, Response, Route
+from hookhub.routes import Answer, Body, Place, Request, Response, Route, TypePattern
 from hookhub_webhook.config import NAME
 
 if TYPE_CHECKING:
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 class WebhookReplayRequest(Body):
     """Which events to send once more; all that are kept if nothing is said."""
 
-    since: Line | None = Field(
+    since: Place | None = Field(
         None,
-        max_length=100,
         description="From this time (RFC 3339) on, or after this cursor",
         examples=["2026-01-31T00:00:00Z"],
     )
-    until: Line | None = Field(
-        None, max_length=100, description="Before this time, or up to this cursor"
-    )
-    events: list[Line] | None = Field(
+    until: Place | None = Field(None, description="Before this time, or up to this cursor")
+    events: list[TypePattern] | None = Field(
         None,
         min_length=1,
         max_length=100,

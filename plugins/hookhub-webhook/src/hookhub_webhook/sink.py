@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,6 +17,7 @@ from hookhub_webhook.api import WebhookApi
 from hookhub_webhook.config import NAME, check_config, redact_config
 from hookhub_webhook.keys import KeysApi
 from hookhub_webhook.outcome import decode_body, judge
+from hookhub_webhook.replays import replay_routes
 from hookhub_webhook.request import WebhookRequest, build_request
 from hookhub_webhook.settings import read_settings
 
@@ -41,7 +43,7 @@ class WebhookSink(DurableSink):
 
     def routes(self) -> Sequence[Route]:
         keys = KeysApi(self._hub, signing=self._ed25519)
-        return (*WebhookApi(self._hub).routes(), *keys.routes())
+        return (*WebhookApi(self._hub).routes(), *keys.routes(), *replay_routes(self._hub))
 
     def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return check_config(config, self._egress)
@@ -57,7 +59,7 @@ class WebhookSink(DurableSink):
         signers = await self._hub.keys.signers() if self._ed25519 else ()
         request = build_request(attempt, [signer.sign for signer in signers])
         exchange = Exchange(attempt, request, self._transport, self._delivery.max_response)
-        with trio.move_on_after(seconds):
+        with trio.CancelScope(deadline=trio.current_time() + seconds):
             return await exchange.result()
         return exchange.timed_out(seconds)
 
@@ -112,7 +114,8 @@ class Exchange:
         return self._failed("read_timeout", f"The receiver {finding} within {seconds:g} s.")
 
     async def _send(self) -> httpx.Response:
-        url, headers, body = self._request
+        text, headers, body = self._request
+        url = _url(text)
         extensions: dict[str, Any] = {"timings": self._timings}
         if "ca" in self._attempt.config:
             extensions["trust"] = self._attempt.config["ca"]
@@ -144,6 +147,12 @@ class Exchange:
     def _timed(self, result: AttemptResult) -> AttemptResult:
         self._timings["total"] = trio.current_time() - self._start
         return replace(result, timings=self._timings)
+
+
+@lru_cache(maxsize=4096)
+def _url(text: str) -> httpx.URL:
+    """The URL, parsed once: that costs as much as signing."""
+    return httpx.URL(text)
 
 
 def _seconds(config: Mapping[str, Any], default: float) -> float:

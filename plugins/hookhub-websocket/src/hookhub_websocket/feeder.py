@@ -94,6 +94,10 @@ class Feeder:
             found = await self._feed.read(self._position, self._filter.match, SLICE)
             if turn != self._turns:
                 continue
+            if found.missed:
+                # Retention went faster than this client.
+                self._position += found.missed
+                return text_frame(messages.gap(found.missed, self.cursor))
             if found.position == self._position:
                 return b""
             self._rest, self._upto = list(reversed(found.entries)), found.position

@@ -1,0 +1,105 @@
+"""The hub's database as another program sees it: the outbox, and looks at the rows."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+LEASED = (
+    "SELECT id, attempts + 1 FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL "
+    "ORDER BY id"
+)
+INSERT = "INSERT INTO hookhub_outbox (type, payload, key) VALUES (?, ?, ?)"
+
+Row = tuple[Any, ...]
+
+
+class Database(Protocol):
+    """What the proof needs of both databases. All methods block."""
+
+    def insert(self, rows: Sequence[Row], *, commit: bool) -> None:
+        """Put rows into ``hookhub_outbox`` in one transaction, and commit or undo it."""
+
+    def leased(self) -> list[tuple[int, int]]:
+        """After a kill: deliveries that were claimed, and the number of the attempt."""
+
+    def rows(self, sql: str) -> list[Row]:
+        """All rows of a query."""
+
+
+class Sqlite:
+    """A file. One connection at a time, so that a copy of the file is a consistent one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def insert(self, rows: Sequence[Row], *, commit: bool) -> None:
+        with self._lock, contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(INSERT, rows)
+            (connection.commit if commit else connection.rollback)()
+
+    def leased(self) -> list[tuple[int, int]]:
+        # A copy: whoever opens the file itself first recovers it, and that is left to the hub.
+        with self._lock, tempfile.TemporaryDirectory() as directory:
+            copy = Path(directory) / self.path.name
+            for suffix in ("", "-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(f"{self.path}{suffix}", f"{copy}{suffix}")
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                return connection.execute(LEASED).fetchall()
+
+    def rows(self, sql: str) -> list[Row]:
+        with self._lock, contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+class Postgres:
+    """A server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        psycopg = pytest.importorskip("psycopg")
+        with contextlib.closing(psycopg.connect(self._url)) as connection:
+            yield connection
+
+    def insert(self, rows: Sequence[Row], *, commit: bool) -> None:
+        with self._connected() as connection:
+            connection.cursor().executemany(INSERT.replace("?", "%s"), rows)
+            (connection.commit if commit else connection.rollback)()
+
+    def leased(self) -> list[tuple[int, int]]:
+        with self._connected() as connection:
+            self._wait_for_the_dead(connection)
+            found: list[tuple[int, int]] = connection.execute(LEASED).fetchall()
+            return found
+
+    def _wait_for_the_dead(self, connection: Any) -> None:
+        """The server ends the dead hub's transactions, one way or the other, when it notices."""
+        query = (
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'hookhub' "
+            "AND datname = current_database()"
+        )
+        deadline = time.monotonic() + 10
+        while connection.execute(query).fetchone()[0] and time.monotonic() < deadline:
+            connection.rollback()
+            time.sleep(0.01)
+        connection.rollback()
+
+    def rows(self, sql: str) -> list[Row]:
+        with self._connected() as connection:
+            found: list[Row] = connection.execute(sql).fetchall()
+            return found

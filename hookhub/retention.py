@@ -23,7 +23,7 @@ from hookhub.store.retention import Ages, Removed
 
 T = TypeVar("T")
 
-STEP_SECONDS = 0.004
+STEP_SECONDS = 0.003
 """How long a step should take in the writer."""
 STEP_MIN, STEP_MAX = 10, 500
 """Rows that a step looks at."""

@@ -208,11 +208,12 @@ _STATES = (
     "LEFT JOIN hookhub_endpoints p ON p.id = d.endpoint_id WHERE d.sequence BETWEEN ? AND ? "
     "GROUP BY 1, 2"
 )
+# No GROUP BY: SQLite would walk over all deliveries for its order.
 _ATTEMPTS = (
-    "SELECT d.id FROM hookhub_deliveries d "
-    "LEFT JOIN hookhub_attempts a ON a.delivery_id = d.id WHERE d.sequence BETWEEN ? AND ? "
-    "GROUP BY d.id HAVING COUNT(a.id) < MAX(d.attempts) OR MAX(CASE WHEN d.status = 1 THEN 1 "
-    "ELSE 0 END) <> MAX(CASE WHEN a.outcome = 'delivered' THEN 1 ELSE 0 END) ORDER BY d.id"
+    "SELECT d.id FROM hookhub_deliveries d WHERE d.sequence BETWEEN ? AND ? AND ("
+    "(SELECT COUNT(*) FROM hookhub_attempts a WHERE a.delivery_id = d.id) < d.attempts OR "
+    "(d.status = 1) <> EXISTS (SELECT 1 FROM hookhub_attempts a WHERE a.delivery_id = d.id "
+    "AND a.outcome = 'delivered')) ORDER BY d.id"
 )
 _HELD = (
     "SELECT d.id FROM hookhub_deliveries d "

@@ -15,7 +15,17 @@ from hookhub.config import Settings
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import EventType, Payload
 from hookhub.plugins import Plugins
-from hookhub.routes import Answer, Body, Line, Query, Request, Response, Route
+from hookhub.routes import (
+    Answer,
+    Body,
+    EventTypeName,
+    EventTypePattern,
+    Line,
+    Query,
+    Request,
+    Response,
+    Route,
+)
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.sources import Source
 
@@ -39,6 +49,11 @@ class Thing(Body):
 
 class Options(Body):
     loud: bool = False
+
+
+class Subscription(Body):
+    type: EventTypeName | None = None
+    patterns: list[EventTypePattern] = []
 
 
 class Which(Query):
@@ -106,6 +121,7 @@ class Things(Source):
         return [
             Route("POST", "/things", self.echo, "events:write", "things", body=Thing),
             Route("PUT", "/things", self.echo, None, "things", body=Options),
+            Route("POST", "/things/wanted", self.echo, None, "things", body=Subscription),
             Route("GET", "/things", self.which, None, "things", query=Which),
             Route("GET", "/things/{thing_id:int}", self.show, None, "things"),
             Route("GET", "/things/{thing_id:int}/parts/{part}", self.show, None, "things"),

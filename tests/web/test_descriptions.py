@@ -14,6 +14,7 @@ import trio
 from hookhub.hub import Hub
 from hookhub.server import Started
 from hookhub.testing.requirements import find_program
+from hookhub.web.event_schemas import patterns_of
 from hookhub.web.resources import core_routes
 
 
@@ -90,6 +91,46 @@ async def test_what_an_operation_says(openapi: dict[str, Any]) -> None:
     assert live["security"] == []
     ready = openapi["paths"]["/health/ready"]["get"]["responses"]["503"]["content"]
     assert "application/json" in ready
+
+
+async def test_what_an_event_may_hold(openapi: dict[str, Any]) -> None:
+    """The body of an event is one of the declared types, each with its own payload."""
+    schemas = openapi["components"]["schemas"]
+    mapping = schemas["NewEvent"]["discriminator"]["mapping"]
+    assert {"$ref": mapping["user.created"]} in schemas["NewEvent"]["oneOf"]
+    assert len(mapping) == len(schemas["NewEvent"]["oneOf"])
+    user = resolve(openapi, mapping["user.created"])
+    assert user["properties"]["type"] == {"type": "string", "const": "user.created"}
+    payload = user["properties"]["payload"]
+    assert (payload["required"], payload["additionalProperties"]) == (["user_id"], True)
+    assert (user["additionalProperties"], user["required"]) == (False, ["type", "payload"])
+    assert schemas["NewEvents"]["items"] == {"$ref": "#/components/schemas/NewEvent"}
+
+
+async def test_which_types_there_are(openapi: dict[str, Any]) -> None:
+    """Where a known type is asked for, the description lists those; likewise for patterns."""
+    members = openapi["paths"]["/things/wanted"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]
+    subscription = resolve(openapi, members["schema"]["$ref"])["properties"]
+    [types] = [item for item in subscription["type"]["anyOf"] if item["type"] == "string"]
+    assert {"user.created", "ticket.created"} <= set(types["enum"])
+    assert set(types["enum"]) < set(subscription["patterns"]["items"]["enum"])
+    assert {"*", "user.*", "ticket.*"} <= set(subscription["patterns"]["items"]["enum"])
+
+
+def test_all_patterns_of_some_types() -> None:
+    """Each type, everything above it, and everything there is."""
+    assert patterns_of(["a.b.c", "a.d"]) == ["*", "a.*", "a.b.*", "a.b.c", "a.d"]
+    assert patterns_of([]) == ["*"]
+
+
+async def test_headers(openapi: dict[str, Any]) -> None:
+    """Their values are described as they are checked."""
+    [header] = openapi["paths"]["/events"]["post"]["parameters"]
+    pattern = re.compile(header["schema"]["pattern"])
+    assert all(pattern.match(value) for value in ("a", "a b", "~"))
+    assert not any(pattern.match(value) for value in ("", " a", "a ", "ключ", "a\nb"))
 
 
 async def test_parameters(openapi: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from hookhub.web.resources.health import health_routes
 from hookhub.web.resources.replays import replay_routes
 from hookhub.web.resources.stream import stream_routes
 from hookhub.web.resources.tokens import token_routes
+from hookhub.web.resources.transforms import transform_routes
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -26,6 +27,7 @@ def core_routes(hub: Hub) -> list[Route]:
         *batch_routes(hub),
         *stream_routes(hub),
         *event_type_routes(hub),
+        *transform_routes(hub),
         *delivery_routes(hub),
         *replay_routes(hub),
         *audit_routes(hub),

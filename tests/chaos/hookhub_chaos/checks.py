@@ -17,6 +17,8 @@ from hookhub.events import OWN, type_matcher
 
 BUGS = ("Traceback", "writer_bug", "sink.failed", "callback_failed", "replay.failed")
 """What must not stand in the log."""
+UNHEARD = ("read_timeout", "reset")
+"""Why an acknowledgement may not have been heard, if the receiver died or was very late."""
 LATE = 1.5
 """Seconds after its deletion in which attempts to a webhook may still be under way."""
 
@@ -29,6 +31,8 @@ class Rows:
     """Id to webhook, sequence and status (1: success)."""
     delivered: set[tuple[int, int]]
     """Attempts that were recorded as delivered: delivery and number."""
+    failed: dict[tuple[int, int], str]
+    """Attempts that were recorded as failed, and why."""
     users: list[Any]
     payments: list[Any]
     tickets: list[Any]
@@ -39,10 +43,11 @@ class Rows:
         """Read them."""
         rows = world.database.rows
         deliveries = rows("SELECT id, endpoint_id, sequence, status FROM hookhub_deliveries")
-        attempts = "SELECT delivery_id, number FROM hookhub_attempts WHERE outcome = 'delivered'"
+        attempts = rows("SELECT delivery_id, number, outcome, error FROM hookhub_attempts")
         return cls(
             deliveries={row[0]: (row[1], row[2], row[3]) for row in deliveries},
-            delivered={(row[0], row[1]) for row in rows(attempts)},
+            delivered={(row[0], row[1]) for row in attempts if row[2] == "delivered"},
+            failed={(row[0], row[1]): row[3] for row in attempts if row[2] != "delivered"},
             users=rows("SELECT id, telegram_id FROM hookhub_users ORDER BY id"),
             payments=rows("SELECT id, external_id FROM hookhub_transactions ORDER BY id"),
             tickets=rows("SELECT id, title, status FROM hookhub_tickets ORDER BY id"),
@@ -274,15 +279,16 @@ def _duplicates(outcome: Outcome) -> Iterator[str]:
     world = outcome.world
     for receiver in world.receivers.values():
         attempts = Counter((item.delivery, item.attempt) for item in receiver.acknowledged)
-        outcome.unheard += len(attempts) - len({delivery for delivery, _ in attempts})
+        outcome.duplicates += attempts.total() - len({delivery for delivery, _ in attempts})
         for place, times in attempts.items():
-            outcome.duplicates += times - 1
-            if times - 1 > world.tally.cut[place]:
+            again = times - (place in outcome.rows.delivered) - world.tally.cut[place]
+            if again > 0 and outcome.rows.failed.get(place, "status") not in UNHEARD:
                 yield (
                     f"attempt {place} was acknowledged {times} times at {receiver.name}, but was "
                     f"in flight at {world.tally.cut[place]} kills"
                 )
-    if outcome.duplicates > world.tally.in_flight:
+            outcome.unheard += max(0, again)
+    if outcome.duplicates > world.tally.in_flight + outcome.unheard:
         yield f"{outcome.duplicates} duplicates, {world.tally.in_flight} in flight at kills"
 
 

@@ -65,6 +65,8 @@ class Tally:
     most_in_flight: int = 0
     cut: Counter[tuple[int, int]] = field(default_factory=Counter)
     """Delivery and attempt to how often a kill came before its record."""
+    noted: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """Delivery and attempt to how often it had been received by the last of those kills."""
     receiver_kills: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -208,8 +210,9 @@ class World:
         found = 0
         self.tally.claimed += len(leased)
         for place in leased:
-            if self.sightings(place) > self.tally.cut[place]:
-                self.tally.cut[place] = self.sightings(place)
+            if self.sightings(place) > self.tally.noted[place]:
+                self.tally.noted[place] = self.sightings(place)
+                self.tally.cut[place] += 1
                 found += 1
         self.tally.in_flight += found
         self.tally.most_in_flight = max(self.tally.most_in_flight, found)

@@ -20,6 +20,25 @@ Concurrency = Annotated[int, Field(ge=1, le=CONCURRENCY_MAX)]
 RateLimit = Annotated[float, Field(gt=0, le=RATE_MAX, allow_inf_nan=False)]
 
 
+class TransformChoice(Body):
+    """A transform and how it is configured; see `GET /transforms`."""
+
+    name: str = Field(min_length=1, max_length=64, examples=["template"])
+    config: dict[str, Any] = Field(
+        default_factory=dict, examples=[{"template": '{"text": "{{ type }}"}'}]
+    )
+
+
+FilterSpec = Annotated[
+    dict[str, Any],
+    Field(
+        description="Only events whose payload matches are delivered; see the documentation of "
+        "filters",
+        examples=[{"amount_kopeks": {"$gte": 100000}}],
+    ),
+]
+
+
 class WebhookOptions(Body):
     """What the hub does differently for one webhook."""
 
@@ -35,6 +54,10 @@ class WebhookOptions(Body):
         description="Deliver the events of one key strictly in order; one that fails holds back "
         "its key",
     )
+    filter: FilterSpec | None = None
+    transform: TransformChoice | None = Field(
+        None, description="Makes another body than the payload; signed as it is sent"
+    )
 
 
 OPTION_FIELDS = tuple(WebhookOptions.model_fields)
@@ -45,6 +68,8 @@ def changed_options(stored: EndpointOptions, sent: Mapping[str, Any]) -> Endpoin
     values = dict(sent)
     if values.get("retry_schedule") is not None:
         values["retry_schedule"] = tuple(values["retry_schedule"])
+    if isinstance(values.get("transform"), TransformChoice):
+        values["transform"] = values["transform"].model_dump()
     return replace(stored, **values)
 
 

@@ -29,12 +29,11 @@ def build_request(attempt: Attempt, signs: Sequence[Sign] = ()) -> WebhookReques
         signs: the hub's own keys, newest first.
     """
     config = attempt.config
-    envelope = config.get("format") == "envelope"
-    body = envelope_body(attempt.event) if envelope else attempt.event.payload.encode("utf-8")
+    body, content_type = _content(attempt)
     return WebhookRequest(
         config["url"],
         [
-            ("Content-Type", "application/json"),
+            ("Content-Type", content_type),
             ("User-Agent", USER_AGENT),
             ("X-Webhook-Event", attempt.event.type),
             ("X-Webhook-Id", str(attempt.endpoint_id)),
@@ -47,6 +46,15 @@ def build_request(attempt: Attempt, signs: Sequence[Sign] = ()) -> WebhookReques
         ],
         body,
     )
+
+
+def _content(attempt: Attempt) -> tuple[bytes, str]:
+    """The body and its type: what a transform made, or the payload, alone or in an envelope."""
+    if attempt.content is not None:
+        return attempt.content
+    if attempt.config.get("format") == "envelope":
+        return envelope_body(attempt.event), "application/json"
+    return attempt.event.payload.encode("utf-8"), "application/json"
 
 
 def envelope_body(event: Event) -> bytes:

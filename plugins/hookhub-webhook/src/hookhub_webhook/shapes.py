@@ -26,7 +26,14 @@ from hookhub_webhook.config import (
     Url,
     WebhookConfig,
 )
-from hookhub_webhook.options import Concurrency, RateLimit, RetrySchedule, WebhookOptions
+from hookhub_webhook.options import (
+    Concurrency,
+    FilterSpec,
+    RateLimit,
+    RetrySchedule,
+    TransformChoice,
+    WebhookOptions,
+)
 from hookhub_webhook.signing import check_secret
 
 EVENT_TYPES_MAX = 100
@@ -81,7 +88,8 @@ def _unset() -> Any:
 class WebhookChanges(Body):
     """What to change; what is left out stays as it is.
 
-    `null` removes the description, the secret, the certificates and the rate limit, and takes
+    `null` removes the description, the secret, the certificates, the rate limit, the filter and
+    the transform, and takes
     `timeout`, `retry_schedule` and `concurrency` back to the hub's own.
     """
 
@@ -104,6 +112,8 @@ class WebhookChanges(Body):
     concurrency: Concurrency | None = None
     rate_limit: RateLimit | None = None
     ordered: bool = Field(default_factory=_unset)
+    filter: FilterSpec | None = None
+    transform: TransformChoice | None = None
 
 
 class NewSecret(Body):
@@ -170,6 +180,8 @@ class Webhook(Answer):
     concurrency: int | None = Field(description="null: [delivery] endpoint_concurrency")
     rate_limit: float | None = Field(description="Attempts per second; null: no limit")
     ordered: bool = Field(description="Whether events of one key are delivered strictly in order")
+    filter: dict[str, Any] | None = Field(description="Which payloads are delivered; null: all")
+    transform: dict[str, Any] | None = Field(description="What makes the body; null: the payload")
     created_at: str = Field(description="RFC 3339, UTC")
     updated_at: str
     last_triggered_at: str | None = Field(description="When an attempt was last made")

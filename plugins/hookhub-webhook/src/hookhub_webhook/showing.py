@@ -55,6 +55,8 @@ def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
         "concurrency": options.concurrency,
         "rate_limit": options.rate_limit,
         "ordered": options.ordered,
+        "filter": options.filter,
+        "transform": options.transform,
         "created_at": format_timestamp(endpoint.created_at),
         "updated_at": format_timestamp(endpoint.updated_at),
         "last_triggered_at": _moment(endpoint.last_triggered_at),

@@ -1,0 +1,40 @@
+"""The wall clock of the hub's process is set forward and back while it works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+from hookhub_chaos.checks import conclude
+from hookhub_chaos.clock import Clock
+from hookhub_chaos.database import Sqlite
+from hookhub_chaos.plan import seed
+from hookhub_chaos.report import verify
+from hookhub_chaos.world import SETTINGS, open_world
+
+from hookhub.testing.hub_process import HubProcess
+
+HOUR = 3600.0
+JUMPS = (HOUR, 0.0, -HOUR, -HOUR + 30, 24 * HOUR, 23 * HOUR)
+"""Seconds that the clock is ahead; the last is where it stays."""
+
+
+async def test_the_clock_is_moved(tmp_path: Path) -> None:
+    """Nothing is lost; what is retried waits as long as the clock says, and no longer than that."""
+    clock, database = Clock(tmp_path / "clock"), Sqlite(tmp_path / "hookhub.db")
+    hub = HubProcess(tmp_path, SETTINGS, env=clock.env)
+    async with open_world(hub, database, seed()) as world:
+        await world.begin()
+        await world.load()
+        world.receivers["healthy"].character = "slow"
+        world.receivers["fleeting"].character = "slow"
+        for number, ahead in enumerate(JUMPS):
+            await trio.sleep(1)
+            clock.set(ahead)
+            await trio.sleep(1)
+            if number % 2:
+                await world.round("any")
+        await world.end_load()
+        clock.set(2 * max(JUMPS))
+        await world.settle()
+        verify("The clock is moved", await conclude(world))

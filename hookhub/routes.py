@@ -41,8 +41,10 @@ Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\
 
 KNOWN_TYPE = "event-type"
 KNOWN_PATTERN = "event-type-pattern"
-"""Formats of JSON Schema that mark text which must be, or match, a type that this hub knows. The
-OpenAPI document lists what there is in their places; the handler checks it."""
+KNOWN_TRANSFORM = "transform"
+"""Formats of JSON Schema that mark text which must be something that this hub knows: an event type,
+a pattern that matches any, a transform. The OpenAPI document lists what there is in their places;
+the handler checks it."""
 
 EventTypeName = Annotated[
     str, Field(max_length=EVENT_TYPE_MAX, json_schema_extra={"format": KNOWN_TYPE})
@@ -59,11 +61,16 @@ TypePattern = Annotated[
 EventTypePattern = Annotated[TypePattern, Field(json_schema_extra={"format": KNOWN_PATTERN})]
 """A pattern in a body that matches at least one declared event type: ``user.*``."""
 
+TransformName = Annotated[
+    str, Field(min_length=1, max_length=64, json_schema_extra={"format": KNOWN_TRANSFORM})
+]
+"""A transform in a body."""
+
 CURSOR = "[a-z0-9]{4,32}-(?:[0-9a-f]{1,15}|[0-7][0-9a-f]{15})"
 """What :class:`hookhub.events.Cursor` reads, for the documentation."""
 
 RFC_3339 = (
-    "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]"
+    "[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]"
     ":[0-5][0-9](?:\\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 """A time that somebody sends; which days a month has is left to whoever reads it."""

@@ -54,27 +54,34 @@ class Condition(NamedTuple):
     params: tuple[Any, ...]
 
 
-def condition(reader: Reader, wanted: Wanted) -> Condition:
-    """What an event must be like to be replayed, its place in the order apart."""
+def condition(reader: Reader, wanted: Wanted, after: int, to: int) -> Condition:
+    """What an event must be like to be replayed, in a part of the range."""
     endpoint = wanted.endpoint_id
     rows = reader.sql(
         "SELECT event_types, removed_to FROM hookhub_endpoints WHERE id = ?", (endpoint,)
     )
     subscribed, removed_to = (json.loads(rows[0][0]), rows[0][1]) if rows else ([], 0)
-    parts = [_subscribed(subscribed), _of_types(wanted.events)]
+    parts = [
+        Condition("e.sequence > ? AND e.sequence <= ?", (after, to)),
+        _subscribed(subscribed),
+        _of_types(wanted.events),
+    ]
     if wanted.since is not None:
         parts.append(Condition("e.timestamp >= ?", (wanted.since,)))
     if wanted.until is not None:
         parts.append(Condition("e.timestamp < ?", (wanted.until,)))
+    # The range once more: PostgreSQL would read all deliveries of the endpoint to hash them.
     to_it = (
-        "(SELECT 1 FROM hookhub_deliveries d WHERE d.sequence = e.sequence AND d.endpoint_id = ?"
+        "(SELECT 1 FROM hookhub_deliveries d WHERE d.sequence = e.sequence "
+        "AND d.sequence > ? AND d.sequence <= ? AND d.endpoint_id = ?"
     )
+    place = (after, to, endpoint)
     if wanted.only == "failed":
         text = f"EXISTS {to_it} AND d.status = 2) AND NOT EXISTS {to_it} AND d.status <> 2)"
-        parts.append(Condition(text, (endpoint, endpoint)))
+        parts.append(Condition(text, (*place, *place)))
     elif wanted.only == "never_sent":
         # Of what retention has removed nobody knows any more whether it was sent.
-        parts.append(Condition(f"e.sequence > ? AND NOT EXISTS {to_it})", (removed_to, endpoint)))
+        parts.append(Condition(f"e.sequence > ? AND NOT EXISTS {to_it})", (removed_to, *place)))
     return Condition(
         " AND ".join(f"({part.text})" for part in parts),
         tuple(value for part in parts for value in part.params),
@@ -106,12 +113,8 @@ def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
     """How many events of a part of the range are to be replayed."""
     if _filter(reader, wanted) is not None:
         return sum(1 for _ in _walk(reader, wanted, after, to))
-    text, params = condition(reader, wanted)
-    rows = reader.sql(
-        "SELECT COUNT(*) FROM hookhub_events e WHERE e.sequence > ? AND e.sequence <= ? "
-        f"AND {text}",
-        (after, to, *params),
-    )
+    text, params = condition(reader, wanted, after, to)
+    rows = reader.sql(f"SELECT COUNT(*) FROM hookhub_events e WHERE {text}", params)
     found: int = rows[0][0]
     return found
 
@@ -127,12 +130,12 @@ def _walk(
     passes = _filter(reader, wanted)
     # Payloads may be large: only so many at a time, and only if they are looked into.
     page, payload = (page, "NULL") if passes is None else (min(page, PAGE), "e.payload")
-    text, params = condition(reader, wanted)
     while True:
+        text, params = condition(reader, wanted, after, to)
         rows = reader.sql(
             f"SELECT e.sequence, e.key, {payload} FROM hookhub_events e "
-            f"WHERE e.sequence > ? AND e.sequence <= ? AND {text} ORDER BY e.sequence LIMIT ?",
-            (after, to, *params, page),
+            f"WHERE {text} ORDER BY e.sequence LIMIT ?",
+            (*params, page),
         )
         for sequence, key, content in rows:
             if passes is None or passes.matches(json.loads(content)):
@@ -151,11 +154,12 @@ def _still(reader: Reader, wanted: Wanted, candidates: Sequence[Candidate]) -> l
     """Those of the candidates that are to be replayed at this moment, too."""
     if not candidates:
         return []
-    text, params = condition(reader, wanted)
+    sequences = [item.sequence for item in candidates]
+    text, params = condition(reader, wanted, sequences[0] - 1, sequences[-1])
     rows = reader.sql(
-        "SELECT e.sequence, e.key FROM hookhub_events e "
-        f"WHERE e.sequence IN ({', '.join('?' * len(candidates))}) AND {text} ORDER BY e.sequence",
-        (*(item.sequence for item in candidates), *params),
+        f"SELECT e.sequence, e.key FROM hookhub_events e WHERE {text} "
+        f"AND e.sequence IN ({', '.join('?' * len(sequences))}) ORDER BY e.sequence",
+        (*params, *sequences),
     )
     return [Candidate(*row) for row in rows]
 

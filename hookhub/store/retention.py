@@ -54,15 +54,16 @@ def expire_events(tx: Transaction, before: int, limit: int) -> Removed:
         return Removed()
     tx.change("UPDATE hookhub_state SET events_from = ? WHERE id = 1", (end + 1,))
     deleted = tx.change(
-        f"DELETE FROM hookhub_events WHERE sequence >= ? AND sequence <= ? AND {_ALONE}",
-        (start, end),
+        f"DELETE FROM hookhub_events WHERE sequence BETWEEN ? AND ? AND {_ALONE}",
+        (start, end, start, end),
     )
     return Removed(events=deleted, more=True)
 
 
+# The range once more: PostgreSQL would read all deliveries to hash them.
 _ALONE = (
-    "NOT EXISTS (SELECT 1 FROM hookhub_deliveries WHERE hookhub_deliveries.sequence = "
-    "hookhub_events.sequence)"
+    "NOT EXISTS (SELECT 1 FROM hookhub_deliveries d WHERE d.sequence = hookhub_events.sequence "
+    "AND d.sequence BETWEEN ? AND ?)"
 )
 
 
@@ -182,7 +183,7 @@ def _remove_events(tx: Transaction, removed: dict[int, int]) -> int:
     deleted = tx.change(
         f"DELETE FROM hookhub_events WHERE sequence IN ({_marks(sequences)}) "
         f"AND sequence < (SELECT events_from FROM hookhub_state WHERE id = 1) AND {_ALONE}",
-        sequences,
+        (*sequences, sequences[0], sequences[-1]),
     )
     if deleted < len(sequences):
         tx.many(

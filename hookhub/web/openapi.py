@@ -24,7 +24,7 @@ from hookhub.errors import (
 )
 from hookhub.events import EventType
 from hookhub.routes import ID_MAX, Header, Route
-from hookhub.web.event_schemas import fill_known_types, list_new_events
+from hookhub.web.known_schemas import list_known, list_new_events
 from hookhub.web.problems import PROBLEM_JSON, Problem, RequestTimedOut
 from hookhub.web.reading import BodyReader
 from hookhub.web.schemas import Json, Schemas
@@ -59,12 +59,14 @@ def openapi_document(
     routes: Sequence[Route],
     examples: Examples | None = None,
     event_types: Iterable[EventType] = (),
+    transforms: Iterable[str] = (),
 ) -> Json:
     """The OpenAPI document of these routes.
 
     Args:
         examples: for body models, name to an example.
         event_types: what may be sent, and subscribed to.
+        transforms: what an endpoint may name.
     """
     schemas = Schemas(routes)
     known = list(event_types)
@@ -92,7 +94,7 @@ def openapi_document(
         },
         "tags": _tags({route.tag for route in routes}),
     }
-    fill_known_types(document, known)
+    list_known(document, known, transforms)
     return document
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 from hookhub_chaos.ledger import Webhook
 from hookhub_chaos.producers import SOURCE
+from hookhub_chaos.receivers import Request
 from hookhub_chaos.world import World
 
 from hookhub.events import OWN, type_matcher
@@ -19,6 +20,8 @@ BUGS = ("Traceback", "writer_bug", "sink.failed", "callback_failed", "replay.fai
 """What must not stand in the log."""
 UNHEARD = ("read_timeout", "reset")
 """Why an acknowledgement may not have been heard, if the receiver died or was very late."""
+AROUND = 0.1
+"""Seconds that a request takes to the receiver, and its record to the database, at most."""
 LATE = 1.5
 """Seconds after its deletion in which attempts to a webhook may still be under way."""
 
@@ -70,9 +73,11 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
     """Everything else that must not be."""
     duplicates: int = 0
-    """Attempts made again because a kill came between answer and record."""
+    """Acknowledgements of a delivery beyond the first."""
+    at_jumps: int = 0
+    """Of them: attempts made again because the clock was set forward while they were under way."""
     unheard: int = 0
-    """Acknowledgements that the hub did not hear: recorded as failures, and made again."""
+    """Acknowledgements that the hub did not hear, recorded as failures."""
 
 
 async def conclude(world: World) -> Outcome:
@@ -276,20 +281,38 @@ def _records(outcome: Outcome) -> Iterator[str]:
 
 def _duplicates(outcome: Outcome) -> Iterator[str]:
     """More than one acknowledgement of a delivery: only where a kill came before the record."""
-    world = outcome.world
-    for receiver in world.receivers.values():
-        attempts = Counter((item.delivery, item.attempt) for item in receiver.acknowledged)
-        outcome.duplicates += attempts.total() - len({delivery for delivery, _ in attempts})
-        for place, times in attempts.items():
-            again = times - (place in outcome.rows.delivered) - world.tally.cut[place]
-            if again > 0 and outcome.rows.failed.get(place, "status") not in UNHEARD:
+    tally, rows = outcome.world.tally, outcome.rows
+    for receiver in outcome.world.receivers.values():
+        attempts: dict[tuple[int, int], list[Request]] = defaultdict(list)
+        for request in receiver.acknowledged:
+            attempts[request.delivery, request.attempt].append(request)
+        deliveries = {delivery for delivery, _ in attempts}
+        outcome.duplicates += len(receiver.acknowledged) - len(deliveries)
+        for place, requests in attempts.items():
+            again = len(requests) - (place in rows.delivered) - tally.cut[place]
+            if again <= 0:
+                continue
+            if _at_a_jump(tally.jumps, requests):
+                outcome.at_jumps += again
+            elif rows.failed.get(place) in UNHEARD:
+                outcome.unheard += again
+            else:
                 yield (
-                    f"attempt {place} was acknowledged {times} times at {receiver.name}, but was "
-                    f"in flight at {world.tally.cut[place]} kills"
+                    f"attempt {place} was acknowledged {len(requests)} times at {receiver.name}, "
+                    f"but was in flight at {tally.cut[place]} kills"
                 )
-            outcome.unheard += max(0, again)
-    if outcome.duplicates > world.tally.in_flight + outcome.unheard:
-        yield f"{outcome.duplicates} duplicates, {world.tally.in_flight} in flight at kills"
+    if outcome.duplicates > tally.in_flight + outcome.unheard + outcome.at_jumps:
+        yield f"{outcome.duplicates} duplicates, {tally.in_flight} in flight at kills"
+
+
+def _at_a_jump(jumps: list[float], requests: list[Request]) -> bool:
+    """Whether one of the requests was under way when the clock was set forward: its lease was
+    over by then, so it was made again."""
+    return any(
+        request.at - AROUND < jump < request.answered_at + AROUND
+        for jump in jumps
+        for request in requests
+    )
 
 
 def _key_order(outcome: Outcome) -> Iterator[str]:

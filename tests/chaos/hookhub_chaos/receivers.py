@@ -42,7 +42,7 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """What the hub sent, as far as the proof needs it."""
 
@@ -54,6 +54,7 @@ class Request:
     at: float
     """Trio's clock."""
     body: bytes = field(repr=False)
+    answered_at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -149,6 +150,7 @@ class Receiver:
             if action == "late":
                 await trio.sleep(self.chance.uniform(0.02, 0.4))
             await stream.send_all(_OK)
+            request.answered_at = trio.current_time()
             self.acknowledged.append(request)
             self.moments.passed("answer")
             return True

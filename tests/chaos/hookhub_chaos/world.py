@@ -68,6 +68,8 @@ class Tally:
     noted: Counter[tuple[int, int]] = field(default_factory=Counter)
     """Delivery and attempt to how often it had been received by the last of those kills."""
     receiver_kills: int = 0
+    jumps: list[float] = field(default_factory=list)
+    """When the hub's clock was set forward, by Trio's clock."""
     began: float = field(default_factory=time.monotonic)
 
 
@@ -229,15 +231,19 @@ class World:
 
     # -- the end ---------------------------------------------------------------------------
 
+    def heal(self) -> None:
+        """From now on every receiver acknowledges everything."""
+        for receiver in self.receivers.values():
+            receiver.character = "healthy"
+            receiver.come_back()
+
     async def settle(self, patience: float = 90.0) -> None:
         """Heal all receivers, and wait until everything is delivered.
 
         Raises:
             AssertionError: something is still pending or failed after ``patience`` seconds.
         """
-        for receiver in self.receivers.values():
-            receiver.character = "healthy"
-            receiver.come_back()
+        self.heal()
         await self.restart()
         state: Mapping[str, int] = {"unknown": 1}
         with trio.move_on_after(patience):

@@ -31,6 +31,8 @@ REPLAYS = ("/replays", "/webhooks/{webhook_id}/replay")
 NOT_IN_ANY_SCHEMA = {
     ("/tokens", "expires_at"): "must be in the future, and that moves",
     **dict.fromkeys([(path, "ca") for path in WEBHOOKS], "must decode as a certificate"),
+    **dict.fromkeys([(path, "filter") for path in WEBHOOKS], "is a language of its own"),
+    **dict.fromkeys([(path, "transform") for path in WEBHOOKS], "has settings of its own"),
     **dict.fromkeys([(path, "since") for path in REPLAYS], "must be a cursor of this database"),
     **dict.fromkeys([(path, "until") for path in REPLAYS], "must be after since"),
     **dict.fromkeys([(path, "events") for path in REPLAYS], "must be what the endpoint wants"),

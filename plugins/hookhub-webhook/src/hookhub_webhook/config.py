@@ -41,10 +41,7 @@ _HUB_PREFIXES = ("x-webhook-", "webhook-")
 HeaderName = Annotated[str, StringConstraints(pattern=_TOKEN, max_length=128)]
 HeaderValue = Annotated[str, StringConstraints(pattern=_VALUE, max_length=4096)]
 Format = Literal["payload", "envelope"]
-Url = Annotated[
-    str,
-    Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _URL, "format": "uri"}),
-]
+Url = Annotated[str, Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _URL})]
 Headers = Annotated[
     dict[HeaderName, HeaderValue],
     Field(max_length=HEADERS_MAX, json_schema_extra={"additionalProperties": False}),

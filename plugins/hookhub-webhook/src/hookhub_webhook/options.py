@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hookhub.delivery.model import DEFAULT_OPTIONS, EndpointOptions
-from hookhub.routes import Body
+from hookhub.routes import Body, TransformName
 
 CONCURRENCY_MAX = 1000
 RATE_MAX = 10_000.0
@@ -23,7 +23,7 @@ RateLimit = Annotated[float, Field(gt=0, le=RATE_MAX, allow_inf_nan=False)]
 class TransformChoice(Body):
     """A transform and how it is configured; see `GET /transforms`."""
 
-    name: str = Field(min_length=1, max_length=64, examples=["template"])
+    name: TransformName = Field(examples=["template"])
     config: dict[str, Any] = Field(
         default_factory=dict, examples=[{"template": '{"text": "{{ type }}"}'}]
     )

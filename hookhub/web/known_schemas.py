@@ -1,4 +1,4 @@
-"""What the event types add to the OpenAPI document: which there are, and what each holds."""
+"""What the OpenAPI document says of what plugins bring: event types and transforms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hookhub.events import EventType
-from hookhub.routes import KNOWN_PATTERN, KNOWN_TYPE
+from hookhub.routes import KNOWN_PATTERN, KNOWN_TRANSFORM, KNOWN_TYPE
 
 Json = dict[str, Any]
 
@@ -51,14 +51,15 @@ def _new_event(base: Json, item: EventType, reference: str) -> Json:
     }
 
 
-def fill_known_types(document: Any, event_types: Iterable[EventType]) -> None:
-    """List the types, and the patterns that match any, wherever a schema asks for one of them.
+def list_known(document: Any, event_types: Iterable[EventType], transforms: Iterable[str]) -> None:
+    """List what there is wherever a schema asks for something that the hub knows.
 
     Args:
         document: changed in place.
     """
     names = [item.name for item in event_types]
-    _fill(document, {KNOWN_TYPE: names, KNOWN_PATTERN: patterns_of(names)})
+    choices = {KNOWN_TYPE: names, KNOWN_PATTERN: patterns_of(names)}
+    _fill(document, {**choices, KNOWN_TRANSFORM: list(transforms)})
 
 
 def patterns_of(names: Iterable[str]) -> list[str]:

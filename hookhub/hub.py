@@ -88,7 +88,7 @@ class Hub:
             attempts,
             self.registry,
             self.transforms,
-            self.engine.refresh,
+            self.engine.endpoint_changed,
         )
         self.deliveries = Deliveries(store, self.engine.look_around)
         self.broadcaster = Broadcaster(

@@ -23,7 +23,7 @@ from hookhub.store.retention import Ages, Removed
 
 T = TypeVar("T")
 
-STEP_SECONDS = 0.003
+STEP_SECONDS = 0.002
 """How long a step should take in the writer."""
 STEP_MIN, STEP_MAX = 10, 500
 """Rows that a step looks at."""
@@ -164,10 +164,10 @@ class Retention:
             return result, time.perf_counter() - began
 
         result, seconds = await self._store.write(timed, locks=locks)
-        if seconds > STEP_SECONDS:
+        if seconds > 2 * STEP_SECONDS:
             self._size = max(STEP_MIN, self._size // 2)
-        elif seconds < STEP_SECONDS / 3:
-            self._size = min(STEP_MAX, self._size * 2)
+        elif seconds < STEP_SECONDS:
+            self._size = min(STEP_MAX, self._size + self._size // 2)
         await trio.sleep(max(PAUSE_MIN, WAIT_FACTOR * seconds))
         return result
 

@@ -35,13 +35,17 @@ Change = Callable[[Endpoint], Mapping[str, Any]]
 """From an endpoint as it is to the fields to change."""
 
 
+EndpointChanged = Callable[[int, Endpoint | None], Awaitable[None]]
+
+
 class Endpoints:
     """The endpoints of all durable sinks.
 
     Args:
         attempts: makes the test attempts; knows the sinks.
         transforms: bodies that endpoints may ask for.
-        changed: called after every change; returns when the engine goes by it.
+        changed: told of every change, with the endpoint as it is now (None: deleted); returns when
+            the engine goes by it.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Endpoints:
         attempts: Attempts,
         registry: EventRegistry,
         transforms: TransformRegistry,
-        changed: Callable[[], Awaitable[None]],
+        changed: EndpointChanged,
     ) -> None:
         self._store = store
         self._attempts = attempts
@@ -79,7 +83,7 @@ class Endpoints:
         endpoint = await self._store.write(
             lambda tx: endpoint_units.insert_endpoint(tx, sink, checked)
         )
-        await self._changed()
+        await self._changed(endpoint.id, endpoint)
         log.info("endpoint.created", endpoint_id=endpoint.id, sink=sink, name=endpoint.name)
         return endpoint
 
@@ -135,7 +139,7 @@ class Endpoints:
 
         endpoint, values = await self._store.write(unit)
         if values:
-            await self._changed()
+            await self._changed(endpoint_id, endpoint)
             log.info("endpoint.updated", endpoint_id=endpoint_id, sink=sink, fields=sorted(values))
         return endpoint
 
@@ -170,7 +174,7 @@ class Endpoints:
     async def delete(self, sink: str, endpoint_id: int) -> None:
         """Delete an endpoint; nothing more is sent to it. Raises NotFound."""
         await self._store.write(lambda tx: endpoint_units.delete_endpoint(tx, sink, endpoint_id))
-        await self._changed()
+        await self._changed(endpoint_id, None)
         log.info("endpoint.deleted", endpoint_id=endpoint_id, sink=sink)
 
     async def rotate_secret(
@@ -180,7 +184,7 @@ class Endpoints:
         endpoint = await self._store.write(
             lambda tx: endpoint_units.rotate_secret(tx, sink, endpoint_id, secret, overlap)
         )
-        await self._changed()
+        await self._changed(endpoint_id, endpoint)
         log.info("endpoint.secret_rotated", endpoint_id=endpoint_id, sink=sink)
         return endpoint
 

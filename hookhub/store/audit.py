@@ -326,7 +326,8 @@ def _check_overdue(
     reader: Reader, found: Audit, sinks: Collection[str] | None, as_of: int | None
 ) -> None:
     if as_of is None:
-        as_of = _last_activity(reader)
+        # A clock that was set back makes the future of before no time to be late for.
+        as_of = min(_last_activity(reader), reader.now)
     rows = reader.sql(
         "SELECT id, sink, options, COALESCE(last_triggered_at, 0), updated_at "
         "FROM hookhub_endpoints WHERE deleted_at IS NULL AND is_active ORDER BY id"

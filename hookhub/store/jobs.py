@@ -318,11 +318,15 @@ def release_replays(tx: Transaction) -> int:
 
 
 def pending(reader: Reader, endpoint_id: int, most: int) -> int:
-    """How many deliveries of an endpoint are pending; counts no further than ``most``."""
+    """How many deliveries of an endpoint are pending; counts no further than ``most``.
+
+    Those of a deleted one are none: nobody waits for them.
+    """
     rows = reader.sql(
         "SELECT COUNT(*) FROM (SELECT 1 FROM hookhub_deliveries "
-        "WHERE endpoint_id = ? AND status = 0 LIMIT ?) AS found",
-        (endpoint_id, most),
+        "WHERE endpoint_id = ? AND status = 0 AND EXISTS (SELECT 1 FROM hookhub_endpoints "
+        "WHERE id = ? AND deleted_at IS NULL) LIMIT ?) AS found",
+        (endpoint_id, endpoint_id, most),
     )
     found: int = rows[0][0]
     return found

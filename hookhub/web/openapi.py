@@ -30,6 +30,7 @@ from hookhub.web.reading import BodyReader
 from hookhub.web.schemas import Json, Schemas
 
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 DESCRIPTION = """\
 Events in, a live feed and signed webhooks out.
 
@@ -191,7 +192,11 @@ def _responses(route: Route, schemas: Schemas) -> Json:
         if model is not None:
             answer["content"] = {route.response_type: {"schema": schemas.output(model)}}
         elif route.response_type != JSON:
-            answer["content"] = {route.response_type: {"schema": {"type": "string"}}}
+            # Of an endless answer no schema can be given; AsyncAPI describes what comes in it.
+            endless = route.response_type == EVENT_STREAM
+            answer["content"] = {
+                route.response_type: {} if endless else {"schema": {"type": "string"}}
+            }
         responses[status] = answer
     problem = {PROBLEM_JSON: {"schema": schemas.output(Problem)}}
     for status, errors in _errors(route).items():

@@ -67,10 +67,10 @@ async def _stop(world: World) -> None:
 
 
 def _begun_late(world: World) -> Iterator[str]:
-    """Attempts that were begun between a signal and the next start."""
+    """Attempts that were begun between a signal and the end."""
     started = [row[0] for row in world.database.rows(STARTED)]
     said = [json.loads(line) for line in world.hub.lines if line.startswith("{")]
-    lives = [line for line in said if line["event"] in ("hub.signal", "hub.started")]
+    lives = [line for line in said if line.get("event") in ("hub.signal", "hub.stopped")]
     for line, then in pairwise(lives):
         if line["event"] == "hub.signal":
             since, until = (parse_timestamp(item["timestamp"]) for item in (line, then))

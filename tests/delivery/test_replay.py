@@ -323,6 +323,19 @@ async def test_a_deleted_endpoint_ends_it(store: Store, endpoint: int) -> None:
     assert (failed.state, failed.error) == ("failed", "The endpoint was deleted.")
 
 
+async def test_an_endpoint_deleted_while_it_is_waited_for_ends_it(
+    store: Store, endpoint: int
+) -> None:
+    """Nobody will ever take what is pending for it."""
+    await send(store, 1_000)
+    async with working(store) as replays:
+        replay = await replays.start("webhook", endpoint)
+        await when(replays, replay.id, lambda r: r.total is not None)
+        await store.write(lambda tx: delete_endpoint(tx, "webhook", endpoint))
+        failed = await ended(replays, replay.id)
+    assert (failed.state, failed.error) == ("failed", "The endpoint was deleted.")
+
+
 async def test_a_database_that_fails_for_a_while_is_waited_for(
     store: Store, endpoint: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

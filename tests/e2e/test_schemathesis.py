@@ -15,13 +15,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from hookhub.testing.fixtures import StartHub
 
 FILES = Path(__file__).parent / "schemathesis"
-DEADLINE = 240.0
-"""Seconds after which the run is killed; it takes a tenth of that."""
+DEADLINE = 170.0
+"""Seconds after which the run is killed; it takes a fifth of that on two idle cores."""
 
 OPTIONS = (
     "--generation-deterministic",
@@ -39,7 +37,6 @@ ENDLESS = "GET /events/stream"
 
 def test_schemathesis_finds_nothing(start_hub: StartHub, tmp_path: Path) -> None:
     """No finding in any phase, and every operation was reached, past all checks of its input."""
-    pytest.importorskip("schemathesis")
     hub = start_hub()
     with hub.client() as http:
         made = http.post("/tokens", json={"name": "schemathesis", "scopes": ["admin"]}).json()

@@ -171,6 +171,7 @@ async def test_wrong_requests(api: httpx.AsyncClient) -> None:
     for request in (
         {"params": {"after": "x"}},
         {"headers": {"Last-Event-ID": "x"}},
+        {"headers": {"Last-Event-ID": "abcd-1"}, "params": {"after": "x"}},
         {"params": {"events": "*.*"}},
         {"params": {"limit": "5"}},
     ):

@@ -60,9 +60,11 @@ class EventStream:
         match = type_matcher(event_patterns(query.events))
         feed = self._hub.feed
         position, opening = feed.last, b": connected\n\n"
-        start = request.headers.get("last-event-id") or query.after
+        start = None if query.after is None else Cursor.parse(query.after)
+        if seen := request.headers.get("last-event-id"):
+            start = Cursor.parse(seen)
         if start is not None:
-            resume = await feed.resume(Cursor.parse(start))
+            resume = await feed.resume(start)
             position = resume.position
             if resume.gap:
                 opening += self._gap(position, resume.missed)

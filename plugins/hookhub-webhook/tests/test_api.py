@@ -23,7 +23,7 @@ FIELDS = {
     *("id", "name", "url", "event_type", "event_types", "description", "is_active", "created_at"),
     *("updated_at", "last_triggered_at", "failure_count", "success_count", "disabled_reason"),
     *("has_secret", "format", "headers", "timeout", "ca", "retry_schedule", "concurrency"),
-    *("rate_limit", "ordered", "failing_since", "breaker"),
+    *("rate_limit", "ordered", "failing_since", "breaker", "filter", "transform"),
 }
 
 
@@ -79,6 +79,8 @@ async def test_create_as_the_seed_does(api: httpx.AsyncClient) -> None:
         "concurrency": None,
         "rate_limit": None,
         "ordered": False,
+        "filter": None,
+        "transform": None,
     }
     assert parse_timestamp(made["created_at"]) == parse_timestamp(made["updated_at"])
     shown = await api.get(f"/webhooks/{made['id']}")

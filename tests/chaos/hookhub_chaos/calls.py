@@ -24,7 +24,8 @@ class Gate:
 
     def close(self) -> None:
         """It is gone."""
-        self._open = trio.Event()
+        if self._open.is_set():
+            self._open = trio.Event()
 
     async def wait(self) -> None:
         """Return when it serves."""

@@ -49,6 +49,10 @@ WEBHOOKS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
     ("fleeting", "healthy", ("user.*",), {}),
 )
 PRODUCERS = 6
+UNSETTLED = (
+    "SELECT id, endpoint_id, status, due_at, lease, attempts, order_key, error "
+    "FROM hookhub_deliveries WHERE status <> 1 ORDER BY id LIMIT 20"
+)
 
 
 @dataclass(slots=True)
@@ -250,7 +254,9 @@ class World:
             while any(state.values()):
                 await trio.sleep(0.1)
                 state = await self._unsettled()
-        assert not any(state.values()), f"not settled after {patience:g} s: {dict(state)}"
+        if any(state.values()):
+            rows = await trio.to_thread.run_sync(self.database.rows, UNSETTLED)
+            raise AssertionError(f"not settled after {patience:g} s: {dict(state)}: {rows}")
         await self._last_event()
 
     async def _unsettled(self) -> dict[str, int]:

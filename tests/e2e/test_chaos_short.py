@@ -1,0 +1,76 @@
+"""A few rounds of the proof that nothing is lost; ``tox -e chaos`` has them all."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from hookhub.config import Settings
+from hookhub.delivery.model import NewEndpoint
+from hookhub.server import open_hub
+from hookhub.store import Transaction
+from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.serving import settings_for_tests, sqlite_url
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
+
+from hookhub_chaos.checks import conclude
+from hookhub_chaos.database import Sqlite
+from hookhub_chaos.disk import no_growth
+from hookhub_chaos.report import verify
+from hookhub_chaos.world import SETTINGS, open_world
+
+SEED = 8128
+KINDS = ("batch", "attempt", "user", "answer", "start")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process's files")
+async def test_kill_9_and_a_full_disk(tmp_path: Path) -> None:
+    """Killed in the middle of things, and out of room for a moment: the lists agree."""
+    hub, database = HubProcess(tmp_path, SETTINGS), Sqlite(tmp_path / "hookhub.db")
+    async with open_world(hub, database, SEED) as world:
+        await world.begin()
+        await world.load(4)
+        for kind in KINDS:
+            await trio.sleep(0.2)
+            await world.round(kind)
+        with no_growth(hub.pid, 64 * 1024):
+            with trio.fail_after(20):
+                while not world.ledger.answers["503"]:
+                    await trio.sleep(0.02)
+        await world.end_load()
+        await world.settle()
+        verify("Short", await conclude(world))
+        assert world.tally.kills.total() > len(KINDS)
+
+
+async def test_a_commit_during_the_stop_leaves_no_lease(tmp_path: Path) -> None:
+    """What is handed over by a transaction that ends after the stop began is due at once."""
+    settings = Settings.model_validate(settings_for_tests(sqlite_url(tmp_path)))
+    begun, go_on = threading.Event(), threading.Event()
+    with trio.fail_after(20):
+        async with open_hub(settings) as hub, trio.open_nursery() as nursery:
+            new = NewEndpoint("w", ("*",), {"url": "http://127.0.0.1:9/"})
+            await hub.endpoints.create("webhook", new)
+            draft = hub.draft("user.created", {"user_id": 1})
+
+            def unit(tx: Transaction) -> None:
+                tx.append(draft)
+                begun.set()
+                go_on.wait(10)
+
+            nursery.start_soon(hub.write, unit)
+            await trio.to_thread.run_sync(begun.wait)
+            hub.stopping.set()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            go_on.set()
+    with closing(sqlite3.connect(tmp_path / "hookhub.db")) as connection:
+        rows = connection.execute("SELECT lease FROM hookhub_deliveries WHERE status = 0")
+        assert rows.fetchall() == [(None,)]

@@ -1,6 +1,6 @@
 """The floor: an empty Quart-Trio POST route under Hypercorn. Runs by itself.
 
-    python empty_app.py PORT
+python empty_app.py PORT
 """
 
 from __future__ import annotations

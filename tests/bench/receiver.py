@@ -4,7 +4,7 @@
 
 ``GET /stats`` answers ``{"count", "first", "last", "delays"}``: the times of the first and the last
 POST (monotonic seconds) and, for payloads with a member ``sent``, the seconds from then to receipt.
-``GET /reset`` starts anew.
+``GET /reset`` starts anew. A POST to ``/hang`` is never answered.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Receiver:
                 return
             body = bytes(buffer[end + 4 : end + 4 + length])
             del buffer[: end + 4 + length]
-            sock.sendall(self._answer(head, body))
+            if not head.startswith(b"post /hang"):
+                sock.sendall(self._answer(head, body))
 
     def _answer(self, head: bytes, body: bytes) -> bytes:
         if head.startswith(b"get /reset"):

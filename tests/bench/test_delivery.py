@@ -74,7 +74,9 @@ async def fill(database: str, receiver: str, webhooks: int, events: int, per_eve
     config = {"url": f"{receiver}/hook", "format": "payload", "headers": {}}
     async with open_store(DatabaseSettings(url=database)) as store:
         for number in range(webhooks):
-            new = NewEndpoint(f"w{number}", (f"bench.e{number}",), config, secret="whsec_" + "A" * 32)
+            new = NewEndpoint(
+                f"w{number}", (f"bench.e{number}",), config, secret="whsec_" + "A" * 32
+            )
             await store.write(partial(insert_one, new=new))
         batch = 1000
         for start in range(0, events, batch):
@@ -129,9 +131,13 @@ def test_throughput(receiver: str, tmp_path: Path) -> None:
         for webhooks, in_flight in ((1, 20), (1, 500), (1000, 500)):
             directory = tmp_path / f"{number}-{webhooks}-{in_flight}"
             directory.mkdir()
-            rows.append((webhooks, in_flight, base, drain(directory, receiver, webhooks, in_flight)))
+            rows.append(
+                (webhooks, in_flight, base, drain(directory, receiver, webhooks, in_flight))
+            )
     print(f"\n\nmedian of 3 rounds of {EVENTS:,} deliveries\n")
-    print(f"floor (bare loop, 20 in flight), requests/s  {statistics.median(r[2] for r in rows):,.0f}")
+    print(
+        f"floor (bare loop, 20 in flight), requests/s  {statistics.median(r[2] for r in rows):,.0f}"
+    )
     first = None
     for webhooks, in_flight in ((1, 20), (1, 500), (1000, 500)):
         found = [row for row in rows if row[:2] == (webhooks, in_flight)]
@@ -139,7 +145,9 @@ def test_throughput(receiver: str, tmp_path: Path) -> None:
         ratio = statistics.median(row[3] / row[2] for row in found)
         first = first or rate
         bound = "≥ 0.5" if in_flight == 20 else f"≥ 0.9 of the first: {rate / first:.2f}"
-        print(f"{webhooks:>5} webhooks, {in_flight:>3} in flight: {rate:>8,.0f}/s  {ratio:.2f}  {bound}")
+        print(
+            f"{webhooks:>5} webhooks, {in_flight:>3} in flight: {rate:>8,.0f}/s  {ratio:.2f}  {bound}"
+        )
 
 
 def test_latency(receiver: str, tmp_path: Path) -> None:
@@ -168,3 +176,59 @@ def test_latency(receiver: str, tmp_path: Path) -> None:
     p50, p99 = delays[500] * 1000, delays[990] * 1000
     print("\n\nfrom the begin of the POST to receipt, 100 events/s (commit included)\n")
     print(f"p50 {p50:.1f} ms (bound 5)   p99 {p99:.1f} ms (bound 25)")
+
+
+WEBHOOKS = 1000
+HANGING = 300
+RATE = 100
+PACED = 3000
+
+
+def paced(hub: HubProcess, receiver: str, users: list[int]) -> list[float]:
+    """Seconds from the begin of each POST to its receipt, at a steady rate."""
+    httpx.get(f"{receiver}/reset", trust_env=False)
+    headers = {"Authorization": f"Bearer {hub.token}"}
+    healthy = 0
+    with httpx.Client(base_url=hub.url, headers=headers, trust_env=False, timeout=30) as client:
+        begin = time.monotonic()
+        for number in range(PACED):
+            pause = begin + number / RATE - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
+            user = users[number % len(users)]
+            healthy += user >= HANGING
+            payload = {**BODY, "user_id": user, "sent": time.monotonic()}
+            event = {"type": "user.created", "payload": payload}
+            client.post("/events", json=event).raise_for_status()
+    deadline = time.monotonic() + 60
+    while (found := stats(receiver))["count"] < healthy:
+        assert time.monotonic() < deadline, (found["count"], healthy)
+        time.sleep(0.1)
+    return sorted(found["delays"])
+
+
+def test_hanging_neighbours(receiver: str, tmp_path: Path) -> None:
+    """The p95 of 700 healthy webhooks, without and with 300 that hang until their time-out."""
+    database = f"sqlite:///{tmp_path / 'neighbours.db'}"
+    with HubProcess(tmp_path, settings(database, 1000)) as hub:
+        headers = {"Authorization": f"Bearer {hub.token}"}
+        with httpx.Client(base_url=hub.url, headers=headers, trust_env=False) as client:
+            for number in range(WEBHOOKS):
+                path = "hang" if number < HANGING else "hook"
+                body = {
+                    "name": f"w{number}",
+                    "url": f"{receiver}/{path}",
+                    "event_type": "user.created",
+                    "filter": {"user_id": number},
+                    "secret": "s",
+                }
+                client.post("/webhooks", json=body).raise_for_status()
+        everybody = [(number * 7919) % WEBHOOKS for number in range(WEBHOOKS)]
+        alone = paced(hub, receiver, [user for user in everybody if user >= HANGING])
+        among = paced(hub, receiver, everybody)
+    print(f"\n\n{PACED:,} events at {RATE}/s to 1,000 webhooks, ms from POST to receipt\n")
+    for name, delays in (("700 healthy alone", alone), ("with 300 that hang", among)):
+        p50, p95, p99 = (delays[round(len(delays) * share)] * 1000 for share in (0.5, 0.95, 0.99))
+        print(f"{name:20} p50 {p50:6.1f}   p95 {p95:6.1f}   p99 {p99:6.1f}")
+    ratio = among[round(len(among) * 0.95)] / alone[round(len(alone) * 0.95)]
+    print(f"p95 ratio {ratio:.2f} (bound 1.5)")

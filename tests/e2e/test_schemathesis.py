@@ -1,7 +1,7 @@
 """schemathesis against a running hub with all plugins: what is described is what happens.
 
 Every operation of ``/openapi.json`` gets valid and invalid requests, and sequences of requests
-that lead from one to another, with every check that schemathesis has. The inputs are derived
+that lead from one to another, with all of the default checks. The inputs are derived
 from the description and not from chance.
 """
 

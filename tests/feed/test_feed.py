@@ -127,7 +127,7 @@ async def test_the_frame_is_what_the_original_sent_and_more(store: Store) -> Non
     feed, _ = await connected(store)
     payload = '{"a": "\\u00e9", "b": [1, 2.5, null]}'
     await store.write(
-        lambda tx: tx.append(Draft("own-1", "user.created", payload, 0, "k\"1", "shop"))
+        lambda tx: tx.append(Draft("own-1", "user.created", payload, 0, 'k"1', "shop"))
     )
     [entry] = (await feed.read(0, ALL)).entries
     assert entry.frame.decode() == (

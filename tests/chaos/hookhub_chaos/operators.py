@@ -66,9 +66,7 @@ class Operator:
         listed = await self._call.send("GET", f"{path}/deliveries?status={status}&limit=5")
         assert listed is not None
         for item in listed.json().get("items", []):
-            retried = await self._call.send(
-                "POST", f"/deliveries/{item['id']}/retry", kind="retry"
-            )
+            retried = await self._call.send("POST", f"/deliveries/{item['id']}/retry", kind="retry")
             assert retried is not None
             # 409: delivered meanwhile, or held back by its key.
             assert retried.status_code in (200, 404, 409), retried.text

@@ -20,9 +20,9 @@ TYPES = ("user.created", "payment.completed", "transaction.created", "ticket.sta
 STATUSES = ("open", "answered", "pending", "closed")
 WEIGHTS = {
     **{"post": 8, "batch": 3, "user": 3, "payment": 3, "ticket": 3, "outbox": 2},
-    **{"rotate": 0.4, "retry": 0.4, "replay": 0.15, "webhook": 0.8},
+    **{"rotate": 0.4, "retry": 0.4, "replay": 0.4, "webhook": 0.8},
 }
-PAUSE = 0.1
+PAUSE = 0.08
 """Seconds between two things that one producer does, at most."""
 
 

@@ -252,5 +252,3 @@ async def _rebound(port: int) -> socket.socket:
         except OSError:
             # An outgoing connection has the port for a moment.
             await trio.sleep(0.02)
-
-

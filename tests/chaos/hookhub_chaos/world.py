@@ -24,6 +24,8 @@ from hookhub_chaos.receivers import Receiver
 
 from hookhub.testing.hub_process import HubProcess
 
+CONCURRENCY = 40
+"""Attempts in flight at once, and so duplicates that one kill may cause, at most."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "delivery": {
         "timeout": 1.0,
@@ -31,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "retry_schedule": [0.05] * 200,
         "jitter": 0.5,
         "endpoint_concurrency": 8,
-        "concurrency": 40,
+        "concurrency": CONCURRENCY,
     },
     "events": {"outbox_interval": 0.05},
     "auth": {"secret_key": "a-key-for-the-secrets-of-the-proof"},
@@ -94,6 +96,7 @@ class World:
         self._nursery = nursery
         self._callers: list[Caller] = []
         self._ending = trio.Event()
+        self._leased: set[tuple[int, int]] = set()
         self._busy = 0
         self._quiet = trio.Event()
         self._killer = self.chance("killer")
@@ -214,7 +217,9 @@ class World:
     def note_in_flight(self, leased: list[tuple[int, int]]) -> None:
         """Those of the claimed deliveries that a receiver saw since the last time."""
         found = 0
-        self.tally.claimed += len(leased)
+        # On PostgreSQL the claims of the one that died before may still be there.
+        self.tally.claimed += len(set(leased) - self._leased)
+        self._leased = set(leased)
         for place in leased:
             if self.sightings(place) > self.tally.noted[place]:
                 self.tally.noted[place] = self.sightings(place)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 import trio
+
+from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.checks import Outcome, conclude
 from hookhub_chaos.database import Sqlite
 from hookhub_chaos.plan import seed
 from hookhub_chaos.world import SETTINGS, World, open_world
 
-from hookhub.testing.hub_process import HubProcess
-
 DAMAGE = {
-    "event": ("DELETE FROM hookhub_events WHERE source = 'chaos' AND sequence > 5 LIMIT 1"),
+    "event": "DELETE FROM hookhub_events WHERE sequence = "
+    "(SELECT MIN(sequence) FROM hookhub_events WHERE source = 'chaos')",
     "delivery": "DELETE FROM hookhub_deliveries WHERE id = 7",
     "user": "DELETE FROM hookhub_users WHERE id = 1",
     "status": "UPDATE hookhub_deliveries SET status = 0 WHERE id = 9",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
+
+from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.checks import conclude
 from hookhub_chaos.clock import Clock
 from hookhub_chaos.database import Postgres, Sqlite
 from hookhub_chaos.plan import plan, rounds, seed
 from hookhub_chaos.report import verify
 from hookhub_chaos.world import SETTINGS, World, open_world
-
-from hookhub.testing.hub_process import HubProcess
-
 
 LEASE = 120.0
 """Seconds after which a dead process's claims are anybody's, and a little more."""
@@ -44,7 +43,7 @@ async def test_kill_9_at_any_moment_on_postgresql(tmp_path: Path, postgres_url: 
     settings = {**SETTINGS, "database": {"url": postgres_url}}
     hub = HubProcess(tmp_path, settings, env=clock.env)
     async with open_world(hub, Postgres(postgres_url), seed()) as world:
-        await _kill(world, rounds(25))
+        await _kill(world, rounds(20))
         # All attempts end, and then the leases, without a wait for it.
         world.gate.close()
         await trio.to_thread.run_sync(hub.terminate)

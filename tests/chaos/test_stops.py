@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import trio
+
+from hookhub.events import parse_timestamp
+from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.checks import conclude
 from hookhub_chaos.database import Sqlite
 from hookhub_chaos.plan import rounds, seed
 from hookhub_chaos.report import verify
 from hookhub_chaos.world import SETTINGS, World, open_world
-
-from hookhub.events import parse_timestamp
-from hookhub.testing.hub_process import HubProcess
 
 SLOW: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
     ("one", "slow", ("*",), {}),

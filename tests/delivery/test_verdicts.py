@@ -140,7 +140,7 @@ async def test_a_failed_delivery_is_an_event(tmp_path: Path) -> None:
 
 async def test_the_hubs_own_events_make_no_loop(tmp_path: Path) -> None:
     """A receiver that fails to take the news of a failure makes no more news."""
-    async with running(tmp_path) as (hub, sink):
+    async with running(tmp_path) as (hub, _):
         bad = await endpoint(hub, "bad", "*", "delivery.failed")
         everything = await endpoint(hub, "deliver", "*")
         await hub.emit("thing.made", {"n": 1})
@@ -173,7 +173,7 @@ async def test_a_receiver_that_is_gone_is_disabled_with_an_event(tmp_path: Path)
 
 async def test_nothing_but_failures_warns_and_then_disables(tmp_path: Path) -> None:
     """After the configured spans; a person may enable it again."""
-    async with running(tmp_path, warn_after=0.0, disable_after=0.3) as (hub, sink):
+    async with running(tmp_path, warn_after=0.0, disable_after=0.3) as (hub, _):
         bad = await endpoint(hub, "bad")
 
         async def off() -> bool:

@@ -6,10 +6,25 @@ from typing import Any
 
 import httpx
 import trio
+
+from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.ledger import Ledger
 from hookhub_chaos.moments import Moments
 
-from hookhub.testing.hub_process import HubProcess
+
+class Body(httpx.AsyncByteStream):
+    """A request's body. httpx's own is a generator, and leaves it open when the hub dies."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = [data]
+
+    def __aiter__(self) -> Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._data:
+            raise StopAsyncIteration
+        return self._data.pop()
 
 
 class Gate:
@@ -78,8 +93,10 @@ class Caller:
         while True:
             await self._gate.wait()
             self._moments.passed(kind)
+            request = self._http.build_request(method, path, **options)
+            request.stream = Body(request.content)
             try:
-                response = await self._http.request(method, path, **options)
+                response = await self._http.send(request)
             except httpx.TransportError:
                 self._ledger.answers["lost"] += 1
                 if not repeat:

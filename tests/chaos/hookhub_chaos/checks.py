@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trio
+
+from hookhub.events import OWN, type_matcher
 from hookhub_chaos.ledger import Webhook
 from hookhub_chaos.producers import SOURCE
 from hookhub_chaos.receivers import Request
 from hookhub_chaos.world import CONCURRENCY, World
-
-from hookhub.events import OWN, type_matcher
 
 BUGS = ("Traceback", "writer_bug", "sink.failed", "callback_failed", "replay.failed")
 """What must not stand in the log."""
@@ -182,9 +182,9 @@ def _domain(outcome: Outcome) -> Iterator[str]:
             payloads[item["type"]].append(item["payload"])
     paid = [*payloads["payment.completed"], *payloads["transaction.created"]]
     # The first message of a ticket belongs to its making.
-    first = {
-        ticket: min(m[0] for m in rows.messages if m[1] == ticket) for ticket, *_ in rows.tickets
-    }
+    first: dict[int, int] = {}
+    for message, ticket, _ in rows.messages:
+        first.setdefault(ticket, message)
     messages = [row[0] for row in rows.messages if row[0] != first[row[1]]]
     for what, kept, told in (
         ("user", [row[0] for row in rows.users], [p["user_id"] for p in payloads["user.created"]]),
@@ -326,8 +326,8 @@ def _key_order(outcome: Outcome) -> Iterator[str]:
             continue
         last: dict[str, int] = {}
         for event_id in dict.fromkeys(item.event for item in webhook.receiver.acknowledged):
-            item = events[event_id]
-            key, sequence = item.get("key"), item["sequence"]
+            item = events.get(event_id, {})
+            key, sequence = item.get("key"), item.get("sequence", 0)
             if key is not None and sequence < last.get(key, 0):
                 yield f"{webhook.name} got {sequence} after {last[key]}, both of {key}"
             if key is not None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 import trio
+
 from hookhub_chaos.calls import Caller
 from hookhub_chaos.ledger import Ledger, Webhook
 from hookhub_chaos.receivers import Receiver

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import trio
+
 from hookhub_chaos.calls import Caller
 from hookhub_chaos.database import Database
 from hookhub_chaos.ledger import Ledger

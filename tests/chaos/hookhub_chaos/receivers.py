@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import trio
-from hookhub_chaos.moments import Moments
 
 from hookhub.client import InvalidSignature, verify
+from hookhub_chaos.moments import Moments
 
 CHARACTERS: dict[str, dict[str, int]] = {
     "healthy": {"ok": 1},

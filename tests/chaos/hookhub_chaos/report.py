@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from hookhub_chaos.checks import Outcome
 from rich.console import Console
 from rich.table import Table
+
+from hookhub_chaos.checks import Outcome
 
 
 def show(name: str, outcome: Outcome) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trio
+
+from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.calls import Caller, Gate
 from hookhub_chaos.database import Database
 from hookhub_chaos.follower import Follower
@@ -21,8 +23,6 @@ from hookhub_chaos.moments import Moments
 from hookhub_chaos.operators import Operator
 from hookhub_chaos.producers import SOURCE, Producer
 from hookhub_chaos.receivers import Receiver
-
-from hookhub.testing.hub_process import HubProcess
 
 CONCURRENCY = 40
 """Attempts in flight at once, and so duplicates that one kill may cause, at most."""

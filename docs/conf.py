@@ -43,7 +43,12 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(T|ModelT)"),
     (
         "py:.*",
-        r"hookhub\.(config|server|delivery\.engine|feed|plugins|store|tokens|components|keys|secretbox|transforms)\..*",
+        r"hookhub\.(config|server|delivery\.engine|delivery\.attempts|feed|plugins|store)\..*",
     ),
-    ("py:.*", r"(Hub|NewEndpoint|Store|Tokens|Feed|Plugins|Settings)"),
+    (
+        "py:.*",
+        r"hookhub\.(tokens|components|keys|secretbox)\..*",
+    ),
+    ("py:.*", r"hookhub\.(filters|transforms)(\..*)?"),
+    ("py:.*", r"(Transform|Hub|NewEndpoint|Store|Tokens|Feed|Plugins|Settings)"),
 ]

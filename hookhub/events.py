@@ -336,7 +336,7 @@ class Event(NamedTuple):
         return (
             f'{{"type": "{self.type}", "payload": {self.payload}, '
             f'"timestamp": "{format_timestamp(self.timestamp)}", "id": "{self.id}", '
-            f'"sequence": {self.sequence}, "cursor": "{Cursor(epoch, self.sequence)}"{extra}}}'
+            f'"sequence": {self.sequence}, "cursor": "{epoch}-{self.sequence:x}"{extra}}}'
         ).encode("ascii")
 
 
@@ -354,6 +354,7 @@ class Cursor(NamedTuple):
     sequence: int
 
     def __str__(self) -> str:
+        # Event.encode() writes the same, without a Cursor for each event.
         return f"{self.epoch}-{self.sequence:x}"
 
     @classmethod

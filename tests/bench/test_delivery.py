@@ -145,9 +145,8 @@ def test_throughput(receiver: str, tmp_path: Path) -> None:
         ratio = statistics.median(row[3] / row[2] for row in found)
         first = first or rate
         bound = "≥ 0.5" if in_flight == 20 else f"≥ 0.9 of the first: {rate / first:.2f}"
-        print(
-            f"{webhooks:>5} webhooks, {in_flight:>3} in flight: {rate:>8,.0f}/s  {ratio:.2f}  {bound}"
-        )
+        kind = f"{webhooks:>5} webhooks, {in_flight:>3} in flight"
+        print(f"{kind}: {rate:>8,.0f}/s  {ratio:.2f}  {bound}")
 
 
 def test_latency(receiver: str, tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ class Hub:
         self.plugins = plugins
         self.stopping = trio.Event()
         """Set when the hub begins to stop."""
+        self.stop_by: float | None = None
+        """When a stop that has begun must be over, by Trio's clock."""
         self.registry = load_event_types(plugins)
         self.tokens = Tokens(store)
         self.keys = SigningKeys(store)

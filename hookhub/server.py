@@ -42,6 +42,8 @@ from hookhub.web.takeover import serve as serve_http
 
 __all__ = ["Started", "open_hub", "open_store", "serve"]
 
+LAST_WORDS = 0.5
+"""Seconds to write things down after the grace period is used up."""
 GOODBYE = 5.0
 """Seconds that a component may take to say goodbye."""
 
@@ -120,8 +122,7 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
             raised = error
         finally:
             hub.stopping.set()
-            grace = hub.settings.server.graceful_timeout
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + grace):
+            with trio.CancelScope(shield=True, deadline=_stop_by(hub)):
                 await hub.engine.stop()
                 await _flush(hub)
             nursery.cancel_scope.cancel()
@@ -129,9 +130,21 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         raise raised
 
 
+def _stop_by(hub: Hub) -> float:
+    """When attempts in flight must have ended: one grace period, counted from the first notice.
+
+    HTTP has had its share of it before; a moment is always left to write things down.
+    """
+    now = trio.current_time()
+    if hub.stop_by is None:
+        hub.stop_by = now + hub.settings.server.graceful_timeout
+    return max(hub.stop_by, now + LAST_WORDS)
+
+
 async def _wind_down(hub: Hub) -> None:
     """When the hub begins to stop: start no more attempts, and let components say goodbye."""
     await hub.stopping.wait()
+    _stop_by(hub)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.engine.stop)
         for component in hub.components:

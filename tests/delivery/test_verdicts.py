@@ -322,3 +322,22 @@ async def test_an_event_that_a_transform_cannot_take_is_a_failed_attempt(tmp_pat
         assert delivery.error == "transform"
         assert "extra" in delivery.error_message
         assert sink.received == {}
+
+
+async def test_one_grace_period_covers_the_whole_stop(tmp_path: Path) -> None:
+    """It runs from the first notice; what hangs then is cut off, and comes back after the start."""
+    async with running(tmp_path, timeout=60.0) as (hub, sink):
+        await endpoint(hub, "hang")
+        await hub.emit("thing.made", {"n": 1})
+        await sink.wait_for("hang", 1)
+        hub.stopping.set()
+        with trio.fail_after(10):
+            while hub.stop_by is None:
+                await trio.lowlevel.checkpoint()
+        promised = hub.stop_by
+        await trio.sleep_until(promised + 0.1)
+        began = trio.current_time()
+    assert hub.stop_by == promised
+    assert trio.current_time() - began < 5
+    async with running(tmp_path) as (hub, sink):
+        await sink.wait_for("hang", 1)

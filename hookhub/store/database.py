@@ -151,8 +151,9 @@ def _native(text: str, param: str) -> str:
     return text.replace("%", "%%").replace("?", param)
 
 
-_INSERT_SIZES = (256, 32, 4, 1)
-"""Few sizes, so that the driver can keep the compiled statements."""
+_INSERT_SIZES = (1000, 500, 256, 128, 100, 64, 32, 16, 8, 4, 2, 1)
+"""Few sizes, so that the driver can keep the compiled statements; round ones, because batches are.
+The largest stays below SQLite's 32,766 parameters with 32 columns."""
 
 
 @lru_cache(maxsize=256)

@@ -18,8 +18,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from hookhub.config import LogSettings
 from hookhub.redaction import MASK, redact_field
 
-_NOISY = ("httpx", "httpcore", "hpack", "asyncio")
-"""Libraries that tell of every request; theirs is not what happened in the hub."""
+_NOISY = ("httpx", "httpcore", "hpack", "asyncio", "peewee", "psycopg")
+"""Libraries that tell of every request and statement; theirs is not what happened in the hub, and
+the parameters of a statement may be secrets."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -10,8 +10,7 @@ import trio
 from hookhub.errors import HookhubError, ValidationFailed
 from hookhub.events import Draft, parse_json
 from hookhub.store import Store
-from hookhub.store.events import outbox_waiting, relay_outbox
-from hookhub.store.models import OutboxRow
+from hookhub.store.events import OutboxItem, outbox_waiting, relay_outbox
 
 BATCH = 500
 
@@ -44,6 +43,9 @@ class OutboxRelay:
                     continue
             except HookhubError as error:
                 log.warning("outbox.failed", error=error.detail)
+            except Exception:
+                # Nothing that another program wrote may end the hub.
+                log.exception("outbox.failed")
             await trio.sleep(self._interval)
 
     async def relay(self) -> int:
@@ -57,7 +59,7 @@ class OutboxRelay:
             log.error("outbox.rejected", row=row_id, reason=reason)
         return relayed
 
-    def _make_draft(self, row: OutboxRow) -> Draft:
+    def _make_draft(self, row: OutboxItem) -> Draft:
         payload = parse_json(row.payload)
         if not isinstance(payload, dict):
             raise ValidationFailed("The payload is not a JSON object.")

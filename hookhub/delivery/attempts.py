@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import structlog
@@ -12,6 +13,7 @@ from hookhub.events import Event
 from hookhub.sinks import Attempt, AttemptResult, Content, DurableSink, Outcome
 from hookhub.transforms import TransformError, TransformRegistry
 
+STATUS_MAX = 2**31 - 1
 MAX_TIMEOUT = 65.0
 """Seconds that a sink may ask for one attempt."""
 
@@ -67,7 +69,12 @@ class Attempts:
             timestamp=now // 1_000_000,
             content=content,
         )
-        return await run_attempt(self.sinks[endpoint.sink], attempt, self.timeout(endpoint))
+        sink = self.sinks[endpoint.sink]
+        try:
+            timeout = self.timeout(endpoint)
+        except Exception as error:
+            return _broken(sink, attempt, error)
+        return await run_attempt(sink, attempt, timeout)
 
     def _content(self, endpoint: Endpoint, event: Event) -> Content | None:
         wanted = endpoint.options.transform
@@ -90,19 +97,50 @@ async def run_attempt(sink: DurableSink, attempt: Attempt, timeout: float) -> At
     """Let the sink make its attempt, within ``timeout`` seconds; a failing sink is a failure."""
     with trio.CancelScope(deadline=trio.current_time() + timeout):
         try:
-            return await sink.attempt(attempt)
+            return checked(await sink.attempt(attempt))
         except Exception as error:
-            log.exception("sink.failed", sink=sink.name, delivery_id=attempt.delivery_id)
-            return AttemptResult(
-                Outcome.RETRY,
-                error="sink_error",
-                error_message=f"The sink {sink.name!r} failed: {type(error).__name__}.",
-            )
+            return _broken(sink, attempt, error)
     return AttemptResult(
         Outcome.RETRY,
         error="timeout",
         error_message=f"The attempt took longer than {timeout:g} seconds.",
     )
+
+
+def _broken(sink: DurableSink, attempt: Attempt, error: Exception) -> AttemptResult:
+    log.error("sink.failed", sink=sink.name, delivery_id=attempt.delivery_id, exc_info=error)
+    return AttemptResult(
+        Outcome.RETRY,
+        error="sink_error",
+        error_message=f"The sink {sink.name!r} failed: {type(error).__name__}.",
+    )
+
+
+def checked(result: object) -> AttemptResult:
+    """A sink's result, held to its contract: what cannot be written down must not be tried to.
+
+    Raises:
+        TypeError: a wrong type; names the member.
+        ValueError: a number that no column holds.
+    """
+    if not isinstance(result, AttemptResult):
+        raise TypeError(f"attempt() returned {type(result).__name__}, not AttemptResult")
+    if not isinstance(result.outcome, Outcome):
+        raise TypeError("outcome is no Outcome")
+    for name in ("response_body", "error", "error_message"):
+        value = getattr(result, name)
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} is {type(value).__name__}, not str")
+    status = result.response_status
+    if status is not None and (type(status) is not int or not 0 <= status <= STATUS_MAX):
+        raise ValueError(f"response_status is not an int from 0 to {STATUS_MAX}")
+    seconds: list[object] = list(result.timings.values())
+    if result.retry_after is not None:
+        seconds.append(result.retry_after)
+    for value in seconds:
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError("timings and retry_after are finite numbers of seconds")
+    return result
 
 
 def storable(text: str | None, limit: int) -> str | None:

@@ -27,7 +27,7 @@ from hookhub.delivery.model import Claim, Endpoint
 from hookhub.delivery.policy import decide
 from hookhub.delivery.recorder import Recorder
 from hookhub.delivery.verdicts import Verdicts
-from hookhub.errors import StoreUnavailable
+from hookhub.errors import HookhubError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import NewDelivery, Store
@@ -220,8 +220,10 @@ class Engine:
                     await self.look_around()
                 await self._claim()
                 self._failing = None
-            except StoreUnavailable as error:
+            except HookhubError as error:
+                # Whatever the store says, also that a secret cannot be opened: this goes on.
                 self._failing = error.detail
+                log.warning("delivery.claim_failed", error=error.detail)
             else:
                 now, now_us = trio.current_time(), self._store.clock()
                 pause = self._scheduler.sleep(now, now_us, self._poll)
@@ -331,7 +333,9 @@ class Engine:
             now = self._store.clock()
             self._scheduler.due_by(lane, now if recorded.released else item.due_at or now)
         if result.disable_endpoint or (recorded is not None and recorded.disabled):
-            await self.refresh()
+            # If the store does not answer now, the next look around finds it.
+            with contextlib.suppress(HookhubError):
+                await self.refresh()
         log.info(
             "delivery.attempted",
             delivery_id=claim.id,

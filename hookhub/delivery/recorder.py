@@ -26,7 +26,7 @@ class _Batch:
     def __init__(self) -> None:
         self.items: list[Record] = []
         self.done = trio.Event()
-        self.recorded: list[Recorded] | None = None
+        self.recorded: list[Recorded | None] | None = None
 
 
 class Recorder:
@@ -79,14 +79,28 @@ class Recorder:
         with trio.move_on_after(DEADLINE):
             while batch.recorded is None:
                 try:
-                    batch.recorded = await self._store.write(
-                        lambda tx: self._write(tx, batch.items), locks=locks
+                    batch.recorded = list(
+                        await self._store.write(
+                            lambda tx: self._write(tx, batch.items), locks=locks
+                        )
                     )
                     self.failing = None
                 except StoreUnavailable as error:
                     self.failing = error.detail
                     await trio.sleep(pause)
                     pause = min(pause * 2, PAUSE_MAX)
+                except Exception:
+                    # One of them cannot be written down: the others must not suffer for it.
+                    log.exception("delivery.batch_refused", attempts=len(batch.items))
+                    batch.recorded = [await self._alone(item) for item in batch.items]
         if batch.recorded is None:
             log.error("delivery.unrecorded", attempts=len(batch.items))
         batch.done.set()
+
+    async def _alone(self, item: Record) -> Recorded | None:
+        try:
+            [recorded] = await self._store.write(lambda tx: self._write(tx, [item]))
+            return recorded
+        except Exception:
+            log.exception("delivery.unrecorded", delivery_id=item.claim.id)
+            return None

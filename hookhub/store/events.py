@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from hookhub.errors import HookhubError, IdempotencyMismatch, NotFound
+from hookhub.errors import HookhubError, IdempotencyMismatch, NotFound, StoreUnavailable
 from hookhub.events import Accepted, Draft, Event
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
@@ -84,8 +85,37 @@ def outbox_waiting(reader: Reader) -> bool:
     return bool(reader.sql("SELECT 1 FROM hookhub_outbox WHERE error IS NULL LIMIT 1"))
 
 
+class OutboxItem(NamedTuple):
+    """A row of ``hookhub_outbox``, read as text."""
+
+    id: int
+    type: str
+    payload: str
+    key: str | None
+    source: str | None
+    event_id: str | None
+
+
+def _waiting_rows(tx: Transaction, limit: int) -> list[tuple[Any, ...]]:
+    names = ("type", "payload", "key", "source", "event_id")
+    # SQLite keeps whatever bytes a program puts into a text column, and its driver would refuse
+    # the whole answer for one row that is not UTF-8. As bytes, each row is read by itself.
+    columns = ", ".join(f"CAST({name} AS BLOB)" if tx.is_sqlite else name for name in names)
+    locking = "" if tx.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    return tx.sql(
+        f"SELECT id, {columns} FROM hookhub_outbox WHERE error IS NULL "
+        f"ORDER BY id LIMIT ?{locking}",
+        (limit,),
+    )
+
+
+def _outbox_item(raw: tuple[Any, ...]) -> OutboxItem:
+    texts = [item.decode("utf-8") if isinstance(item, bytes) else item for item in raw[1:]]
+    return OutboxItem(raw[0], *texts)
+
+
 def relay_outbox(
-    tx: Transaction, draft: Callable[[OutboxRow], Draft], limit: int = 500
+    tx: Transaction, draft: Callable[[OutboxItem], Draft], limit: int = 500
 ) -> tuple[int, list[tuple[int, str]]]:
     """Turn waiting outbox rows into events.
 
@@ -97,23 +127,26 @@ def relay_outbox(
     Returns:
         how many rows were taken, and the rejected ones as (id, reason).
     """
-    query = OutboxRow.select().where(OutboxRow.error.is_null()).order_by(OutboxRow.id).limit(limit)
-    if not tx.is_sqlite:
-        query = query.for_update(skip_locked=True)
     taken: list[int] = []
     rejected: list[tuple[int, str]] = []
-    for row in tx.execute(query):
+    for raw in _waiting_rows(tx, limit):
         try:
-            accept(tx, [draft(row)])
+            accept(tx, [draft(_outbox_item(raw))])
+        except StoreUnavailable:
+            raise
         except HookhubError as error:
             found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors)
-            rejected.append((row.id, error.detail + (f" ({found})" if found else "")))
+            rejected.append((raw[0], error.detail + (f" ({found})" if found else "")))
+        except (TypeError, ValueError, RecursionError) as error:
+            rejected.append((raw[0], f"The row cannot be read: {error}"))
         else:
-            taken.append(row.id)
+            taken.append(raw[0])
     if taken:
         tx.execute(OutboxRow.delete().where(OutboxRow.id.in_(taken)))
     for row_id, reason in rejected:
-        tx.execute(OutboxRow.update(error=reason).where(OutboxRow.id == row_id))
+        # PostgreSQL's text holds neither NUL nor halves of surrogate pairs.
+        shown = reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        tx.execute(OutboxRow.update(error=shown).where(OutboxRow.id == row_id))
     return len(taken), rejected
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -14,7 +15,7 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import HookhubError, StoreUnavailable
+from hookhub.errors import HookhubError, StoreError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.secretbox import SecretBox
 from hookhub.sources import Migration
@@ -96,10 +97,23 @@ class Store:
         return await trio.to_thread.run_sync(self._read, unit, limiter=self._limiter)
 
     def _read(self, unit: Callable[[Reader], T]) -> T:
-        database = self._idle.pop() if self._idle else None
-        if database is None:
-            database = create_database(self.settings, read_only=True)
+        with contextlib.suppress(IndexError):
+            kept = self._idle.pop()
+            try:
+                return self._read_on(kept, unit)
+            except StoreUnavailable:
+                # The server may have been restarted since: all kept connections are dead then,
+                # and a unit that only reads may be run again.
+                while self._idle:
+                    _discard(self._idle.pop())
+        database = create_database(self.settings, read_only=True)
+        try:
             connect(database, self.settings)
+        except StoreError as error:
+            raise StoreUnavailable(error.detail, headers={"Retry-After": "1"}) from error
+        return self._read_on(database, unit)
+
+    def _read_on(self, database: peewee.Database, unit: Callable[[Reader], T]) -> T:
         usable = False
         try:
             with translated_errors():

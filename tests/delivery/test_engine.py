@@ -194,3 +194,39 @@ async def test_a_killed_engines_claims_come_back(store: Store) -> None:
     await store.write(lambda tx: tx.change("UPDATE hookhub_deliveries SET due_at = 0"))
     async with running(store, sink):
         await delivery_when(store, lambda d: d.status == "success")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        {"outcome": "delivered"},
+        AttemptResult(Outcome.RETRY, error_message=b"bytes"),  # type: ignore[arg-type]
+        AttemptResult(Outcome.RETRY, response_status=10**30),
+        AttemptResult(Outcome.DELIVERED, timings={"wait": None}),  # type: ignore[dict-item]
+        AttemptResult(Outcome.RETRY, retry_after=float("nan")),
+    ],
+)
+async def test_a_sink_that_returns_nonsense_is_retried(store: Store, wrong: Any) -> None:
+    """What cannot be written down is a failed attempt, not the end of the hub."""
+    sink = Scripted(wrong)
+    async with running(store, sink):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "success")
+    assert delivery.attempts is not None
+    assert [item.error for item in delivery.attempts] == ["sink_error", None]
+
+
+class Timeless(Scripted):
+    """Cannot say how long it takes."""
+
+    def timeout(self, config: Mapping[str, Any], default: float) -> float:
+        raise RuntimeError("no idea")
+
+
+async def test_a_sink_whose_timeout_raises_is_a_failure(store: Store) -> None:
+    """The same for what it is asked before the attempt."""
+    async with running(store, Timeless(), retry_schedule=[]):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "failed")
+    assert delivery.error == "sink_error"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from hookhub.config import DatabaseSettings
 from hookhub.errors import IdempotencyMismatch, NotFound, UnknownEventType
 from hookhub.events import Accepted, Draft, new_event_id
-from hookhub.store import Store
+from hookhub.store import Store, open_store
 from hookhub.store.events import (
+    OutboxItem,
     accept,
     get_event,
     history_bounds,
@@ -85,7 +87,7 @@ async def test_the_outbox_becomes_events_and_bad_rows_stay(store: Store) -> None
     insert("2", "own")
     await store.write(lambda tx: [tx.execute(OutboxRow.insert(**row)) for row in rows])
 
-    def make(row: OutboxRow) -> Draft:
+    def make(row: OutboxItem) -> Draft:
         if row.payload == "bad":
             raise UnknownEventType("No such type.", errors=[{"loc": ["type"], "msg": "unknown"}])
         return draft(row.payload, row.event_id)
@@ -98,3 +100,23 @@ async def test_the_outbox_becomes_events_and_bad_rows_stay(store: Store) -> None
     assert [(row["id"], row["error"]) for row in left] == [(2, "No such type. (type: unknown)")]
     events = await store.read(lambda reader: read_events(reader, 0, 9))
     assert [event.payload for event in events] == ["1", "2"]
+
+
+async def test_outbox_rows_that_are_no_text_hold_back_nobody(any_database: str) -> None:
+    """SQLite takes any bytes: such a row is rejected with its reason, the others go on."""
+    async with open_store(DatabaseSettings(url=any_database)) as store:
+        if not await store.read(lambda reader: reader.is_sqlite):
+            pytest.skip("PostgreSQL itself refuses such rows")
+        bad = ("x'ff'", "CAST(x'7b22ff7d' AS TEXT)")
+        for payload in (*bad, "'{}'"):
+            await store.write(
+                lambda tx, payload=payload: tx.sql(
+                    f"INSERT INTO hookhub_outbox (type, payload) VALUES ('user.created', {payload})"
+                )
+            )
+        taken, rejected = await store.write(
+            lambda tx: relay_outbox(tx, lambda item: draft(item.payload))
+        )
+        assert taken == 1
+        assert [row_id for row_id, _ in rejected] == [1, 2]
+        assert all("cannot be read" in reason for _, reason in rejected)

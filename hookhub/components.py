@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from hookhub.errors import HookhubError, PluginError, StoreUnavailable
+from hookhub.errors import PluginError, StoreUnavailable
 from hookhub.plugins import Plugins
 from hookhub.sinks import Component, DurableSink, LiveSink
 from hookhub.sources import Source
@@ -92,15 +92,16 @@ def collect_components(hub: Hub) -> Components:
 async def migrate_components(components: Components, plugins: Plugins, store: Store) -> None:
     """Bring the tables of all components up to date; one that fails takes its plugin out."""
     for component in list(components):
-        steps = component.migrations()
         plugin = components.owners.get(component.name)
-        if not steps or plugin is None:
+        if plugin is None:
             continue
         try:
-            await store.migrate(component.name, steps)
+            steps = component.migrations()
+            if steps:
+                await store.migrate(component.name, steps)
         except StoreUnavailable:
             raise
-        except HookhubError as error:
+        except Exception as error:
             plugins.failed(plugin, error)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import structlog
 import trio
 
 from hookhub.components import collect_components
@@ -40,6 +41,8 @@ from hookhub.store import events as event_units
 from hookhub.tokens import Tokens
 
 T = TypeVar("T")
+
+log = structlog.get_logger("hookhub")
 
 # As hookhub.routes.Line has it, and no halves of surrogate pairs, which no database keeps.
 _LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -137,6 +140,11 @@ class Hub:
         """
         if key is not None or source is not None or id is not None:
             _check_labels(id, key, source)
+        if self.registry.get(type).plugin == OWN:
+            raise ValidationFailed(
+                f"Events of type {type!r} are the hub's own; only the hub itself makes them.",
+                errors=[{"loc": ["type"], "msg": "is the hub's own"}],
+            )
         return self._draft(type, payload, key, source, id, timestamp)
 
     def _own_draft(self, type: str, payload: Mapping[str, Any]) -> Draft:
@@ -236,7 +244,11 @@ class Hub:
             "egress": self.egress.statistics(),
         }
         for component in self.components:
-            numbers[component.name] = component.statistics()
+            try:
+                numbers[component.name] = dict(component.statistics())
+            except Exception:
+                # One plugin's mistake must not take everybody's metrics away.
+                log.exception("component.statistics_failed", component=component.name)
         return numbers
 
     def component(self, name: str) -> Component:

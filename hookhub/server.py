@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -166,32 +166,51 @@ async def _flush(hub: Hub) -> None:
         log.warning("tokens.flush_failed", error=error.detail)
 
 
-def plugin_routes(hub: Hub) -> Iterator[tuple[str, Route]]:
-    """All routes that plugins bring, with the plugin's name."""
-    for component in hub.components:
+def plugin_routes(hub: Hub) -> list[tuple[str, Route]]:
+    """All routes that plugins bring, with the plugin's name; one that fails is named and left out.
+
+    Raises:
+        PluginError: a plugin that failed is required.
+    """
+    found: list[tuple[str, Route]] = []
+    for component in list(hub.components):
         plugin = hub.components.owners[component.name]
-        for route in component.routes():
-            yield plugin, route
+        try:
+            routes = list(component.routes())
+            for route in routes:
+                if not isinstance(route, Route):
+                    raise PluginError(f"Its routes() gave {type(route).__name__}, not Route.")
+        except Exception as error:
+            hub.plugins.failed(plugin, error)
+        else:
+            found += [(plugin, route) for route in routes]
+    hub.plugins.check_required()
+    return [(plugin, route) for plugin, route in found if plugin in hub.components.owners.values()]
 
 
 def plugin_upgrades(hub: Hub) -> Mapping[str, UpgradeHandler]:
-    """All connection takeovers that plugins bring.
+    """All connection takeovers that plugins bring; of two that want one path, the first has it.
 
     Raises:
-        PluginError: two plugins want the same path; names both.
+        PluginError: a plugin that failed is required.
     """
     owners: dict[str, str] = {}
     handlers: dict[str, UpgradeHandler] = {}
-    for component in hub.components:
+    for component in list(hub.components):
         plugin = hub.components.owners[component.name]
-        for path, handler in component.upgrades().items():
-            if path in owners:
+        try:
+            claimed = dict(component.upgrades())
+            for path in claimed.keys() & owners.keys():
                 raise PluginError(
                     f"The path {path!r} is claimed by plugin {owners[path]!r} and by plugin "
                     f"{plugin!r}; disable one of them in [plugins] disabled."
                 )
-            owners[path] = plugin
-            handlers[path] = handler
+        except Exception as error:
+            hub.plugins.failed(plugin, error)
+        else:
+            owners |= dict.fromkeys(claimed, plugin)
+            handlers |= claimed
+    hub.plugins.check_required()
     return handlers
 
 
@@ -220,13 +239,13 @@ async def serve(
             stack.push_async_callback(listener.aclose)
         hub = await stack.enter_async_context(open_hub(settings, plugins))
         first_token = await hub.tokens.ensure_bootstrap(settings.auth.bootstrap_token)
+        # Before the routes: a plugin that fails here must bring neither.
+        upgrades = plugin_upgrades(hub)
         routes = [*(("hookhub", route) for route in core_routes(hub)), *plugin_routes(hub)]
         app = create_app(hub, routes)
         addresses = [listener_url(listener) for listener in listeners]
         async with trio.open_nursery() as nursery:
-            await nursery.start(
-                _serve_http, hub, app, listeners, plugin_upgrades(hub), nursery.cancel_scope
-            )
+            await nursery.start(_serve_http, hub, app, listeners, upgrades, nursery.cancel_scope)
             if handle_signals:
                 await nursery.start(_stop_on_signal, hub)
             tune_interpreter()

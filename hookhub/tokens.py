@@ -22,6 +22,8 @@ from hookhub.store.tokens import (
     SCOPES,
     Token,
     delete_token,
+    ensure_first_token,
+    ensure_token,
     find_token,
     generate_token,
     hash_token,
@@ -200,17 +202,11 @@ class Tokens:
         is made.
         """
         if configured is not None:
-            hashed = hash_token(configured)
-            if await self._store.read(lambda reader: find_token(reader, hashed)) is None:
-                name = f"bootstrap {hashed[:8]}"
-                await self.create(
-                    name, ["admin"], description="[auth] bootstrap_token", raw=configured
-                )
+            await self._store.write(lambda tx: ensure_token(tx, configured))
             return None
-        if await self.list():
-            return None
-        _, secret = await self.create("first", ["admin"], description="made at the first start")
-        return secret
+        secret = generate_token()
+        made = await self._store.write(lambda tx: ensure_first_token(tx, secret))
+        return secret if made else None
 
     # -- keeping up ------------------------------------------------------------------------
 

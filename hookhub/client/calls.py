@@ -177,7 +177,7 @@ def _accepted(response: httpx.Response, item: Any) -> Accepted:
             item["id"],
             item["sequence"],
             item["deliveries"],
-            repeated=bool(item.get("repeated", False)),
+            repeated=response.headers.get("idempotency-replayed") == "true",
         )
     except (KeyError, TypeError, AttributeError):
         raise not_hookhub(response) from None

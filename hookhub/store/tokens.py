@@ -93,6 +93,29 @@ def insert_token(
     return get_token(tx, token_id)
 
 
+def ensure_token(tx: Transaction, raw: str) -> None:
+    """See that this token exists, as an admin's; several nodes may do so at once."""
+    tx.lock()
+    hashed = hash_token(raw)
+    if find_token(tx, hashed) is None:
+        insert_token(
+            tx,
+            raw,
+            name=f"bootstrap {hashed[:8]}",
+            scopes=["admin"],
+            description="[auth] bootstrap_token",
+        )
+
+
+def ensure_first_token(tx: Transaction, raw: str) -> bool:
+    """Store this as the first token, an admin's; False if there is one already."""
+    tx.lock()
+    if list_tokens(tx):
+        return False
+    insert_token(tx, raw, name="first", scopes=["admin"], description="made at the first start")
+    return True
+
+
 def get_token(reader: Reader, token_id: int) -> Token:
     """The token with this id.
 

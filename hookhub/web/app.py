@@ -71,6 +71,8 @@ class HubApp(QuartTrio):
         self.counters = Counters()
         self.session_interface = NoSessions()  # type: ignore[assignment]
         self.url_map.converters["id"] = IdConverter
+        # A redirect would name a host that nobody has; what is misspelt is not there.
+        self.url_map.merge_slashes = False
         self.register_error_handler(Exception, self._answer_error)
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:

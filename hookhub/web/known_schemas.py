@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hookhub.events import EventType
+from hookhub.events import OWN, EventType
 from hookhub.routes import KNOWN_PATTERN, KNOWN_TRANSFORM, KNOWN_TYPE
 
 Json = dict[str, Any]
@@ -21,10 +21,12 @@ def list_new_events(components: Json, event_types: Sequence[EventType]) -> None:
         components: ``components/schemas``, changed in place.
     """
     base = components.get(BODY)
-    if base is None or not event_types:
+    # The hub's own events are not for others to send.
+    theirs = [item for item in event_types if item.plugin != OWN]
+    if base is None or not theirs:
         return
     references = {}
-    for item in event_types:
+    for item in theirs:
         name = f"{BODY}.{item.name}"
         references[item.name] = f"#/components/schemas/{name}"
         components[name] = _new_event(base, item, references[item.name])

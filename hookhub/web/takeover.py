@@ -107,6 +107,11 @@ class Connection(TCPServer):
             await super()._read_data()
         except TakeoverRequired as takeover:
             await self._hand_over(takeover)
+        finally:
+            # Whoever connects and goes without a word must not keep a socket until the idle
+            # time-out: TCP health checks do just that, all day.
+            with trio.CancelScope(shield=True):
+                await self.idle_task.stop()
 
     async def _hand_over(self, takeover: TakeoverRequired) -> None:
         await self.idle_task.stop()

@@ -149,9 +149,22 @@ async def test_a_repeated_idempotency_key(api: httpx.AsyncClient, hub: Hub) -> N
     first = await publish(api, USER, **{"Idempotency-Key": "key 1"})
     again = await publish(api, USER, **{"Idempotency-Key": "key 1"})
     assert again == first
+    for key, told in (("key 1", "true"), ("key 2", None)):
+        answer = await api.post("/events", json=USER, headers={"Idempotency-Key": key})
+        assert answer.headers.get("Idempotency-Replayed") == told
     other = await api.post("/events", json=TICKET, headers={"Idempotency-Key": "key 1"})
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    assert hub.feed.last == 1
+    assert hub.feed.last == 2
+
+
+async def test_the_hubs_own_events_cannot_be_forged(api: httpx.AsyncClient) -> None:
+    """Neither by type nor by source."""
+    types = (await api.get("/event-types")).json()["items"]
+    own = next(item for item in types if item["plugin"] == "hookhub")
+    forged = await api.post("/events", json={"type": own["name"], "payload": own["example"]})
+    assert (forged.status_code, forged.json()["errors"][0]["loc"]) == (422, ["type"])
+    forged = await api.post("/events", json={**USER, "source": "hookhub"})
+    assert (forged.status_code, forged.json()["errors"][0]["loc"]) == (422, ["source"])
 
 
 async def test_the_same_key_at_the_same_time(api: httpx.AsyncClient, hub: Hub) -> None:

@@ -26,6 +26,7 @@ from hookhub.web.resources.models import (
     NewEvent,
     accepted_json,
     idempotency_key,
+    replay_headers,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class _Batch:
         drafts = await self._drafts(request)
         accepted = await self._hub.accept(drafts, idempotency_key=key)
         items = ", ".join(map(accepted_json, accepted))
-        return Response(f'{{"items": [{items}]}}'.encode())
+        return Response(f'{{"items": [{items}]}}'.encode(), headers=replay_headers(accepted))
 
     async def _drafts(self, request: Request) -> list[Draft]:
         data: bytes = request.body

@@ -20,6 +20,7 @@ from hookhub.web.resources.models import (
     accepted_json,
     event_patterns,
     idempotency_key,
+    replay_headers,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class _Events:
         new = request.body_as(NewEvent)
         draft = self._hub.draft(new.type, new.payload, key=new.key, source=new.source, id=new.id)
         [accepted] = await self._hub.accept([draft], idempotency_key=idempotency_key(request))
-        return Response(accepted_json(accepted).encode())
+        headers = replay_headers([accepted])
+        return Response(accepted_json(accepted).encode(), headers=headers)
 
     async def page(self, request: Request) -> Response:
         """Events after a cursor.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -102,6 +102,11 @@ class EventItem(Answer):
     cursor: str = Field(description="Everything after this event follows this cursor")
     key: str | None = None
     source: str | None = None
+
+
+def replay_headers(accepted: Sequence[Accepted]) -> dict[str, str]:
+    """``Idempotency-Replayed: true`` on an answer that is that of an earlier, equal request."""
+    return {"Idempotency-Replayed": "true"} if all(item.repeated for item in accepted) else {}
 
 
 def accepted_json(accepted: Accepted) -> str:

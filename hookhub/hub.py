@@ -216,12 +216,9 @@ class Hub:
     # -- how it goes -----------------------------------------------------------------------
 
     async def readiness(self) -> dict[str, str | None]:
-        """Check to what is wrong with it (None: nothing)."""
-        broken = [
-            f"{report.name}: {report.error}"
-            for report in self.plugins.report()
-            if report.error is not None
-        ]
+        """Check to what is wrong with it (None: nothing); see also :meth:`warnings`."""
+        required = self.settings.plugins.required
+        broken = [text for name, text in self._broken_plugins() if name in required]
         return {
             "store": await self.store.check(),
             "engine": self.engine.check(),
@@ -229,6 +226,19 @@ class Hub:
             "plugins": "; ".join(broken) or None,
             "stopping": "the hub is stopping" if self.stopping.is_set() else None,
         }
+
+    def warnings(self) -> str | None:
+        """What is wrong with plugins that the hub can do without: no reason to take it out."""
+        required = self.settings.plugins.required
+        broken = [text for name, text in self._broken_plugins() if name not in required]
+        return "; ".join(broken) or None
+
+    def _broken_plugins(self) -> list[tuple[str, str]]:
+        return [
+            (report.name, f"{report.name}: {report.error}")
+            for report in self.plugins.report()
+            if report.error is not None
+        ]
 
     def statistics(self) -> dict[str, Mapping[str, float]]:
         """Component to its numbers."""

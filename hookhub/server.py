@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ __all__ = ["Started", "open_hub", "open_store", "serve"]
 
 LAST_WORDS = 0.5
 """Seconds to write things down after the grace period is used up."""
+SAME_SIGNAL = 0.5
+"""Seconds within which a second signal is the same one, sent to the process and to its group."""
+OVERDUE = 10.0
+"""Seconds beyond the grace period after which the process ends whatever still runs."""
 GOODBYE = 5.0
 """Seconds that a component may take to say goodbye."""
 
@@ -76,7 +81,7 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
     box = SecretBox(settings.auth.secret_keys())
     async with open_store(settings.database, box=box) as store:
         await _check_secrets(store)
-        with HubLock(settings.database) as lock:
+        async with HubLock(settings.database) as lock:
             hub = Hub(settings, store, plugins)
             await migrate_components(hub.components, plugins, store)
             plugins.check_required()
@@ -313,10 +318,27 @@ async def _serve_http(
 async def _stop_on_signal(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
+        first = 0.0
         async for number in signals:
+            if hub.stopping.is_set() and trio.current_time() - first < SAME_SIGNAL:
+                continue
             if hub.stopping.is_set():
                 # The second signal: whoever sends it has waited long enough. Leases make it safe.
                 log.warning("hub.killed", signal=signal.Signals(number).name)
                 os._exit(128 + number)
             log.info("hub.signal", signal=signal.Signals(number).name)
+            first = trio.current_time()
+            _end_in_any_case(hub.settings.server.graceful_timeout + OVERDUE)
             hub.stopping.set()
+
+
+def _end_in_any_case(seconds: float) -> None:
+    """End the process when a stop is overdue: a plugin may shield itself from cancellation."""
+
+    def end() -> None:
+        log.error("hub.killed", reason="the stop is overdue", seconds=seconds)
+        os._exit(1)
+
+    watchdog = threading.Timer(seconds, end)
+    watchdog.daemon = True
+    watchdog.start()

@@ -19,7 +19,7 @@ import pluggy
 from hookhub import hookspecs
 from hookhub.config import PluginsSettings
 from hookhub.config.checks import check_plugin_name
-from hookhub.errors import PluginError
+from hookhub.errors import ConfigError, PluginError
 from hookhub.plugins.discovery import GROUP, Candidate, claimed_twice, find
 from hookhub.plugins.report import PluginReport, Record
 
@@ -102,9 +102,15 @@ class Plugins:
         Returns:
             What the hook returned as a list (``[]`` for None); None if the plugin has no such
             hook, or if the hook raised: then the plugin has been left out.
+
+        Raises:
+            ConfigError: ``[plugins.<name>]`` is wrong; a start stops with it.
         """
         try:
             return self._call(plugin, hook, arguments)
+        except ConfigError:
+            # The plugin is fine; what was written into its table is not (contract §6).
+            raise
         except (Exception, SystemExit) as error:
             self.failed(plugin, error)
             return None

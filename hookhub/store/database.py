@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import peewee
 
@@ -44,10 +47,20 @@ def sqlite_path(url: str) -> Path:
 
 def redacted_url(url: str) -> str:
     """The URL without its password, for messages."""
+    # The last "@" of the authority ends the password, also where one in it was not escaped.
+    url = re.sub(r"(?<=://)([^/:@?]*):[^/?]*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&#]*", r"\1***", url)
+
+
+def _passwords(url: str) -> list[str]:
+    """All that may be a password in the URL, or a part of one."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
+    found = [value for name, value in parse_qsl(parts.query) if "password" in name.lower()]
+    user_info = parts.netloc.rpartition("@")[0]
+    password = user_info.partition(":")[2]
+    # What the driver takes for the host is what follows the first "@".
+    found += [password, unquote(password), *password.split("@")]
+    return sorted((item for item in found if len(item) > 1), key=len, reverse=True)
 
 
 def create_database(settings: DatabaseSettings, *, read_only: bool = False) -> peewee.Database:
@@ -89,10 +102,21 @@ def connect(database: peewee.Database, settings: DatabaseSettings) -> None:
     Raises:
         StoreError: it cannot be opened; says why and what to do.
     """
+    if is_sqlite(settings.url):
+        _create_private(sqlite_path(settings.url))
     try:
         database.connect()
     except (peewee.PeeweeException, sqlite3.Error, ImportError, AttributeError) as error:
         raise _cannot_open(settings, error) from error
+
+
+def _create_private(path: Path) -> None:
+    """Make a new database file readable by its owner alone: there are secrets in it.
+
+    SQLite gives its log files the same permissions. Who must share the file changes them once.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _cannot_open(settings: DatabaseSettings, error: Exception) -> StoreError:
@@ -103,8 +127,11 @@ def _cannot_open(settings: DatabaseSettings, error: Exception) -> StoreError:
                 "PostgreSQL needs the psycopg driver; install it with "
                 "pip install 'hookhub[postgres]'."
             )
+        reason = _first_line(error)
+        for password in _passwords(settings.url):
+            reason = reason.replace(password, "***")
         return StoreError(
-            f"Cannot connect to {where}: {_first_line(error)}. Check [database] url and that the "
+            f"Cannot connect to {where}: {reason}. Check [database] url and that the "
             "server runs and lets this user in."
         )
     path = sqlite_path(settings.url)

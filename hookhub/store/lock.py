@@ -6,6 +6,8 @@ import os
 import sys
 from types import TracebackType
 
+import trio
+
 from hookhub.config import DatabaseSettings
 from hookhub.store.database import is_sqlite, sqlite_path
 
@@ -24,17 +26,19 @@ class HubLock:
         self._file: int | None = None
         self.alone = False
 
-    def __enter__(self) -> HubLock:
+    async def __aenter__(self) -> HubLock:
         if self._path is None or sys.platform == "win32":
             return self
         import fcntl
 
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.alone = True
         except OSError:
-            fcntl.flock(self._file, fcntl.LOCK_SH)
+            # Another hub is there, or is the first one for this moment: that may be one of this
+            # very process, so the event loop must go on meanwhile.
+            await trio.to_thread.run_sync(fcntl.flock, self._file, fcntl.LOCK_SH)
         return self
 
     def share(self) -> None:
@@ -44,7 +48,7 @@ class HubLock:
 
             fcntl.flock(self._file, fcntl.LOCK_SH)
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

@@ -19,12 +19,12 @@ Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 BACKLOG = 0xFFFF
 """More than any kernel allows: each cuts it down to its own limit."""
 
-_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 _CHANGE = "set [server] bind (or HOOKHUB_SERVER__BIND) to another address"
 
 
 async def open_listeners(settings: ServerSettings) -> list[Listener]:
-    """Open what ``bind`` names: ``host:port``, ``[::1]:port`` or ``unix:/path``.
+    """Open what ``bind`` names: ``host:port``, ``:port``, ``[::1]:port`` or ``unix:/path``.
 
     Port 0 lets the system choose. A host name with several addresses is bound on each of them.
 
@@ -83,12 +83,14 @@ async def _open_tcp(bind: str) -> list[trio.SocketListener]:
     found = _TCP.fullmatch(bind)
     if found is None or int(found["port"]) > 65535:
         raise ConfigError(
-            f"[server] bind is {bind!r}; it must be 'host:port', '[::1]:port' or 'unix:/path'."
+            f"[server] bind is {bind!r}; it must be 'host:port', ':port' (every address), "
+            "'[::1]:port' or 'unix:/path'."
         )
     host, port = found["v6"] or found["host"], int(found["port"])
     try:
+        # No host means every address of the machine.
         addresses = await trio.socket.getaddrinfo(
-            host, port, type=trio.socket.SOCK_STREAM, flags=trio.socket.AI_PASSIVE
+            host or None, port, type=trio.socket.SOCK_STREAM, flags=trio.socket.AI_PASSIVE
         )
     except OSError as error:
         raise ConfigError(

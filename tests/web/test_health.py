@@ -21,8 +21,12 @@ async def test_a_well_hub(hub_server: Started) -> None:
 
 
 async def test_a_hub_with_a_broken_plugin(api: httpx.AsyncClient, hub: Hub) -> None:
-    """It lives but is not ready, and says what is wrong."""
+    """It says what is wrong, and is not ready only if the plugin is required."""
     hub.plugins.troubled("sample", "It lost its mind.")
+    ready = await api.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+    assert ready.json()["checks"]["plugins"] == "warning: sample: It lost its mind."
+    hub.settings.plugins.required.append("sample")
     ready = await api.get("/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (503, "failing")
     assert ready.headers["content-type"] == "application/json"

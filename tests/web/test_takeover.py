@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -421,6 +422,16 @@ async def test_stop_closes_idle_connections_at_once_and_refuses_new_ones() -> No
             await server.connect()
 
 
+async def test_connections_that_say_nothing_leave_nothing_behind() -> None:
+    """TCP health checks connect and go; no socket waits for the idle time-out after that."""
+    async with running() as server:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            await trio.aclose_forcefully(await server.connect())
+        while len(os.listdir("/proc/self/fd")) > before:
+            await trio.sleep(0.01)
+
+
 async def test_stop_cancels_what_exceeds_the_grace() -> None:
     """Requests and taken connections that do not end are cut off after the grace period."""
     cancelled = trio.Event()
@@ -577,7 +588,9 @@ async def test_every_log_level_of_hypercorn_has_a_line() -> None:
     assert logs[-1]["exc_info"][0] is ValueError
 
 
-@pytest.mark.parametrize(("bind", "host"), [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", "")])
+@pytest.mark.parametrize(
+    ("bind", "host"), [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", ""), (":0", "")]
+)
 async def test_listen_on_tcp(bind: str, host: str) -> None:
     """Port 0 gives one free port; the listener says which."""
     (listener,) = await open_listeners(ServerSettings(bind=bind))

@@ -59,6 +59,9 @@ def demo(bind: str | None, database: Path, rate: float, count: int | None) -> No
     from hookhub.cli.demo.play import Play, run
     from hookhub.logs import configure_logging
 
+    if bind is None:
+        # The one setting of the environment that the demo goes by, as its error messages say.
+        bind = os.environ.get("HOOKHUB_SERVER__BIND")
     if bind is not None and bind.startswith("unix:"):
         raise click.BadParameter("the demo speaks TCP; give host:port.", param_hint="--bind")
     token = keep_token(Path(f"{database}-token"))

@@ -56,11 +56,12 @@ class _Health:
         """Whether the hub can do its work; send it no requests if not."""
         wrong = await self._hub.readiness()
         well = not any(wrong.values())
+        checks = {name: text or "ok" for name, text in wrong.items()}
+        warning = self._hub.warnings()
+        if warning is not None and wrong["plugins"] is None:
+            checks["plugins"] = f"warning: {warning}"
         return Response(
-            {
-                "status": "ok" if well else "failing",
-                "checks": {name: text or "ok" for name, text in wrong.items()},
-            },
+            {"status": "ok" if well else "failing", "checks": checks},
             status=200 if well else 503,
         )
 

@@ -11,6 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
+PROBLEM_TYPE = "urn:hookhub:problem:"
+"""What the ``type`` of every problem document begins with; the code follows."""
+
+RESERVED_MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "code", "errors"})
+"""Members of a problem document that mean the same in each (RFC 9457 §3.1, and ours)."""
+
 
 class FieldError(TypedDict):
     """One wrong field: where it is (``["payload", "user_id"]``) and what is wrong with it."""
@@ -25,8 +31,12 @@ class HookhubError(Exception):
     Args:
         detail: a sentence for a person.
         errors: the wrong fields, if the error is about fields.
-        members: further members of the problem document (JSON-compatible).
+        members: further members of the problem document (JSON-compatible); they may not be named
+            as those that each has (:data:`RESERVED_MEMBERS`).
         headers: HTTP headers that the answer must carry (``Retry-After``, ``Allow`` …).
+
+    Raises:
+        ValueError: a member has such a name.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -42,10 +52,30 @@ class HookhubError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
+        taken = RESERVED_MEMBERS.intersection(members or ())
+        if taken:
+            raise ValueError(
+                f"Every problem document has its own {', '.join(sorted(taken))}; give the further "
+                "member another name, such as 'ticket_status'."
+            )
         self.detail = detail
         self.errors = list(errors)
         self.members = dict(members or {})
         self.headers = dict(headers or {})
+
+    def problem(self) -> dict[str, Any]:
+        """The problem document (RFC 9457) that tells of this error."""
+        document: dict[str, Any] = {
+            **self.members,
+            "type": PROBLEM_TYPE + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        return document
 
 
 class ConfigError(HookhubError):
@@ -168,6 +198,14 @@ class InvalidCursor(ValidationFailed):
 
     code = "invalid_cursor"
     title = "Invalid cursor"
+
+
+class UpgradeRequired(HookhubError):
+    """The address speaks WebSocket version 13 only; the request asked for another version."""
+
+    code = "upgrade_required"
+    status = 426
+    title = "Upgrade required"
 
 
 class TooManyRequests(HookhubError):

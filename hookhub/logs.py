@@ -17,6 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from hookhub.config import LogSettings
 from hookhub.redaction import MASK, redact_field
+from hookhub.tracebacks import format_exception
 
 _NOISY = ("httpx", "httpcore", "hpack", "asyncio", "peewee", "psycopg")
 """Libraries that tell of every request and statement; theirs is not what happened in the hub, and
@@ -65,7 +66,7 @@ def _common() -> list[Processor]:
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(format_exception),
     ]
 
 

@@ -129,6 +129,8 @@ class Request:
     """None only on routes without a scope."""
     client: str
     """The peer's address."""
+    gone: Callable[[], Awaitable[None]] = trio.sleep_forever
+    """Returns when the client has hung up: for a handler that lets it wait."""
 
     def id(self, name: str) -> int:
         """The integer path parameter ``name``."""
@@ -160,6 +162,9 @@ class Response:
     """None: the first 2xx of the route's ``responses``."""
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    until: Callable[[], Awaitable[None]] | None = None
+    """Of a streamed answer: when this returns, the stream has a moment left to end by itself; then
+    it is cut, whether the client reads or not. The hub's stop does the same to all streams."""
 
 
 Handler = Callable[[Request], Awaitable[Response | BaseModel | Mapping[str, Any] | None]]
@@ -184,6 +189,10 @@ class Route:
         response_type: Content-Type of the answer.
         request_headers: headers that the handler looks at, by name (documentation).
         deprecated: shown in the documentation.
+        ticket: a one-time ticket in the query (``?ticket=``) does in place of a token: for what
+            browsers call without headers.
+        cross_origin: pages of other origins may call it from browsers, those that may open the
+            live feed (CORS).
     """
 
     method: str
@@ -200,6 +209,8 @@ class Route:
     response_type: str = "application/json"
     request_headers: Mapping[str, Header] = field(default_factory=dict)
     deprecated: bool = False
+    ticket: bool = False
+    cross_origin: bool = False
 
     @property
     def success(self) -> int:

@@ -31,8 +31,8 @@ from hookhub.secretbox import SecretBox
 from hookhub.sinks import Component
 from hookhub.store import Store, open_store
 from hookhub.store.database import redacted_url
-from hookhub.store.deliveries import release_leases
 from hookhub.store.jobs import release_replays
+from hookhub.store.leases import release_leases
 from hookhub.store.lock import HubLock
 from hookhub.store.secrets import check_secrets
 from hookhub.web.app import create_app
@@ -117,6 +117,7 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         await nursery.start(hub.outbox.run)
         await nursery.start(hub.replays.run)
         await nursery.start(hub.retention.run)
+        await nursery.start(hub.stats.run)
         for component in hub.components:
             nursery.start_soon(supervise, component, hub.components, hub.plugins)
         nursery.start_soon(_wind_down, hub)
@@ -169,6 +170,10 @@ async def _flush(hub: Hub) -> None:
         await hub.tokens.flush_used()
     except HookhubError as error:
         log.warning("tokens.flush_failed", error=error.detail)
+    try:
+        await hub.stats.flush()
+    except HookhubError as error:
+        log.warning("stats.flush_failed", error=error.detail)
 
 
 def plugin_routes(hub: Hub) -> list[tuple[str, Route]]:
@@ -215,6 +220,8 @@ def plugin_upgrades(hub: Hub) -> Mapping[str, UpgradeHandler]:
         else:
             owners |= dict.fromkeys(claimed, plugin)
             handlers |= claimed
+            for path in claimed:
+                hub.plugins.contributed(plugin, "routes", f"GET {path}")
     hub.plugins.check_required()
     return handlers
 
@@ -262,7 +269,7 @@ async def serve(
     log.info("hub.stopped")
 
 
-GC_THRESHOLD = 50_000
+GC_THRESHOLD = 200_000
 """Objects between two rounds of the collector: more than a batch of events makes."""
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets another one go on."""

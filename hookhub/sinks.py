@@ -23,12 +23,55 @@ if TYPE_CHECKING:
     from hookhub.sources import Migration
 
 
-class Entry(NamedTuple):
-    """An event in the live feed with its encoded form, made once for all readers."""
+class Entry:
+    """An event in the live feed with its encoded form, made once for all readers.
 
-    event: Event
+    Args:
+        event: committed.
+        epoch: names the database in cursors.
+    """
+
+    __slots__ = ("_epoch", "_frame", "event", "size")
+
+    def __init__(self, event: Event, epoch: str) -> None:
+        self.event = event
+        self._epoch = epoch
+        self._frame: bytes | None = None
+        self.size = len(event.payload) + _AROUND_PAYLOAD
+        """About as many bytes as the frame has, known without making it."""
+
+    @property
+    def frame(self) -> bytes:
+        """UTF-8 JSON, see :meth:`hookhub.events.Event.encode`; made when the first one asks."""
+        if self._frame is None:
+            self._frame = self.event.encode(self._epoch)
+        return self._frame
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and self.event == other.event
+
+    def __hash__(self) -> int:
+        return hash(self.event)
+
+    def __repr__(self) -> str:
+        return f"Entry({self.event!r})"
+
+
+_AROUND_PAYLOAD = 200
+"""Bytes of a frame that are not its payload, for an ordinary event."""
+
+
+class Signal(NamedTuple):
+    """Something that live subscribers may watch while it happens, and that is not kept.
+
+    It has no id, no sequence and no cursor: whoever does not see it now never will.
+    """
+
+    type: str
+    payload: dict[str, Any]
+    """To be read only."""
     frame: bytes
-    """UTF-8 JSON, see :meth:`hookhub.events.Event.encode`."""
+    """UTF-8 JSON with ``"ephemeral": true``, made once for all who watch."""
 
 
 class Component:

@@ -109,7 +109,7 @@ class Tokens:
         return None
 
     def issue_ticket(self, principal: Principal) -> tuple[str, float]:
-        """A one-time ticket for a WebSocket, and the seconds it lives.
+        """A one-time ticket for a live connection, and the seconds it lives.
 
         Browsers cannot set headers on a WebSocket, and an URL ends up in logs and histories: a
         ticket that works once, for half a minute, is no loss there.

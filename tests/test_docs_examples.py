@@ -283,13 +283,11 @@ class TestChatSink(DurableSinkConformance):
     """The sink that writing-a-plugin.md shows whole keeps to the contract."""
 
     @pytest.fixture
-    def sink(self) -> DurableSink:
+    async def sink(self) -> AsyncIterator[DurableSink]:
         """The sink, with the guarded way out that a hub would give it."""
         egress = Egress(EgressSettings(allow=["127.0.0.0/8"]))
-        sink: DurableSink = load("hookhub-chat/hookhub_chat").ChatSink(
-            SimpleNamespace(egress=egress)
-        )
-        return sink
+        yield load("hookhub-chat/hookhub_chat").ChatSink(SimpleNamespace(egress=egress))
+        await egress.aclose()
 
     @pytest.fixture
     def config(self, receiver: Receiver) -> Mapping[str, Any]:

@@ -20,11 +20,13 @@ import trio
 
 from hookhub.config import EgressSettings
 from hookhub.egress import EGRESS_ERRORS, Egress, EgressError, classify
-from hookhub.egress.connection import MAX_HEAD, Connection
+from hookhub.egress.connection import Connection
+from hookhub.egress.dial import Dialled
 from hookhub.egress.failures import Disconnected
 from hookhub.egress.guard import Guard
+from hookhub.egress.idle import IdleConnections, Origin
+from hookhub.egress.reading import MAX_HEAD
 from hookhub.egress.tls import MAX_CONTEXTS, TlsContexts, check_trust
-from hookhub.egress.transport import IdleConnections, Origin
 from hookhub.errors import ConfigError, EgressBlocked, ValidationFailed
 from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import (
@@ -43,11 +45,26 @@ TLS = Path(__file__).parent / "data" / "tls"
 """Self-signed certificates with their keys, for these tests only: localhost and other.example."""
 
 
-def make_egress(*allow: str, connect_timeout: float = 5.0, trust: str | None = None) -> Egress:
+class TrioResolver(trio.abc.HostnameResolver):
+    """Looks names up as Trio does, so that a test can tell it the answers: :func:`resolve_with`."""
+
+    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+        return await trio.socket.getaddrinfo(*args, **kwargs)
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+def make_egress(
+    *allow: str, connect_timeout: float = 5.0, trust: str | None = None, **settings: Any
+) -> Egress:
     """An egress that may call these networks and trusts one of the test certificates."""
     context = ssl.create_default_context(cafile=TLS / trust) if trust else None
     return Egress(
-        EgressSettings(allow=list(allow)), connect_timeout=connect_timeout, ssl_context=context
+        EgressSettings(allow=list(allow), **settings),
+        connect_timeout=connect_timeout,
+        ssl_context=context,
+        resolver=TrioResolver(),
     )
 
 
@@ -742,9 +759,10 @@ class Kept:
         self.made: list[Connection] = []
 
     async def add(self, idle: IdleConnections, name: str) -> Connection:
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
-        connection = Connection(stream, stream)
-        connection.reuse = lambda: True  # type: ignore[method-assign]
+        raw = socket.create_connection(("127.0.0.1", self.port))
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
+        connection = Connection(Dialled(raw, stream, stream))
+        connection.can_be_reused = lambda: True  # type: ignore[method-assign]
         self.made.append(connection)
         idle.put(Origin("http", name, 80), connection)
         return connection

@@ -76,11 +76,16 @@ def error_classes() -> list[type[errors.HookhubError]]:
 def commands(
     command: click.Command, path: tuple[str, ...] = ("hookhub",)
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command below ``command``, itself first, hidden ones left out."""
+    """Every command below ``command``, itself first, hidden ones left out.
+
+    Those of the installed plugins are among them.
+    """
     yield path, command
     if isinstance(command, click.Group):
-        for name, child in sorted(command.commands.items()):
-            if not child.hidden:
+        context = click.Context(command, info_name=path[-1])
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None and not child.hidden:
                 yield from commands(child, (*path, name))
 
 

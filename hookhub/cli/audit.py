@@ -55,13 +55,13 @@ def audit(
 
 
 async def _audit(settings: Settings, since: int | None, until: int | None) -> Audit:
+    from hookhub.cli.local import existing_store
     from hookhub.hub import Hub
     from hookhub.plugins import Plugins
-    from hookhub.store import open_store
     from hookhub.store.audit import audit
 
     plugins = Plugins.load(without_required(settings.plugins))
-    async with open_store(settings.database) as store:
+    async with existing_store(settings.database) as store:
         sinks = set(Hub(settings, store, plugins).components.durable_sinks)
         return await audit(store, since=since, until=until, sinks=sinks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,7 +30,17 @@ def _place(loc: list[str | int]) -> str:
 
 
 class HookhubGroup(click.Group):
-    """The top of the program: plugins' commands stand beside its own."""
+    """The top of the program: plugins' commands stand beside its own.
+
+    Args:
+        sections: heading in the help to names of commands; what is in none comes last.
+    """
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections or {}
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -51,6 +62,20 @@ class HookhubGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
         return own or _plugin_commands(ctx, self).commands.get(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        shown = {name: item for name, item in found.items() if item is not None and not item.hidden}
+        placed = {name for names in self._sections.values() for name in names}
+        rest = [name for name in shown if name not in placed]
+        width = formatter.width - 6 - max(map(len, shown), default=0)
+        for heading, names in (*self._sections.items(), ("More commands", rest)):
+            rows = [
+                (name, shown[name].get_short_help_str(width)) for name in names if name in shown
+            ]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

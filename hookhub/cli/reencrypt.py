@@ -37,12 +37,15 @@ def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
       hookhub reencrypt
       hookhub reencrypt --replace-lost
     """
+    from hookhub.cli.local import require_database
+
     settings = settings_from(config)
     if settings.auth.secret_key is None:
         raise ConfigError(
             "[auth] secret_key is not set; make one with: openssl rand -base64 32, set it, and "
             "restart the hub with it first."
         )
+    require_database(settings.database)
     done = trio.run(_reencrypt, settings, replace_lost)
     if as_json:
         print_json({"encrypted": done.sealed, "replaced": done.replaced})

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from hookhub.cli.banner import print_banner
+from hookhub.cli.crash import crash_logged
 from hookhub.cli.options import bind_option, config_option, settings_from
 
 if TYPE_CHECKING:
@@ -45,8 +46,14 @@ def serve(config: Path | None, bind: str | None) -> None:
     secrets = [settings.auth.bootstrap_token or "", *settings.auth.secret_keys()]
     configure_logging(settings.log, sys.stderr, secrets)
     plugins = Plugins.load(settings.plugins)
-    started = partial(_started, plugins, settings.server.public_url)
-    trio.run(partial(server.serve, settings, started=started, plugins=plugins))
+    running: list[Started] = []
+
+    def started(hub: Started) -> None:
+        running.append(hub)
+        _started(plugins, settings.server.public_url, hub)
+
+    with crash_logged(settings.log, lambda: bool(running)):
+        trio.run(partial(server.serve, settings, started=started, plugins=plugins))
 
 
 def _started(plugins: Plugins, public_url: str | None, started: Started) -> None:

@@ -158,11 +158,17 @@ async def _create(
 
 
 async def _list(settings: Settings) -> list[Token]:
-    async with _tokens(settings) as tokens:
-        return await tokens.list()
+    from hookhub.cli.local import existing_store
+    from hookhub.tokens import Tokens
+
+    async with existing_store(settings.database) as store:
+        return await Tokens(store).list()
 
 
 async def _revoke(settings: Settings, name_or_id: str) -> Token:
+    from hookhub.cli.local import require_database
+
+    require_database(settings.database)
     async with _tokens(settings) as tokens:
         found = await tokens.list()
         wanted = [item for item in found if item.name == name_or_id]

@@ -12,6 +12,7 @@ import httpx
 from hookhub.client import calls
 from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
+from hookhub.client.search import CursorSearch
 from hookhub.events import Accepted
 
 
@@ -137,6 +138,39 @@ class AsyncClient:
     async def event_types(self) -> list[dict[str, Any]]:
         """The types that the hub knows, each with description, example and JSON Schema."""
         return calls.read_event_types(await self._run(calls.event_types_call()))
+
+    async def cursor_at(self, time: int) -> str:
+        """See :meth:`hookhub.client.Client.cursor_at`."""
+        search = CursorSearch(time, await self._run(calls.page_call(None, (), 1, newest=True)))
+        while (cursor := search.next) is not None:
+            search.take(await self._run(calls.page_call(cursor, (), 1)))
+        return search.found
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+    ) -> Any:
+        """See :meth:`hookhub.client.Client.call`."""
+        return calls.read_any(await self._run(calls.any_call(method, path, params or {}, body)))
+
+    async def items(
+        self, path: str, params: Mapping[str, Any] | None = None, *, page: int = 200
+    ) -> AsyncIterator[Any]:
+        """See :meth:`hookhub.client.Client.items`."""
+        offset, total = 0, 1
+        while offset < total:
+            query = {**(params or {}), "limit": page, "offset": offset}
+            answer = await self._run(calls.any_call("GET", path, query, None))
+            found, total = calls.read_list(answer)
+            for item in found:
+                yield item
+            if not found:
+                return
+            offset += len(found)
 
     async def _run(self, call: Call) -> httpx.Response:
         exchange = Exchange(call, self.url, self._patience)

@@ -116,9 +116,11 @@ def _new_event(index: int, item: Mapping[str, Any]) -> NewEvent:
         ) from None
 
 
-def page_call(after: str | None, types: Sequence[str], limit: int) -> Call:
-    """``GET /events``: the page behind the cursor ``after``."""
+def page_call(after: str | None, types: Sequence[str], limit: int, *, newest: bool = False) -> Call:
+    """``GET /events``: the page behind the cursor ``after``; with ``newest`` the last one."""
     params: dict[str, str | int] = {"limit": limit}
+    if newest:
+        params["newest"] = "true"
     if after is not None:
         params["after"] = after
     if types:
@@ -129,6 +131,39 @@ def page_call(after: str | None, types: Sequence[str], limit: int) -> Call:
 def event_types_call() -> Call:
     """``GET /event-types``."""
     return Call("GET", "/event-types")
+
+
+def any_call(method: str, path: str, params: Mapping[str, Any], body: Any) -> Call:
+    """Any operation of the REST API; what is None in ``params`` is left out.
+
+    Raises:
+        ValidationFailed: the body is not JSON-compatible.
+    """
+    texts = {name: _param(value) for name, value in params.items() if value is not None}
+    content = None if body is None else canonical_json(body).encode("ascii")
+    # RFC 9110 §9.2.2; the hub's PATCH says how things shall be, so it is idempotent as well.
+    repeatable = method != "POST"
+    headers = {} if body is None else _JSON
+    return Call(method, path, texts, headers, content, repeatable)
+
+
+def _param(value: Any) -> str | int:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, int) else str(value)
+
+
+def read_any(response: httpx.Response) -> Any:
+    """The answer to :func:`any_call`; None if it has no body."""
+    return json_of(response) if response.content else None
+
+
+def read_list(response: httpx.Response) -> tuple[list[Any], int]:
+    """One part of a list, and how many items the whole list has."""
+    document = json_of(response)
+    items = _items(response)
+    total = document.get("total", len(items))
+    return items, total if isinstance(total, int) else len(items)
 
 
 def read_accepted(response: httpx.Response) -> Accepted:

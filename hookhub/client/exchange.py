@@ -21,6 +21,8 @@ from hookhub.errors import ConfigError, HookhubError, Unavailable
 # it; 429: a limit. None of them says that the event is stored, and the idempotency key makes a
 # repeat safe if it is.
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
+_NOT_DONE = frozenset({429, 503})
+"""What says that nothing was done, so that also what must not be done twice may be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Call:
     params: Mapping[str, str | int] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    repeatable: bool = True
+    """Whether a second one does no harm where nobody knows whether the first one was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,9 @@ class Exchange:
         if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
             raise ConfigError(f"{self._url} cannot be asked: {error}.") from error
         pause = self._next_pause(0.0)
-        if pause is None:
-            raise Unavailable(self._no_answer(str(error) or type(error).__name__)) from error
+        unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        if pause is None or not (self._call.repeatable or unheard):
+            raise Unavailable(self._no_answer(error, unheard)) from error
         return pause
 
     def after_response(self, response: httpx.Response) -> float | None:
@@ -109,25 +114,28 @@ class Exchange:
             return None
         asked = f"{self._url}{self._call.path}"
         error = error_of(response.status_code, response.content, response.headers, asked)
-        if response.status_code not in _TRY_AGAIN:
+        again = _TRY_AGAIN if self._call.repeatable else _NOT_DONE
+        if response.status_code not in again:
             raise error
         pause = self._next_pause(_retry_after(response))
         if pause is None:
             raise error
         return pause
 
-    def _no_answer(self, reason: str) -> str:
+    def _no_answer(self, error: httpx.RequestError, unheard: bool) -> str:
         tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
         text = (
             f"No answer from {self._url} to {self._call.method} {self._call.path} after {tries}: "
-            f"{reason}. Is the hub running there?"
+            f"{str(error) or type(error).__name__}. Is the hub running there?"
         )
-        if self._call.method != "GET":
-            text += (
-                " It may have been stored all the same; send it again with the same id or "
-                "idempotency key."
-            )
-        return text
+        if self._call.method == "GET":
+            return text
+        if not self._call.repeatable:
+            return text if unheard else f"{text} It may have been done all the same; look first."
+        return (
+            f"{text} It may have been stored all the same; send it again with the same id or "
+            "idempotency key."
+        )
 
     def _next_pause(self, at_least: float) -> float | None:
         self._tries += 1

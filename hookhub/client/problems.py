@@ -9,8 +9,6 @@ from typing import Any
 from hookhub import errors
 from hookhub.errors import HookhubError
 
-_STANDARD = frozenset({"type", "title", "status", "detail", "instance", "code", "errors"})
-
 # For answers that are not hookhub's own, or carry the code of a plugin's error.
 _BY_STATUS: Mapping[int, type[HookhubError]] = {
     400: errors.MalformedRequest,
@@ -61,9 +59,10 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str], url: str) -> 
         )
     code = document.get("code")
     found = error_class(code, status)
-    members = {name: value for name, value in document.items() if name not in _STANDARD}
+    reserved = errors.RESERVED_MEMBERS
+    members = {name: value for name, value in document.items() if name not in reserved}
     if found.code != code:
-        members["code"] = code
+        members["problem_code"] = code
     return found(
         document["detail"],
         errors=document.get("errors") or (),

@@ -7,6 +7,9 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_PROXY = re.compile(r"https?://([^\s:/?#@]*(:[^\s:/?#@]*)?@)?[\x21-\x3f\x41-\x7e]+", re.IGNORECASE)
+_DOMAIN = re.compile(r"\.?[a-zA-Z0-9_]([a-zA-Z0-9_-]*)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]*))*\.?")
+_ADDRESS_LIKE = re.compile(r"(^|\.)[0-9]+\.?$")
 _BIND = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>\d{1,5})")
 
 
@@ -91,6 +94,31 @@ def _network_hint(value: str) -> str:
     except ValueError:
         return "must be a network ('10.0.0.0/8', 'fd00::/8') or one address"
     return f"has bits set after its prefix; did you mean '{meant}'?"
+
+
+def check_proxy(value: str) -> str:
+    """A proxy to call through. The value is never in the message: passwords."""
+    parts = _split(value)
+    tail = None if parts is None else (parts.path.strip("/"), parts.query, parts.fragment)
+    if parts is None or tail != ("", "", "") or not _PROXY.fullmatch(value) or parts.port == 0:
+        raise ValueError(
+            "must be a URL such as 'http://proxy.example.com:3128' or "
+            "'http://USER:PASSWORD@proxy.example.com:3128', in which ':', '/', '?', '#', '@' and "
+            "'%' of the name and password are percent-encoded"
+        )
+    return value
+
+
+def check_bypassed(value: str) -> str:
+    """A name whose hosts, or a network whose addresses, are called without the proxy."""
+    try:
+        return check_network(value)
+    except ValueError:
+        if _DOMAIN.fullmatch(value) and not _ADDRESS_LIKE.search(value):
+            return value
+    raise ValueError(
+        "must be a name ('example.com', for it and all names below it) or a network ('10.0.0.0/8')"
+    )
 
 
 def check_plugin_name(value: str) -> str:

@@ -8,15 +8,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from hookhub.config.checks import (
     check_bind,
+    check_bypassed,
     check_database_url,
     check_network,
     check_origin,
     check_plugin_name,
+    check_proxy,
     check_public_url,
 )
 from hookhub.secretbox import KEY_MIN
 
 Network = Annotated[str, AfterValidator(check_network)]
+Bypassed = Annotated[str, AfterValidator(check_bypassed)]
 Origin = Annotated[str, AfterValidator(check_origin)]
 PluginName = Annotated[str, AfterValidator(check_plugin_name)]
 Wait = Annotated[float, Field(ge=0)]
@@ -124,6 +127,26 @@ class EgressSettings(Table):
         default_factory=list,
         description="Networks (CIDR) that may be called although they are not public",
     )
+    proxy: Annotated[str, AfterValidator(check_proxy)] | None = Field(
+        default=None,
+        description="http(s)://[USER:PASSWORD@]HOST:PORT of a proxy that all calls go through",
+        repr=False,
+    )
+    no_proxy: list[Bypassed] = Field(
+        default_factory=list,
+        description="Names (with all below them) and networks that are called without the proxy",
+    )
+    proxy_resolves: bool = Field(
+        default=False,
+        description="Let the proxy look names up; their addresses are then its to check",
+    )
+
+    @model_validator(mode="after")
+    def _nothing_without_proxy(self) -> Self:
+        if self.proxy is None and (self.no_proxy or self.proxy_resolves):
+            key = "no_proxy" if self.no_proxy else "proxy_resolves"
+            raise ValueError(f"has {key} but no proxy; set proxy as well, or leave it out")
+        return self
 
 
 class DeliverySettings(Table):

@@ -25,6 +25,7 @@ _SECRET: frozenset[KeyPath] = frozenset(
         ("auth", "secret_key"),
         ("auth", "old_secret_keys"),
         ("database", "url"),
+        ("egress", "proxy"),
     }
 )
 """Settings whose values are never shown."""

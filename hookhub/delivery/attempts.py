@@ -54,6 +54,11 @@ class Attempts:
             number: 1 for the first attempt.
             now: microseconds since 1970.
         """
+        if endpoint.unreadable is not None:
+            # Never without the signature that was asked for.
+            return AttemptResult(
+                Outcome.RETRY, error="secret_unreadable", error_message=endpoint.unreadable
+            )
         try:
             content = self._content(endpoint, event)
         except TransformError as error:

@@ -1,7 +1,7 @@
 """The delivery engine: claims what is due, lets the sinks attempt it, writes down what came of it.
 
 It knows no webhook. Whatever happens between claim and record (a crash, a lost database), the
-lease runs out and the delivery is attempted again: at least once, always.
+lease ends and the delivery is attempted again: at least once, always.
 
 Deliveries that are committed while their lane has room are claimed at birth (:class:`HandOver`)
 and attempted at once; all others wait in the store and are claimed a few at a time, lane by lane.
@@ -21,9 +21,13 @@ import trio
 from hookhub.config import DeliverySettings
 from hookhub.delivery.attempts import Attempts, storable
 from hookhub.delivery.breaker import Breaker
+from hookhub.delivery.clock import ClockWatch, mend, was_set_back
 from hookhub.delivery.lanes import Lane, Scheduler
+from hookhub.delivery.leases import Leases
+from hookhub.delivery.life import DeliveryLife
 from hookhub.delivery.limits import RateLimit, Window
 from hookhub.delivery.model import Claim, Endpoint
+from hookhub.delivery.nodes import Nodes
 from hookhub.delivery.policy import decide
 from hookhub.delivery.recorder import Recorder
 from hookhub.delivery.verdicts import Verdicts
@@ -31,11 +35,12 @@ from hookhub.errors import HookhubError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import NewDelivery, Store
-from hookhub.store.deliveries import Record, claim_due, give_back, next_due
-from hookhub.store.endpoints import endpoints_generation, load_endpoints
+from hookhub.store.deliveries import Record, claim_due, next_due
+from hookhub.store.endpoints import endpoints_generation, find_endpoint, load_endpoints
 
-LEASE_MARGIN = 30.0
-"""Seconds that a lease outlives the longest attempt: time to write down what came of it."""
+REST = 1.5
+"""Seconds after a failure of the database in which nothing is claimed: meanwhile every node writes
+down what it has in its hands, so that nobody takes that for abandoned."""
 MESSAGE_MAX = 1_000
 
 log = structlog.get_logger("hookhub.delivery")
@@ -48,6 +53,7 @@ class Engine:
         attempts: makes them; deliveries of a sink that it does not have stay pending.
         poll: seconds between looks for what other processes did.
         verdicts: what failures mean for endpoints.
+        life: is told of every attempt.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Engine:
         poll: float,
         verdicts: Verdicts,
         chance: random.Random | None = None,
+        life: DeliveryLife | None = None,
     ) -> None:
         self._store = store
         self._attempts = attempts
@@ -66,29 +73,35 @@ class Engine:
         self._chance = chance or random.Random()
         self._scheduler = Scheduler(settings.concurrency)
         self._recorder = Recorder(store, verdicts.record)
+        self._life = life
+        self._nodes = Nodes(store, self._look_soon, self._doubt)
+        self._leases = Leases(store, self._nodes, attempts.longest)
+        self._clock = ClockWatch()
         self._nursery: trio.Nursery | None = None
         self._bell = trio.Event()
         self._stopping = False
         self._ended = trio.Event()
-        self._last_lease = time.time_ns()
         self._generation = -1
+        self._look_at = 0.0
+        self._rest_until: float | None = None
+        self._broke_at = 0
+        self._mending = False
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._handed_over = 0
         self._opened = 0
         self._unrecorded = 0
         self._failing: str | None = None
-        self._span = round((attempts.longest + LEASE_MARGIN) * 1_000_000)
 
     # -- what the writer asks, in its thread -----------------------------------------------
 
     def lease(self, now: int) -> tuple[int, int]:
         """The number of a new lease, and when it ends (microseconds)."""
-        self._last_lease += 1
-        return self._last_lease, now + self._span
+        return self._leases.new(now)
 
     def takes(self, endpoint_id: int, more: int, now: int) -> bool:
         """Whether a delivery just being committed may be handed over at once."""
-        return not self._stopping and self._scheduler.takes(endpoint_id, more, now)
+        ready = not self._stopping and self._recorder.failing is None
+        return ready and self._scheduler.takes(endpoint_id, more, now)
 
     # -- what others tell ------------------------------------------------------------------
 
@@ -107,20 +120,37 @@ class Engine:
         """Deliveries were committed by this process."""
         if not deliveries:
             return
-        first = events[0].sequence
+        first, now = events[0].sequence, self._store.clock()
+        refused: list[Claim] = []
         for item in deliveries:
             lane = self._scheduler.lanes.get(item.endpoint_id)
-            if lane is None:
-                continue
             if item.lease is not None:
                 event = events[item.sequence - first]
-                claim = Claim(item.id, item.endpoint_id, 0, 0, item.lease, item.due_at, event)
+                claim = Claim(item.id, item.endpoint_id, 0, 0, item.lease, item.due_at, event, now)
                 self._handed_over += 1
-                self._scheduler.add(lane, claim)
-            else:
+                refused += self._take(lane, claim)
+            elif lane is not None:
                 self._scheduler.due_by(lane, item.due_at)
+        self._give_back_soon(refused)
         self._pump()
         self._bell.set()
+
+    def _take(self, lane: Lane | None, claim: Claim) -> list[Claim]:
+        """Put a claim into its lane; returns it if the lane was closed meanwhile."""
+        if lane is None or lane.closed:
+            return [claim]
+        self._leases.hold(claim)
+        self._scheduler.add(lane, claim)
+        return []
+
+    def _look_soon(self) -> None:
+        """Something became due for nobody knows whom."""
+        self._look_at = 0.0
+        self._bell.set()
+
+    def _doubt(self) -> None:
+        """This node is not known to be alive: others may take over what it has claimed."""
+        self._leases.doubt()
 
     async def refresh(self) -> None:
         """Look again at the endpoints, if any changed here or elsewhere."""
@@ -138,7 +168,7 @@ class Engine:
             dropped += self._put(endpoint)
             self._scheduler.set_due(self._scheduler.lanes[endpoint.id], due[endpoint.id])
         self._generation = generation
-        await self._give_back(dropped)
+        await self._leases.give_back(dropped)
         self._pump()
         self._bell.set()
 
@@ -151,22 +181,27 @@ class Engine:
             lane = self._scheduler.lanes.pop(endpoint_id, None)
             if lane is not None:
                 lane.closed = True
-                await self._give_back(self._scheduler.drop_queue(lane))
+                await self._leases.give_back(self._scheduler.drop_queue(lane))
             return
         dropped = self._put(endpoint)
         due = await self._store.read(lambda reader: next_due(reader, [endpoint_id]))
         lane = self._scheduler.lanes.get(endpoint_id)
         if lane is not None:
             self._scheduler.set_due(lane, due[endpoint_id])
-        await self._give_back(dropped)
+        await self._leases.give_back(dropped)
         self._pump()
         self._bell.set()
 
     def _put(self, endpoint: Endpoint) -> list[Claim]:
         """Make or change a lane; returns what must not be attempted now."""
         limit = endpoint.options.concurrency or self._settings.endpoint_concurrency
-        closed = not endpoint.is_active or endpoint.sink not in self._attempts.sinks
+        closed = (
+            not endpoint.is_active
+            or endpoint.sink not in self._attempts.sinks
+            or endpoint.unreadable is not None
+        )
         lane = self._scheduler.lanes.get(endpoint.id)
+        self._tell_unreadable(endpoint, lane)
         if lane is None:
             rate = RateLimit(endpoint.options.rate_limit)
             lane = Lane(endpoint, Window(limit), rate, Breaker())
@@ -183,25 +218,41 @@ class Engine:
         lane.closed = closed
         return self._scheduler.drop_queue(lane) if closed else []
 
+    def _tell_unreadable(self, endpoint: Endpoint, before: Lane | None) -> None:
+        was = None if before is None else before.endpoint.unreadable
+        if endpoint.unreadable is not None and was is None:
+            log.error("endpoint.unreadable", endpoint_id=endpoint.id, reason=endpoint.unreadable)
+        elif endpoint.unreadable is None and was is not None:
+            log.info("endpoint.readable", endpoint_id=endpoint.id)
+
     # -- running ---------------------------------------------------------------------------
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver until :meth:`stop`, then wait for the attempts in flight."""
         try:
             async with trio.open_nursery() as around:
-                await around.start(self._recorder.run)
-                async with trio.open_nursery() as attempts:
-                    self._nursery = attempts
-                    await self.refresh()
-                    self._store.hand_over_to(self)
-                    task_status.started()
-                    await self._claim_until_stopped()
-                    self._store.hand_over_to(None)
-                    await self._give_back_all()
-                around.cancel_scope.cancel()
+                try:
+                    await around.start(self._recorder.run)
+                    await around.start(self._nodes.run)
+                    await self._run(task_status)
+                finally:
+                    self._recorder.close()
+                    around.cancel_scope.cancel()
         finally:
             self._store.hand_over_to(None)
             self._ended.set()
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as attempts:
+            self._nursery = attempts
+            await self.refresh()
+            if await was_set_back(self._store):
+                attempts.start_soon(self._mend)
+            self._store.hand_over_to(self)
+            task_status.started()
+            await self._claim_until_stopped()
+            self._store.hand_over_to(None)
+            await self._give_back_all()
 
     async def stop(self) -> None:
         """Start no more attempts; return when those in flight are recorded."""
@@ -210,29 +261,72 @@ class Engine:
         await self._ended.wait()
 
     async def _claim_until_stopped(self) -> None:
-        polled = trio.current_time()
         while not self._stopping:
             self._bell = trio.Event()
             pause = self._poll
             try:
-                if trio.current_time() - polled >= self._poll:
-                    polled = trio.current_time()
+                await self._watch_clock()
+                if trio.current_time() >= self._look_at:
+                    self._look_at = trio.current_time() + self._poll
                     await self.look_around()
-                await self._claim()
-                self._failing = None
+                if self._rested():
+                    if self._rest_until is not None:
+                        await self._leases.release_unknown(self._broke_at)
+                    await self._claim()
+                    self._failing = self._rest_until = None
             except HookhubError as error:
-                # Whatever the store says, also that a secret cannot be opened: this goes on.
-                self._failing = error.detail
+                # Whatever the store says: this goes on.
+                self._failing, self._rest_until, self._look_at = error.detail, None, 0.0
                 log.warning("delivery.claim_failed", error=error.detail)
             else:
                 now, now_us = trio.current_time(), self._store.clock()
-                pause = self._scheduler.sleep(now, now_us, self._poll)
+                until = self._rest_until
+                pause = (
+                    self._scheduler.sleep(now, now_us, self._poll)
+                    if until is None
+                    else min(self._poll, max(0.0, until - now))
+                )
             with trio.move_on_after(pause):
                 await self._bell.wait()
+
+    def _rested(self) -> bool:
+        """Whether it is time to claim. After a failure: a while after the store answers again."""
+        now = trio.current_time()
+        if self._failing is not None and self._rest_until is None:
+            self._rest_until = now + REST
+            self._broke_at, _ = self._leases.new(0)
+        return self._rest_until is None or now >= self._rest_until
+
+    async def _watch_clock(self) -> None:
+        back = self._clock.look(self._store.clock(), time.monotonic())
+        if not back or self._nursery is None:
+            return
+        log.warning("clock.set_back", seconds=round(back, 1))
+        # Their leases end by the old time; what is in flight ends by itself before its lease does.
+        lanes = self._scheduler
+        await self._leases.give_back([claim for lane in lanes for claim in lanes.drop_queue(lane)])
+        self._look_soon()
+        self._nursery.start_soon(self._mend)
+
+    async def _mend(self) -> None:
+        """Bring forward what waits for a time by a clock that was set back since."""
+        if self._mending:
+            return
+        self._mending = True
+        try:
+            endpoints = [lane.endpoint for lane in self._scheduler]
+            jitter, span = self._settings.jitter, self._leases.span
+            await mend(self._store, endpoints, self._schedule, jitter, span)
+        except HookhubError as error:
+            log.warning("clock.mend_failed", error=error.detail)
+        finally:
+            self._mending = False
+        self._look_soon()
 
     async def look_around(self) -> None:
         """Find what was changed or made due, here or by other processes."""
         await self.refresh()
+        await self._read_again()
         lanes = [lane for lane in self._scheduler if not lane.closed]
         due = await self._store.read(
             lambda reader: next_due(reader, [lane.endpoint.id for lane in lanes])
@@ -242,6 +336,22 @@ class Engine:
             if found is not None:
                 self._scheduler.due_by(lane, found)
         self._bell.set()
+
+    async def _read_again(self) -> None:
+        """Look whether secrets that could not be read can be read now: sealing them anew is no
+        change of their endpoint."""
+        wanted = [lane.endpoint.id for lane in self._unreadable()]
+        if not wanted:
+            return
+        found = await self._store.read(
+            lambda reader: [find_endpoint(reader, endpoint_id) for endpoint_id in wanted]
+        )
+        for endpoint in found:
+            if endpoint is not None and endpoint.unreadable is None:
+                await self.endpoint_changed(endpoint.id, endpoint)
+
+    def _unreadable(self) -> list[Lane]:
+        return [lane for lane in self._scheduler if lane.endpoint.unreadable is not None]
 
     async def _claim(self) -> None:
         now, now_us = trio.current_time(), self._store.clock()
@@ -253,9 +363,10 @@ class Engine:
         lanes = {lane.endpoint.id: lane for lane, _ in wanted}
         numbers = [(lane.endpoint.id, count) for lane, count in wanted]
         lease, until = self.lease(now_us)
+        held = self._leases.held
         try:
             found = await self._store.write(
-                lambda tx: claim_due(tx, numbers, lease=lease, until=until), locks=False
+                lambda tx: claim_due(tx, numbers, lease=lease, until=until, held=held), locks=False
             )
         except StoreUnavailable:
             for lane in lanes.values():
@@ -263,9 +374,11 @@ class Engine:
             raise
         for endpoint_id, due in found.due.items():
             self._scheduler.set_due(lanes[endpoint_id], due)
+        refused: list[Claim] = []
         for claim in found.claims:
-            self._scheduler.add(lanes[claim.endpoint_id], claim)
+            refused += self._take(self._scheduler.lanes.get(claim.endpoint_id), claim)
         self._pump()
+        await self._leases.give_back(refused)
 
     async def _give_back_all(self) -> None:
         """Give back what is claimed and will not be attempted by this process."""
@@ -274,19 +387,19 @@ class Engine:
             # after the other, so all that it has handed over is in the queues after this one.
             await self._store.write(lambda tx: None, locks=False)
         lanes = self._scheduler
-        await self._give_back([claim for lane in lanes for claim in lanes.drop_queue(lane)])
+        await self._leases.give_back([claim for lane in lanes for claim in lanes.drop_queue(lane)])
 
-    async def _give_back(self, claims: Sequence[Claim]) -> None:
-        if not claims:
-            return
-        try:
-            await self._store.write(lambda tx: give_back(tx, claims), locks=False)
-        except StoreUnavailable:
-            log.warning("delivery.leases_left", deliveries=len(claims))
+    def _give_back_soon(self, claims: Sequence[Claim]) -> None:
+        if claims and self._nursery is not None:
+            self._nursery.start_soon(self._leases.give_back, claims)
 
     def _pump(self) -> None:
-        """Start what may start. Synchronous: nothing waits for a free task."""
-        if self._nursery is None or self._stopping:
+        """Start what may start. Synchronous: nothing waits for a free task.
+
+        While attempts cannot be written down, no more are begun: whatever ends this process then
+        makes them once more.
+        """
+        if self._nursery is None or self._stopping or self._recorder.failing is not None:
             return
         now = trio.current_time()
         while (found := self._scheduler.next(now)) is not None:
@@ -295,38 +408,60 @@ class Engine:
     async def _deliver(self, lane: Lane, claim: Claim) -> None:
         delivered: bool | None = None
         try:
-            endpoint = lane.endpoint
-            started_at = self._store.clock()
-            if lane.closed or started_at + round(self._attempts.longest * 1e6) > claim.until:
-                # Switched off since, or so long in the queue that the lease could end under way.
-                self._scheduler.due_by(lane, claim.until)
+            mine = await self._begin(lane, claim)
+            if mine is None:
                 return
+            started_at = self._store.clock()
             began = time.perf_counter()
-            number = claim.attempts + 1
             result = await self._attempts.make(
-                endpoint, claim.event, delivery_id=claim.id, number=number, now=started_at
+                lane.endpoint,
+                mine.event,
+                delivery_id=mine.id,
+                number=mine.attempts + 1,
+                now=started_at,
             )
             duration = time.perf_counter() - began
             delivered = result.outcome is Outcome.DELIVERED
-            await self._record(lane, claim, result, started_at, duration)
+            await self._record(lane, mine, result, started_at, duration)
         finally:
-            if self._scheduler.finished(lane, trio.current_time(), delivered):
-                self._opened += 1
-                log.warning("breaker.opened", endpoint_id=lane.endpoint.id)
-                # While it stops, run() gives back whatever is in the queues.
-                dropped = [] if self._stopping else self._scheduler.drop_queue(lane)
-                if dropped and self._nursery is not None:
-                    self._scheduler.due_by(lane, self._store.clock())
-                    self._nursery.start_soon(self._give_back, dropped)
-            self._pump()
-            self._bell.set()
+            self._leases.drop(claim)
+            self._finished(lane, delivered)
+
+    async def _begin(self, lane: Lane, claim: Claim) -> Claim | None:
+        """The claim, if it may be attempted now."""
+        if lane.closed:
+            # Switched off since.
+            await self._leases.give_back([claim])
+            self._scheduler.due_by(lane, self._store.clock())
+            return None
+        try:
+            return await self._leases.begin(claim, self._store.clock())
+        except StoreUnavailable:
+            self._scheduler.due_by(lane, claim.until)
+            return None
+
+    def _finished(self, lane: Lane, delivered: bool | None) -> None:
+        if self._scheduler.finished(lane, trio.current_time(), delivered):
+            self._opened += 1
+            log.warning("breaker.opened", endpoint_id=lane.endpoint.id)
+            # While it stops, run() gives back whatever is in the queues.
+            dropped = [] if self._stopping else self._scheduler.drop_queue(lane)
+            if dropped:
+                self._scheduler.due_by(lane, self._store.clock())
+                self._give_back_soon(dropped)
+        self._pump()
+        self._bell.set()
 
     async def _record(
         self, lane: Lane, claim: Claim, result: AttemptResult, started_at: int, duration: float
     ) -> None:
         item = self._make_record(lane.endpoint, claim, result, started_at, duration)
         self._outcomes[result.outcome] += 1
+        if self._life is not None:
+            self._life.attempted(lane.endpoint, item)
         recorded = await self._recorder.record(item)
+        if self._life is not None:
+            self._life.recorded(lane.endpoint, item, recorded)
         if recorded is None:
             self._unrecorded += 1
         elif recorded.released or item.due_at is not None:
@@ -392,6 +527,15 @@ class Engine:
         """None if all is well, else what is wrong."""
         return self._failing or self._recorder.failing
 
+    def warnings(self) -> str | None:
+        """What the hub goes on without: endpoints whose secrets it cannot read."""
+        lanes = self._unreadable()
+        if not lanes:
+            return None
+        ids = ", ".join(str(lane.endpoint.id) for lane in lanes[:10])
+        more = f" and {len(lanes) - 10} more" if len(lanes) > 10 else ""
+        return f"Nothing is sent to the endpoints {ids}{more}. {lanes[0].endpoint.unreadable}"
+
     def breaker_states(self, endpoint_ids: Iterable[int]) -> dict[int, str]:
         """Endpoint to the state of its breaker on this node."""
         now = trio.current_time()
@@ -407,6 +551,10 @@ class Engine:
             "queued_bytes": self._scheduler.queued_bytes,
             "handed_over_total": self._handed_over,
             "unrecorded_total": self._unrecorded,
+            "unrecorded": self._recorder.waiting,
+            "endpoints_unreadable": len(self._unreadable()),
+            "nodes": self._nodes.living,
+            "taken_over_total": self._nodes.taken_over,
             "breakers_opened_total": self._opened,
             "breakers_open": sum(lane.breaker.is_open(now) for lane in self._scheduler),
             **{f"attempts_{outcome.value}_total": n for outcome, n in self._outcomes.items()},

@@ -94,6 +94,8 @@ class Endpoint:
     options: EndpointOptions = DEFAULT_OPTIONS
     failing_since: int | None = None
     """Since when attempts have done nothing but fail; None after a success."""
+    unreadable: str | None = None
+    """Why this process cannot read its secrets, which are then left out; None: it can."""
 
 
 class Claim(NamedTuple):
@@ -109,6 +111,8 @@ class Claim(NamedTuple):
     until: int
     """When the lease ends, microseconds."""
     event: Event
+    created_at: int | None = None
+    """When the delivery was committed, microseconds; None if nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ class Delivery:
     """Whether an earlier delivery of the same key must end first (strict order)."""
     attempts: tuple[AttemptRecord, ...] | None = None
     """Oldest first; None in lists."""
+    endpoint_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ import structlog
 import trio
 
 from hookhub.delivery.model import Page, Replay, ReplayChoice, ReplayState
-from hookhub.delivery.replay_range import Asked, read_range
+from hookhub.delivery.replay_range import Asked
 from hookhub.delivery.replay_work import Work, count, lease_end
 from hookhub.errors import HookhubError
+from hookhub.feed.ranges import read_range
 from hookhub.store import Store
 from hookhub.store import jobs as units
 

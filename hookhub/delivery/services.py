@@ -262,6 +262,14 @@ class Deliveries:
             lambda reader: delivery_units.get_delivery(reader, delivery_id)
         )
 
+    async def of_event(self, event_id: str, *, limit: int = 50, offset: int = 0) -> Page[Delivery]:
+        """Where an event went, oldest first, with all attempts. Raises NotFound."""
+        return await self._store.read(
+            lambda reader: delivery_units.list_event_deliveries(
+                reader, event_id, limit=limit, offset=offset
+            )
+        )
+
     async def retry(self, delivery_id: int) -> Delivery:
         """Make a delivery due now. Raises NotFound, Conflict (delivered already)."""
         delivery = await self._store.write(

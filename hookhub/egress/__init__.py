@@ -7,18 +7,29 @@ address when it is connected to, and what a receiver can make the hub do has a l
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import httpx
+import trio
 
 from hookhub.config import EgressSettings
+from hookhub.egress.dial import Timings
 from hookhub.egress.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.guard import Guard
+from hookhub.egress.idle import IdleConnections
+from hookhub.egress.names import ThreadResolver
+from hookhub.egress.sending import Answer, Place, Sender, place
 from hookhub.egress.tls import TlsContexts, check_trust
-from hookhub.egress.transport import GuardedTransport, IdleConnections
+from hookhub.egress.transport import GuardedTransport
 from hookhub.egress.urls import check_url
+from hookhub.egress.ways import Dialler
+from hookhub.egress.wire import request_head
+from hookhub.routes import wrong_field
 
-__all__ = ["EGRESS_ERRORS", "Egress", "EgressError", "classify"]
+__all__ = ["EGRESS_ERRORS", "Answer", "Egress", "EgressError", "classify"]
+
+_MAX_PLACES = 4096
 
 
 class Egress:
@@ -29,6 +40,7 @@ class Egress:
         connect_timeout: seconds for look-up, TCP and TLS together.
         ssl_context: trusts these certificates in place of certifi's (or those that
             ``SSL_CERT_FILE`` names).
+        resolver: looks names up; None for ``getaddrinfo`` in threads.
 
     Raises:
         ConfigError: ``[egress] allow`` holds something that is not a network.
@@ -40,16 +52,21 @@ class Egress:
         *,
         connect_timeout: float = 5.0,
         ssl_context: ssl.SSLContext | None = None,
+        resolver: trio.abc.HostnameResolver | None = None,
     ) -> None:
         self._guard = Guard(settings.allow)
-        self._contexts = TlsContexts(ssl_context)
         self._idle = IdleConnections()
-        self._transport = GuardedTransport(
+        dialler = Dialler(
+            settings,
             self._guard,
+            resolver or ThreadResolver(),
+            tls_context=TlsContexts(ssl_context).get,
             connect_timeout=connect_timeout,
-            tls_context=self._contexts.get,
-            idle=self._idle,
         )
+        self._sender = Sender(dialler, self._idle)
+        self._transport = GuardedTransport(self._sender)
+        # Taking a URL apart costs as much as signing.
+        self._place = lru_cache(maxsize=_MAX_PLACES)(_post_to)
 
     def check_url(self, url: str) -> str:
         """The URL in its normal form, as it should be stored.
@@ -73,6 +90,34 @@ class Egress:
         """
         return check_trust(pem)
 
+    async def post(
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        timings: Timings,
+        trust: str | None = None,
+    ) -> Answer:
+        """One POST, as :meth:`transport` makes it, without httpx's models: half the CPU.
+
+        Args:
+            url: as :meth:`check_url` gave it.
+            headers: besides ``Host`` and ``Content-Length``; names and values of one line each.
+            timings: gets the seconds of each phase that was begun.
+            trust: as :meth:`check_trust` gave it.
+
+        Returns:
+            The answer with its head; close it. The deadline is the caller's.
+
+        Raises:
+            EgressBlocked: the host has no address that may be called.
+            EgressError: a kind of failure; see :func:`classify`.
+        """
+        origin, start = self._place(url, trust)
+        data = request_head(start, headers, len(body)) + body
+        return await self._sender.send(origin, "POST", data, timings)
+
     def transport(self) -> httpx.AsyncBaseTransport:
         """The guarded transport, one for the whole hub: its idle connections are shared.
 
@@ -85,8 +130,15 @@ class Egress:
 
     def statistics(self) -> Mapping[str, float]:
         """Counters and gauges for ``/metrics``."""
-        return self._transport.statistics()
+        return self._sender.statistics()
 
     async def aclose(self) -> None:
         """Close the idle connections, and those in use once their exchange is over."""
         self._idle.close()
+
+
+def _post_to(url: str, trust: str | None) -> Place:
+    try:
+        return place("POST", httpx.URL(url), trust)
+    except httpx.InvalidURL as error:
+        raise wrong_field(f"The URL is none: {error}.", "url") from None

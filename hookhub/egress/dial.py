@@ -11,19 +11,16 @@ import socket
 import ssl
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import trio
 
-from hookhub.egress.failures import (
-    ConnectTimedOut,
-    EgressError,
-    connect_failure,
-    dns_failure,
-    tls_failure,
-)
+from hookhub.egress.failures import EgressError, connect_failure, dns_failure, tls_failure
 from hookhub.egress.guard import Guard, IPAddress
 
+MAX_TARGETS = 8
+"""Addresses of one name that are tried; a name can have any number."""
 # RFC 8305 §5: start the next address when the first has not answered within this time.
 _STAGGER = 0.25
 
@@ -32,10 +29,26 @@ Timings = MutableMapping[str, float]
 
 
 class Target(NamedTuple):
-    """One address that passed the guard."""
+    """One address to connect to."""
 
     family: int
     sockaddr: Any
+
+    @property
+    def address(self) -> IPAddress:
+        """Without the port."""
+        return ipaddress.ip_address(self.sockaddr[0])
+
+
+class Dialled(NamedTuple):
+    """A connection."""
+
+    raw: socket.socket
+    """The socket; closed through ``transport``."""
+    transport: trio.SocketStream
+    """On the same socket."""
+    stream: trio.abc.Stream
+    """What to talk through: ``transport``, or TLS over it."""
 
 
 @contextmanager
@@ -48,94 +61,85 @@ def phase(timings: Timings, name: str) -> Iterator[None]:
         timings[name] = trio.current_time() - start
 
 
-async def dial(
-    host: str,
-    port: int,
-    guard: Guard,
-    *,
-    timeout: float,
-    tls: ssl.SSLContext | None,
-    timings: Timings,
-) -> tuple[trio.SocketStream, trio.abc.Stream]:
-    """Look up, check, connect and, with ``tls``, shake hands.
+def place_of(host: str, port: int) -> str:
+    """``host:port`` as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    Args:
-        host: a name, or an address without brackets.
-        timeout: seconds for all of it.
-        timings: gets the phases that were begun.
 
-    Returns:
-        The socket's stream and the one to talk through: the same without TLS.
-
-    Raises:
-        EgressBlocked: no address of the host may be called.
-        EgressError: it failed; see :mod:`hookhub.egress.failures`.
-    """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    transport: trio.SocketStream | None = None
-    stream: trio.abc.Stream | None = None
+@contextmanager
+def closed_on_failure(dialled: Dialled) -> Iterator[None]:
+    """Close the connection if the block does not end well."""
     try:
-        with trio.move_on_after(timeout):
-            with phase(timings, "dns"):
-                targets = await resolve(host, port, guard)
-            with phase(timings, "connect"):
-                transport = await _connect_any(targets, where)
-            if tls is None:
-                stream = transport
-            else:
-                with phase(timings, "tls"):
-                    stream = await _handshake(transport, tls, host, where)
-    finally:
-        if stream is None and transport is not None:
-            transport.socket.close()
-    if transport is None or stream is None:
-        doing = "the TLS handshake" if transport else "a connection"
-        raise ConnectTimedOut(f"{where} did not complete {doing} within {timeout:g} s.")
-    return transport, stream
+        yield
+    except BaseException:
+        dialled.transport.socket.close()
+        raise
 
 
-async def resolve(host: str, port: int, guard: Guard) -> list[Target]:
-    """The addresses of a host that may be called, in the resolver's order.
+async def look_up(resolver: trio.abc.HostnameResolver, host: str, port: int) -> list[Target]:
+    """The addresses of a host in the resolver's order, the families in turn (RFC 8305 §4).
 
     Raises:
         DnsFailure: the name does not resolve.
-        EgressBlocked: it does, but to no address that may be called.
     """
     try:
-        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        name = host.encode("ascii")
+        found = await resolver.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise dns_failure(host, error) from None
-    targets: dict[Target, None] = {}
-    refused: list[IPAddress] = []
+    families: dict[int, list[Target]] = {}
     for family, _, _, _, sockaddr in found:
-        address = ipaddress.ip_address(sockaddr[0])
-        if guard.permits(address):
-            targets[Target(family, sockaddr)] = None
-        else:
-            refused.append(address)
+        families.setdefault(int(family), []).append(Target(int(family), sockaddr))
+    in_turn = chain.from_iterable(zip_longest(*families.values()))
+    return list(dict.fromkeys(target for target in in_turn if target is not None))
+
+
+async def resolve(
+    resolver: trio.abc.HostnameResolver, host: str, port: int, guard: Guard
+) -> list[Target]:
+    """The addresses of a host that may be called.
+
+    Raises:
+        DnsFailure: the name does not resolve.
+        EgressBlocked: it does, but to no address that may be called; or it is a name that may not.
+    """
+    guard.check_name(host)
+    found = await look_up(resolver, host, port)
+    targets = [target for target in found if guard.permits(target.address)]
+    if found and not targets:
+        raise guard.blocked(host, [target.address for target in found])
     if not targets:
-        raise guard.blocked(host, refused)
-    return list(targets)
+        raise dns_failure(host, socket.gaierror(socket.EAI_NONAME, "it has no address"))
+    return targets[:MAX_TARGETS]
 
 
-async def _connect(target: Target) -> trio.SocketStream:
-    sock = trio.socket.socket(target.family, socket.SOCK_STREAM)
+async def _connect(target: Target) -> Dialled:
+    raw = socket.socket(target.family, socket.SOCK_STREAM)
+    sock = trio.socket.from_stdlib_socket(raw)
     try:
         await sock.connect(target.sockaddr)
+        transport = trio.SocketStream(sock)
     except BaseException:
         sock.close()
         raise
-    return trio.SocketStream(sock)
+    return Dialled(raw, transport, transport)
 
 
-async def _connect_any(targets: list[Target], where: str) -> trio.SocketStream:
-    """The first target that answers; the others get a head start each (happy eyeballs)."""
+async def connect_any(targets: list[Target], place: str) -> Dialled:
+    """The first target that answers; the others get a head start each (happy eyeballs).
+
+    Args:
+        place: ``host:port`` for the sentence when none does.
+
+    Raises:
+        EgressError: what the first one failed with.
+    """
     if len(targets) == 1:
         try:
             return await _connect(targets[0])
         except OSError as error:
-            raise connect_failure(where, error) from None
-    race = _Race(where)
+            raise connect_failure(place, error) from None
+    race = _Race(place)
     try:
         async with trio.open_nursery() as nursery:
             for target in targets:
@@ -145,7 +149,7 @@ async def _connect_any(targets: list[Target], where: str) -> trio.SocketStream:
                     await settled.wait()
     except BaseException:
         if race.winner is not None:
-            race.winner.socket.close()
+            race.winner.transport.socket.close()
         raise
     if race.winner is None:
         raise race.failures[0]
@@ -153,31 +157,37 @@ async def _connect_any(targets: list[Target], where: str) -> trio.SocketStream:
 
 
 class _Race:
-    def __init__(self, where: str) -> None:
-        self.where = where
-        self.winner: trio.SocketStream | None = None
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.winner: Dialled | None = None
         self.failures: list[EgressError] = []
 
     async def enter(self, target: Target, settled: trio.Event, others: trio.CancelScope) -> None:
         try:
-            stream = await _connect(target)
+            dialled = await _connect(target)
         except OSError as error:
-            self.failures.append(connect_failure(self.where, error))
+            self.failures.append(connect_failure(self.place, error))
         else:
             if self.winner is None:
-                self.winner = stream
+                self.winner = dialled
                 others.cancel()
             else:
-                stream.socket.close()
+                dialled.transport.socket.close()
         settled.set()
 
 
-async def _handshake(
-    transport: trio.SocketStream, context: ssl.SSLContext, host: str, where: str
-) -> trio.abc.Stream:
-    try:
-        stream = trio.SSLStream(transport, context, server_hostname=host, https_compatible=True)
-        await stream.do_handshake()
-    except (trio.BrokenResourceError, ssl.SSLError, ValueError) as error:
-        raise tls_failure(where, error) from None
-    return stream
+async def handshake(dialled: Dialled, context: ssl.SSLContext, host: str, place: str) -> Dialled:
+    """TLS over a connection, verified for ``host``; the connection is closed if it fails.
+
+    Raises:
+        TlsFailure: the certificate is not accepted, or there is no TLS.
+    """
+    with closed_on_failure(dialled):
+        try:
+            stream = trio.SSLStream(
+                dialled.stream, context, server_hostname=host, https_compatible=True
+            )
+            await stream.do_handshake()
+        except (trio.BrokenResourceError, ssl.SSLError, ValueError) as error:
+            raise tls_failure(place, error) from None
+    return dialled._replace(stream=stream)

@@ -76,6 +76,20 @@ class AnswerTooLarge(EgressError, httpx.RemoteProtocolError):
     code = "too_large"
 
 
+class BadRequest(EgressError, httpx.LocalProtocolError):
+    """The request cannot be written as HTTP/1.1."""
+
+    code = "bad_request"
+
+
+class ProxyFailure(EgressError, httpx.ProxyError):
+    """The proxy of ``[egress] proxy`` cannot be used, or would not connect to the receiver."""
+
+    code = "proxy"
+    another_address_may_do = False
+    """Whether the proxy only could not connect to this address of the receiver's."""
+
+
 EGRESS_ERRORS: tuple[type[Exception], ...] = (httpx.TransportError, EgressBlocked, ValidationFailed)
 """What a call through the guarded transport may raise because of the URL or the receiver."""
 

@@ -54,6 +54,7 @@ _BLOCKED_V6 = tuple(
         ("ff00::/8", "a multicast address"),
     )
 )
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 _LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
@@ -66,27 +67,40 @@ _METADATA_NAMES = frozenset(
         "metadata",
         "metadata.goog",
         "metadata.google.internal",
+        "metadata.tencentyun.com",
         "instance-data",
         "instance-data.ec2.internal",
     )
 )
 
 
-def parse_networks(allow: Iterable[str]) -> tuple[IPNetwork, ...]:
-    """The networks of ``[egress] allow``.
+def parse_networks(items: Iterable[str], key: str = "allow") -> tuple[IPNetwork, ...]:
+    """The networks of a setting of ``[egress]``.
+
+    Args:
+        key: its name, for the message.
 
     Raises:
         ConfigError: an item is not a network in CIDR notation.
     """
     networks = []
-    for item in allow:
+    for item in items:
         try:
-            networks.append(ipaddress.ip_network(item.strip()))
+            networks.append(_unwrap_network(ipaddress.ip_network(item.strip())))
         except ValueError as error:
             raise ConfigError(
-                f"[egress] allow: {error}; write a network as 10.1.0.0/16 or fd12:3456::/32."
+                f"[egress] {key}: {error}; write a network as 10.1.0.0/16 or fd12:3456::/32."
             ) from None
     return tuple(networks)
+
+
+def _unwrap_network(network: IPNetwork) -> IPNetwork:
+    """The IPv4 network that an IPv4-mapped or NAT64 network leads to; others as they are."""
+    for wrapper in (_MAPPED, _NAT64):
+        if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(wrapper):
+            address = int(network.network_address) & 0xFFFFFFFF
+            return ipaddress.IPv4Network((address, network.prefixlen - wrapper.prefixlen))
+    return network
 
 
 def unwrap(address: IPAddress) -> IPAddress:
@@ -123,9 +137,12 @@ class Guard:
         self._allow = parse_networks(allow)
 
     def permits(self, address: IPAddress) -> bool:
-        """Whether the address may be called."""
+        """Whether the address may be called.
+
+        Of one that wraps another, the inner one counts: opening ``::/0`` opens no IPv4.
+        """
         inner = unwrap(address)
-        return special_kind(inner) is None or self._allowed(address) or self._allowed(inner)
+        return special_kind(inner) is None or self._allowed(inner)
 
     def check_address(self, address: IPAddress, host: str) -> None:
         """Refuse an address that may not be called.
@@ -142,14 +159,16 @@ class Guard:
     def check_name(self, name: str) -> None:
         """Refuse names that stand for this machine or for a metadata service.
 
-        A courtesy at creation: what a name resolves to is checked at every connection anyway.
+        A courtesy: what a name resolves to is checked at every connection anyway, unless the proxy
+        resolves it.
 
         Args:
-            name: in lower case, without a final dot.
+            name: in lower case.
 
         Raises:
             EgressBlocked: names the setting that opens it.
         """
+        name = name.removesuffix(".")
         if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
             if not any(map(self._allowed, _LOOPBACK)):
                 raise _blocked(f"{name!r} is this machine itself", "127.0.0.0/8")

@@ -17,6 +17,7 @@ URL_MAX = 2048
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_BRACKETS = re.compile(r"\[[^\[\]]+\](:[0-9]*)?")
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
 
@@ -71,7 +72,9 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
 def _check_host(parts: SplitResult, guard: Guard) -> str:
     """The host as it stands in the normal form, brackets included."""
     raw = parts.hostname or ""
-    if "[" in parts.netloc:
+    if "[" in parts.netloc or "]" in parts.netloc:
+        if not _BRACKETS.fullmatch(parts.netloc):
+            raise _wrong("has a host that is not a valid name or address")
         address = _ipv6(raw)
         guard.check_address(address, f"[{raw}]")
         return f"[{address}]"
@@ -82,6 +85,18 @@ def _check_host(parts: SplitResult, guard: Guard) -> str:
         return str(address)
     guard.check_name(name)
     return name
+
+
+def literal_address(host: str) -> IPAddress | None:
+    """The address that a host spells, in any spelling that resolvers take; None for a name.
+
+    Raises:
+        ValidationFailed: it looks like an address, but is none.
+    """
+    name = host.strip("[]").removesuffix(".")
+    if ":" in name:
+        return _ipv6(name)
+    return _ipv4(name) if _NUMBER.fullmatch(name.rpartition(".")[2]) else None
 
 
 def _ipv6(text: str) -> IPAddress:

@@ -2,5 +2,48 @@
 
 from hookhub.feed.broadcaster import Broadcaster
 from hookhub.feed.feed import Feed, Resume, Slice
+from hookhub.feed.origins import normal_origin, origin_allowed, origins_known
+from hookhub.feed.presence import (
+    DISMISSED,
+    DISMISSED_REASON,
+    USER_AGENT_MAX,
+    LiveConnection,
+    Presence,
+    Status,
+)
+from hookhub.feed.ranges import Range, read_range, resolve_range
+from hookhub.feed.selection import Select, Wanted, same_for_all
+from hookhub.feed.signals import (
+    SIGNAL_SCOPE,
+    SIGNAL_TYPES,
+    SignalBox,
+    Signals,
+    needs_scope,
+)
 
-__all__ = ["Broadcaster", "Feed", "Resume", "Slice"]
+__all__ = [
+    "DISMISSED",
+    "DISMISSED_REASON",
+    "SIGNAL_SCOPE",
+    "SIGNAL_TYPES",
+    "USER_AGENT_MAX",
+    "Broadcaster",
+    "Feed",
+    "LiveConnection",
+    "Presence",
+    "Range",
+    "Resume",
+    "Select",
+    "SignalBox",
+    "Signals",
+    "Slice",
+    "Status",
+    "Wanted",
+    "needs_scope",
+    "normal_origin",
+    "origin_allowed",
+    "origins_known",
+    "read_range",
+    "resolve_range",
+    "same_for_all",
+]

@@ -43,6 +43,8 @@ class Broadcaster:
         self._behind = trio.Event()
         self._errors = 0
         self._caught_up = 0
+        self._rounds = 0
+        self._seconds = 0.0
         self._failing: str | None = None
 
     def committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
@@ -53,10 +55,13 @@ class Broadcaster:
             self._behind.set()
 
     def _publish(self, events: Sequence[Event]) -> None:
-        entries = [self._feed.entry(event) for event in events]
+        started = time.perf_counter()
+        entries = self._feed.entries(events)
         self._feed.publish(entries)
         for sink in self._sinks:
             self._offer(sink, entries)
+        self._rounds += 1
+        self._seconds += time.perf_counter() - started
 
     def _offer(self, sink: LiveSink, entries: Sequence[Entry]) -> None:
         started = time.perf_counter()
@@ -100,4 +105,9 @@ class Broadcaster:
 
     def statistics(self) -> dict[str, float]:
         """Counters since start."""
-        return {"sink_errors_total": self._errors, "caught_up_total": self._caught_up}
+        return {
+            "publish_total": self._rounds,
+            "publish_seconds_total": self._seconds,
+            "sink_errors_total": self._errors,
+            "caught_up_total": self._caught_up,
+        }

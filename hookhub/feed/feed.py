@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import trio
@@ -10,6 +10,7 @@ import trio
 from hookhub.config import LiveSettings
 from hookhub.events import Cursor, Event
 from hookhub.feed.ring import Ring
+from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
 from hookhub.sinks import Entry
 from hookhub.store import Store
 from hookhub.store.events import history_bounds, read_events
@@ -18,6 +19,10 @@ SCAN = 2_000
 """How many events of the ring one read looks at before it lets other tasks run."""
 PAGE = 500
 """How many events of the store one read fetches."""
+PARSED = 1024 * 1024
+"""Bytes of payloads that one read parses, for those who filter by them, before it does the same."""
+PAYLOADS = 4 * 1024 * 1024
+"""Bytes of JSON whose objects are kept for the next reader."""
 
 
 class Slice(NamedTuple):
@@ -47,6 +52,8 @@ class Feed:
     def __init__(self, store: Store, settings: LiveSettings) -> None:
         self._store = store
         self._ring = Ring(settings.ring_events, settings.ring_bytes)
+        self._payloads = Payloads(PAYLOADS)
+        self._selectors = Selectors(self._payloads)
         self._changed = trio.Event()
         self._last = 0
         self._published = 0
@@ -72,16 +79,24 @@ class Feed:
 
     def entry(self, event: Event) -> Entry:
         """The event with its encoded form."""
-        return Entry(event, event.encode(self.epoch))
+        return Entry(event, self.epoch)
+
+    def entries(self, events: Sequence[Event]) -> list[Entry]:
+        """Each event with its encoded form."""
+        epoch = self.epoch
+        return [Entry(event, epoch) for event in events]
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Add the next events, in order, and wake whoever waits."""
-        for entry in entries:
-            self._ring.append(entry)
+        self._ring.extend(entries)
         self._last = entries[-1].event.sequence
         self._published += len(entries)
         changed, self._changed = self._changed, trio.Event()
         changed.set()
+
+    def select(self, wanted: Wanted) -> Select:
+        """The predicate for :meth:`read`; the same one for all who want the same."""
+        return self._selectors.get(wanted)
 
     async def wait(self, after: int) -> None:
         """Return as soon as something newer than ``after`` was published."""
@@ -98,8 +113,12 @@ class Feed:
             return Resume(kept_from - 1, True, kept_from - 1 - cursor.sequence)
         return Resume(cursor.sequence, False, 0)
 
-    async def read(self, after: int, match: Callable[[str], bool], limit: int = 500) -> Slice:
-        """Events after a sequence whose type matches, in order.
+    def recent(self, after: int, limit: int) -> Sequence[Entry] | None:
+        """Up to ``limit`` events after a sequence, in order; None if memory does not reach back."""
+        return self._ring.after(after, limit)
+
+    async def read(self, after: int, match: Select, limit: int = 500) -> Slice:
+        """Events after a sequence that match, in order.
 
         Returns at once; nothing newer gives an empty slice at the same position.
 
@@ -118,12 +137,15 @@ class Feed:
         found: list[Entry] = []
         missed = scanned[0].event.sequence - after - 1
         position = after
+        enough = self._payloads.parsed + PARSED
         for entry in scanned:
             position = entry.event.sequence
-            if match(entry.event.type):
+            if match(entry):
                 found.append(entry)
                 if len(found) >= limit:
                     break
+            if self._payloads.parsed > enough:
+                break
         return Slice(found, position, missed)
 
     async def _from_store(self, after: int) -> list[Entry]:

@@ -28,7 +28,7 @@ class Ring:
 
     @property
     def size(self) -> int:
-        """Bytes of the frames kept."""
+        """Bytes of the frames kept, about."""
         return self._bytes
 
     @property
@@ -36,16 +36,18 @@ class Ring:
         """The sequence of the oldest entry kept."""
         return self._entries[self._start].event.sequence if len(self) else None
 
-    def append(self, entry: Entry) -> None:
-        """Add the next event; what is over the limits is dropped from the other end."""
+    def extend(self, new: Sequence[Entry]) -> None:
+        """Add the next events; what is over the limits is dropped from the other end."""
         entries = self._entries
-        entries.append(entry)
-        self._bytes += len(entry.frame)
-        while (kept := len(entries) - self._start) > 1 and (
-            kept > self._max_events or self._bytes > self._max_bytes
+        entries += new
+        self._bytes += sum([entry.size for entry in new])
+        start, last = self._start, len(entries) - 1
+        while start < last and (
+            len(entries) - start > self._max_events or self._bytes > self._max_bytes
         ):
-            self._bytes -= len(self._entries[self._start].frame)
-            self._start += 1
+            self._bytes -= entries[start].size
+            start += 1
+        self._start = start
         if self._start > 1024 and self._start * 2 > len(self._entries):
             del self._entries[: self._start]
             self._start = 0

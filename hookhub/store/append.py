@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -178,22 +178,37 @@ class Group:
 
     def append(self, reader: Reader, draft: Draft) -> Accepted:
         """Give the draft its sequence and its deliveries; rows are written by :meth:`flush`."""
+        return self.append_all(reader, (draft,))[0]
+
+    def append_all(self, reader: Reader, drafts: Iterable[Draft]) -> list[Accepted]:
+        """The same for many; see :meth:`append`."""
         self.lock(reader)
         if self.subscriptions.generation != self.endpoints_generation:
             self.subscriptions.load(reader, self.endpoints_generation)
-        self.sequence += 1
+        accepted: list[Accepted] = []
         sequence = self.sequence
-        self.events.append(Event(sequence, *draft[:6]))
-        subscriptions = self.subscriptions.matching(draft.type, draft.source == OWN)
-        if any(item.filter is not None for item in subscriptions):
+        for draft in drafts:
+            sequence += 1
+            self.events.append(Event(sequence, *draft[:6]))
+            subscriptions = self.subscriptions.matching(draft.type, draft.source == OWN)
+            count = self._fan_out(reader, subscriptions, draft, sequence) if subscriptions else 0
+            self.promised.append(count)
+            accepted.append(Accepted(draft.id, sequence, count))
+        self.sequence = sequence
+        return accepted
+
+    def _fan_out(
+        self, reader: Reader, to: Sequence[Subscription], draft: Draft, sequence: int
+    ) -> int:
+        """Make a delivery for each of the subscriptions that wants this payload."""
+        if any(item.filter is not None for item in to):
             payload = _lazily(draft.payload)
-            subscriptions = [item for item in subscriptions if item.wants(payload)]
-        self.promised.append(len(subscriptions))
-        for subscription in subscriptions:
+            to = [item for item in to if item.wants(payload)]
+        for subscription in to:
             self.delivery += 1
             item = self._deliver(reader, subscription, sequence, draft.key, self.hand_over)
             self.deliveries.append(item)
-        return Accepted(draft.id, sequence, len(subscriptions))
+        return len(to)
 
     def replay(
         self, reader: Reader, to: Subscription, events: Sequence[tuple[int, str | None]]
@@ -319,6 +334,10 @@ class Transaction(Reader):
         The event is seen by the live feed and the delivery engine only after the commit.
         """
         return self._group.append(self, draft)
+
+    def append_all(self, drafts: Iterable[Draft]) -> list[Accepted]:
+        """The same for many, in this order; see :meth:`append`."""
+        return self._group.append_all(self, drafts)
 
     def replay(self, endpoint_id: int, events: Sequence[tuple[int, str | None]]) -> None:
         """Give events of the past (sequence and key) one more pending delivery each.

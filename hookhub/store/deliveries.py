@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import peewee
@@ -24,6 +25,7 @@ from hookhub.store.schema import FAILED, HELD, PENDING, SUCCESS
 
 STATUSES: dict[int, Status] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
 CODES: dict[Status, int] = {name: code for code, name in STATUSES.items()}
+NOTHING_HELD: Mapping[int, Claim] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,12 @@ class Claimed:
 
 
 def claim_due(
-    tx: Transaction, wanted: Sequence[tuple[int, int]], *, lease: int, until: int
+    tx: Transaction,
+    wanted: Sequence[tuple[int, int]],
+    *,
+    lease: int,
+    until: int,
+    held: Mapping[int, Claim] = NOTHING_HELD,
 ) -> Claimed:
     """Claim deliveries that are due, oldest first.
 
@@ -68,6 +75,8 @@ def claim_due(
         wanted: endpoints, and how many to claim for each at most.
         lease: the number of this claim.
         until: when the lease ends, microseconds.
+        held: what the claimer has in its hands. Of that, nothing is claimed a second time; a lease
+            that has run out meanwhile is renewed.
     """
     locking = "" if tx.is_sqlite else "FOR UPDATE SKIP LOCKED"
     rows: list[tuple[Any, ...]] = []
@@ -77,12 +86,36 @@ def claim_due(
             "SELECT id FROM hookhub_deliveries "
             "WHERE endpoint_id = ? AND status = 0 AND due_at <= ? "
             f"ORDER BY due_at LIMIT ? {locking}) "
-            "RETURNING id, endpoint_id, attempts, schedule_from, sequence",
+            "RETURNING id, endpoint_id, attempts, schedule_from, sequence, created_at",
             (until, lease, endpoint_id, tx.now, limit),
         )
+    if held:
+        rows = _without_held(tx, rows, held)
     events = _events(tx, {row[4] for row in rows})
-    claims = [Claim(row[0], row[1], row[2], row[3], lease, until, events[row[4]]) for row in rows]
+    claims = [
+        Claim(row[0], row[1], row[2], row[3], lease, until, events[row[4]], row[5]) for row in rows
+    ]
     return Claimed(sorted(claims), next_due(tx, [item[0] for item in wanted]))
+
+
+def _without_held(
+    tx: Transaction, rows: Sequence[tuple[Any, ...]], held: Mapping[int, Claim]
+) -> list[tuple[Any, ...]]:
+    """Give what is held its old lease again; returns the other rows.
+
+    One with more attempts than the held one is another: its record is written, and not heard of.
+    """
+    fresh: list[tuple[Any, ...]] = []
+    again: list[tuple[int, int]] = []
+    for row in rows:
+        mine = held.get(row[0])
+        if mine is None or mine.attempts != row[2]:
+            fresh.append(row)
+        else:
+            again.append((mine.lease, mine.id))
+    if again:
+        tx.many("UPDATE hookhub_deliveries SET lease = ? WHERE id = ?", again)
+    return fresh
 
 
 def next_due(reader: Reader, endpoints: Iterable[int]) -> dict[int, int | None]:
@@ -98,15 +131,6 @@ def next_due(reader: Reader, endpoints: Iterable[int]) -> dict[int, int | None]:
     return found
 
 
-def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
-    """Undo claims that were not attempted: due again at once."""
-    tx.many(
-        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL "
-        "WHERE id = ? AND lease = ? AND status = 0",
-        [(tx.now, claim.id, claim.lease) for claim in claims],
-    )
-
-
 def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
     if not sequences:
         return {}
@@ -117,15 +141,6 @@ def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
         wanted,
     )
     return {row[0]: Event(*row) for row in rows}
-
-
-def release_leases(tx: Transaction) -> int:
-    """Make every leased delivery due now: only for a database that no other process uses."""
-    return tx.change(
-        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL "
-        "WHERE status = 0 AND lease IS NOT NULL",
-        (tx.now,),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +181,28 @@ def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
     recorded = [_record_one(tx, item) for item in items]
     _count(tx, items, recorded)
     return recorded
+
+
+def touch(tx: Transaction) -> None:
+    """Write something that changes nothing: does the database take it?"""
+    tx.change("UPDATE hookhub_state SET last_delivery = last_delivery WHERE id = 1")
+
+
+def recorded_before(tx: Transaction, items: Sequence[Record]) -> set[int]:
+    """Positions of what is written down already.
+
+    When the connection breaks at the wrong moment, a transaction was committed and nobody was told.
+    """
+    found: set[int] = set()
+    for position, item in enumerate(items):
+        number = item.claim.attempts + 1
+        if tx.sql(
+            "SELECT 1 FROM hookhub_attempts WHERE delivery_id = ? AND number = ? "
+            "AND started_at = ? LIMIT 1",
+            (item.claim.id, number, item.started_at),
+        ):
+            found.add(position)
+    return found
 
 
 _DELIVERED = (
@@ -256,6 +293,7 @@ _SELECT = (
         EventRow.type.alias("event_type"),
         EventRow.payload,
         EndpointRow.sink,
+        EndpointRow.name.alias("endpoint_name"),
     )
     .join(EventRow, on=(EventRow.sequence == DeliveryRow.sequence))
     .switch(DeliveryRow)
@@ -282,6 +320,7 @@ def _delivery(row: Mapping[str, Any], attempts: tuple[AttemptRecord, ...] | None
         next_retry_at=row["next_retry_at"],
         held=row["status"] == PENDING and row["due_at"] == HELD,
         attempts=attempts,
+        endpoint_name=row["endpoint_name"],
     )
 
 
@@ -317,26 +356,46 @@ def get_delivery(reader: Reader, delivery_id: int) -> Delivery:
     row = reader.row(_SELECT.where(DeliveryRow.id == delivery_id, EndpointRow.deleted_at.is_null()))
     if row is None:
         raise NotFound(f"There is no delivery {delivery_id}; its webhook may have been deleted.")
-    attempts = reader.rows(
-        AttemptRow.select().where(AttemptRow.delivery_id == delivery_id).order_by(AttemptRow.id)
-    )
-    return _delivery(
-        row,
-        tuple(
-            AttemptRecord(
-                number=item["number"],
-                started_at=item["started_at"],
-                duration=item["duration"],
-                outcome=item["outcome"],
-                response_status=item["response_status"],
-                response_body=item["response_body"],
-                error=item["error"],
-                error_message=item["error_message"],
-                timings=None if item["timings"] is None else json.loads(item["timings"]),
-            )
-            for item in attempts
-        ),
-    )
+    return _delivery(row, _attempts(reader, [delivery_id]).get(delivery_id, ()))
+
+
+def list_event_deliveries(
+    reader: Reader, event_id: str, *, limit: int, offset: int
+) -> Page[Delivery]:
+    """Where an event went, oldest first, with all attempts; without deleted endpoints.
+
+    Raises:
+        NotFound: there is no such event, or no longer.
+    """
+    sequence = reader.scalar(EventRow.select(EventRow.sequence).where(EventRow.id == event_id))
+    if sequence is None:
+        raise NotFound(f"There is no event {event_id!r}; it may have been deleted by retention.")
+    query = _SELECT.where(DeliveryRow.sequence == sequence, EndpointRow.deleted_at.is_null())
+    total = query.count(reader.database)
+    rows = reader.rows(query.order_by(DeliveryRow.id).limit(limit).offset(offset))
+    attempts = _attempts(reader, [row["id"] for row in rows])
+    items = [_delivery(row, attempts.get(row["id"], ())) for row in rows]
+    return Page(items, total, limit, offset)
+
+
+def _attempts(reader: Reader, delivery_ids: Sequence[int]) -> dict[int, tuple[AttemptRecord, ...]]:
+    """The attempts of deliveries, oldest first."""
+    query = AttemptRow.select().where(AttemptRow.delivery_id.in_(delivery_ids))
+    found: dict[int, tuple[AttemptRecord, ...]] = {}
+    for item in reader.rows(query.order_by(AttemptRow.id)):
+        attempt = AttemptRecord(
+            number=item["number"],
+            started_at=item["started_at"],
+            duration=item["duration"],
+            outcome=item["outcome"],
+            response_status=item["response_status"],
+            response_body=item["response_body"],
+            error=item["error"],
+            error_message=item["error_message"],
+            timings=None if item["timings"] is None else json.loads(item["timings"]),
+        )
+        found[item["delivery_id"]] = (*found.get(item["delivery_id"], ()), attempt)
+    return found
 
 
 def retry_delivery(tx: Transaction, delivery_id: int) -> Delivery:

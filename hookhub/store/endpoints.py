@@ -16,7 +16,7 @@ from hookhub.delivery.model import (
     Page,
     Secret,
 )
-from hookhub.errors import Conflict, NotFound
+from hookhub.errors import ConfigError, Conflict, NotFound, StoreError
 from hookhub.events import type_matcher
 from hookhub.secretbox import SecretBox
 from hookhub.store.append import Transaction
@@ -30,7 +30,15 @@ MAX_SECRETS = 3
 
 def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
     now = reader.now
-    secrets = [Secret(reader.box.open(text), until) for text, until in json.loads(row["secrets"])]
+    secrets: list[Secret] = []
+    unreadable = None
+    try:
+        for text, until in json.loads(row["secrets"]):
+            secrets.append(Secret(reader.box.open(text), until))
+    except (ConfigError, StoreError) as error:
+        # Another hub sealed it with a key that this one has not: everything else about the
+        # endpoint can be seen and changed all the same.
+        secrets, unreadable = [], error.detail
     return Endpoint(
         id=row["id"],
         sink=row["sink"],
@@ -48,6 +56,7 @@ def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
         secrets=tuple(s for s in secrets if s.expires_at is None or s.expires_at > now),
         options=_load_options(row["options"]),
         failing_since=row["failing_since"],
+        unreadable=unreadable,
     )
 
 
@@ -240,9 +249,16 @@ def release_held(tx: Transaction, endpoint_id: int) -> None:
 def rotate_secret(
     tx: Transaction, sink: str, endpoint_id: int, secret: str, overlap: float
 ) -> Endpoint:
-    """Give an endpoint a new secret; the old one goes on signing for ``overlap`` seconds."""
+    """Give an endpoint a new secret; the old one goes on signing for ``overlap`` seconds.
+
+    Raises:
+        NotFound: there is none with this id.
+        StoreError: its secrets cannot be read here, so the old one could not go on.
+    """
     tx.endpoints_changed()
     endpoint = get_endpoint(tx, sink, endpoint_id)
+    if endpoint.unreadable is not None:
+        raise StoreError(endpoint.unreadable)
     until = tx.now + round(overlap * 1_000_000)
     old = [
         Secret(item.value, until if item.expires_at is None else min(item.expires_at, until))

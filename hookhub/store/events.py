@@ -35,6 +35,8 @@ def accept(
         IdempotencyMismatch: the key, or an event's own id, was used with other contents.
     """
     if idempotency_key is None:
+        if not any(draft.own_id for draft in drafts):
+            return tx.append_all(drafts)
         return [_append_once(tx, draft) if draft.own_id else tx.append(draft) for draft in drafts]
     print_ = fingerprint(drafts)
     first = tx.row(IdempotencyRow.select().where(IdempotencyRow.key == idempotency_key))

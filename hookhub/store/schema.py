@@ -16,6 +16,8 @@ rows of an event always add up. ``events_from`` is where the history begins: no 
 has been deleted. Counters of an endpoint count from its creation; ``removed_…`` are those of its
 deliveries whose rows retention has deleted, ``removed_to`` the highest sequence among them.
 
+``hookhub_stats`` holds what charts show: ``step`` is in seconds, ``at`` is when it began.
+
 ``secrets`` of an endpoint and ``private`` of a key are sealed (:mod:`hookhub.secretbox`) when
 ``[auth] secret_key`` is set.
 """
@@ -181,6 +183,23 @@ CREATE TABLE hookhub_keys (
     retired_at {bigint}
 )
 """
+_STATS = """
+CREATE TABLE hookhub_stats (
+    step INTEGER NOT NULL,
+    at {bigint} NOT NULL,
+    nodes INTEGER NOT NULL,
+    events {bigint} NOT NULL,
+    attempts {bigint} NOT NULL,
+    delivered {bigint} NOT NULL,
+    failed {bigint} NOT NULL,
+    latency TEXT NOT NULL,
+    pending {bigint} NOT NULL,
+    oldest_pending {double} NOT NULL,
+    open_breakers INTEGER NOT NULL,
+    connections INTEGER NOT NULL,
+    PRIMARY KEY (step, at)
+)
+"""
 
 CORE_MIGRATIONS: tuple[Migration, ...] = (
     Migration(
@@ -204,6 +223,8 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX hookhub_deliveries_order ON hookhub_deliveries "
             "(endpoint_id, order_key, id) WHERE order_key IS NOT NULL",
             "CREATE INDEX hookhub_deliveries_endpoint ON hookhub_deliveries (endpoint_id, id)",
+            "CREATE INDEX hookhub_deliveries_pending ON hookhub_deliveries (endpoint_id, id) "
+            "WHERE status = 0",
             "CREATE INDEX hookhub_deliveries_failed ON hookhub_deliveries (endpoint_id, id) "
             "WHERE status = 2",
             "CREATE INDEX hookhub_deliveries_sequence ON hookhub_deliveries (sequence)",
@@ -213,6 +234,7 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX hookhub_jobs_running ON hookhub_jobs (id) WHERE state = 'running'",
             _TOKENS,
             _KEYS,
+            _STATS,
         ),
     ),
 )

@@ -25,6 +25,7 @@ from hookhub.store.database import (
     Reader,
     connect,
     create_database,
+    is_sqlite,
     run_sql,
     translated_errors,
 )
@@ -69,6 +70,11 @@ class Store:
         self._idle: list[peewee.Database] = []
         self._limiter = trio.CapacityLimiter(settings.readers)
         self._reads = 0
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (else PostgreSQL)."""
+        return is_sqlite(self.settings.url)
 
     def on_commit(self, listener: CommitListener) -> None:
         """Call ``listener(events, deliveries)`` in the Trio thread after each appending commit."""

@@ -119,8 +119,11 @@ class Writer:
         self._thread.start()
 
     async def close(self) -> None:
-        """Run what is queued, then end the thread and close the connection."""
-        if self._closed:
+        """Run what is queued, then end the thread and close the connection.
+
+        Does nothing if it was never opened: whoever only reads needs no writer.
+        """
+        if self._closed or self._thread.ident is None:
             return
         self._closed = True
         self._queue.put(None)

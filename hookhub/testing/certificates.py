@@ -22,11 +22,17 @@ class Authority:
         self.pem = _text(self._sign(self._name, self._key, own, critical=True))
         """Its own certificate."""
 
-    def certify(self, host: str = "localhost") -> tuple[str, ssl.SSLContext]:
-        """A certificate for this host, and the context of a server that has it."""
+    def certify(
+        self, host: str = "localhost", *, age: timedelta = timedelta(days=1)
+    ) -> tuple[str, ssl.SSLContext]:
+        """A certificate for this host, and the context of a server that has it.
+
+        Args:
+            age: since when it is valid; it is so for two days.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.DNSName(host)])
-        text = _text(self._sign(_name(host), key, names, critical=False))
+        text = _text(self._sign(_name(host), key, names, critical=False, age=age))
         private = key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -46,16 +52,17 @@ class Authority:
         extension: x509.ExtensionType,
         *,
         critical: bool,
+        age: timedelta = timedelta(days=1),
     ) -> x509.Certificate:
-        now = datetime.now(UTC)
+        begin = datetime.now(UTC) - age
         return (
             x509.CertificateBuilder()
             .issuer_name(self._name)
             .subject_name(subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(begin)
+            .not_valid_after(begin + timedelta(days=2))
             .add_extension(extension, critical)
             .sign(self._key, hashes.SHA256())
         )

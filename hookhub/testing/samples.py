@@ -30,7 +30,7 @@ def event(sequence: int = 1, payload: Mapping[str, Any] | None = None) -> Event:
 def entries(count: int, first: int = 1) -> list[Entry]:
     """Feed entries with consecutive sequences."""
     events = [event(sequence) for sequence in range(first, first + count)]
-    return [Entry(item, item.encode(EPOCH)) for item in events]
+    return [Entry(item, EPOCH) for item in events]
 
 
 def attempt_of(config: Mapping[str, Any], number: int = 1, sample: Event | None = None) -> Attempt:

@@ -24,7 +24,7 @@ def to_response(answer: Answer, route: Route) -> QuartResponse:
     body = answer.body
     response: QuartResponse
     if isinstance(body, AsyncIterator):
-        response = StreamedResponse(body, status, answer.content_type)
+        response = StreamedResponse(body, status, answer.content_type, answer.until)
     else:
         response = _whole(encode(body), status, answer.content_type)
     for name, value in answer.headers.items():

@@ -20,6 +20,7 @@ from werkzeug.routing import IntegerConverter, MapAdapter
 from hookhub.errors import PluginError
 from hookhub.routes import Route
 from hookhub.web.asgi import HTTPConnection, HubRequest
+from hookhub.web.cross_origin import CrossOrigin, View
 from hookhub.web.operation import Counters, Operation
 from hookhub.web.problems import problem_response
 from hookhub.web.resources.metrics import metrics_routes
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+BODY_TIMEOUT = 60.0
+"""Seconds for the whole body of a request, however many bytes come at a time."""
 CORE = "hookhub"
 """The owner of the core's own routes."""
 
@@ -110,23 +113,35 @@ def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
     """
     app = HubApp(hub.stopping)
     app.config["MAX_CONTENT_LENGTH"] = hub.settings.server.max_body
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
     pages = Pages(hub)
     metrics = [(CORE, route) for route in metrics_routes(hub, app.counters.statistics)]
     described = [*routes, *metrics]
     served = _servable(hub, [*((CORE, route) for route in pages.routes()), *described])
     hub.plugins.check_required()
     pages.describe([route for _, route in described if route in served])
+    cross_origin = CrossOrigin(hub.settings)
     for route in served:
-        operation = Operation(route, hub.tokens.authenticate, app.counters)
-        app.add_url_rule(
-            rule_of(route.path),
-            endpoint=f"{route.method} {route.path}",
-            view_func=operation.serve,
-            methods=[route.method],
-            provide_automatic_options=False,
+        operation = Operation(
+            route, hub.tokens.authenticate, hub.tokens.redeem_ticket, app.counters
         )
+        if route.cross_origin:
+            _add_rule(app, route.path, route.method, cross_origin.shared(operation.serve))
+            _add_rule(app, route.path, "OPTIONS", cross_origin.preflight(route.method))
+        else:
+            _add_rule(app, route.path, route.method, operation.serve)
     _refuse_other_methods(app, served)
     return app
+
+
+def _add_rule(app: HubApp, path: str, method: str, view: View) -> None:
+    app.add_url_rule(
+        rule_of(path),
+        endpoint=f"{method} {path}",
+        view_func=view,
+        methods=[method],
+        provide_automatic_options=False,
+    )
 
 
 def _servable(hub: Hub, routes: Sequence[tuple[str, Route]]) -> list[Route]:
@@ -143,7 +158,15 @@ def _servable(hub: Hub, routes: Sequence[tuple[str, Route]]) -> list[Route]:
             hub.plugins.troubled(owner, error)
         else:
             served += theirs
+            if owner != CORE:
+                _note_routes(hub, owner, theirs)
     return served
+
+
+def _note_routes(hub: Hub, owner: str, routes: Iterable[Route]) -> None:
+    for route in routes:
+        path = _PARAMETER.sub(r"{\1}", route.path)
+        hub.plugins.contributed(owner, "routes", f"{route.method} {path}")
 
 
 def rule_of(path: str) -> str:

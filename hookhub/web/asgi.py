@@ -23,11 +23,16 @@ from quart_trio.wrappers.request import TrioBody
 from werkzeug.exceptions import BadRequest
 
 from hookhub.errors import MalformedRequest, PayloadTooLarge
+from hookhub.web.cutting import abort_connection
 from hookhub.web.problems import problem_response
 
 LINGER = 5.0
 """Seconds to go on reading a body that was refused: a client that is still sending when the
 connection closes gets a reset, and may never see the answer that says why."""
+
+LAST_WORDS = 0.25
+"""Seconds that a streamed answer has to end by itself when it is told to, and once more until the
+connection is cut."""
 
 log = structlog.get_logger("hookhub.web")
 
@@ -87,6 +92,18 @@ class PulledBody(TrioBody):
             members={"limit": limit},
         )
 
+    async def wait_gone(self) -> None:
+        """Return when the client has hung up; only after the body was read, or where there is none.
+
+        May be cancelled and called again.
+        """
+        assert self._receive is not None
+        while True:
+            message = await self._receive()
+            self._ended = True
+            if message["type"] == "http.disconnect":
+                return
+
     async def drain(self) -> None:
         """Read and forget what is still to come, for :data:`LINGER` seconds at most."""
         with trio.move_on_after(LINGER):
@@ -115,9 +132,16 @@ class HubRequest(TrioRequest):
 class StreamedResponse(TrioResponse):
     """An answer that is sent piece by piece for as long as it lasts."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], status: int, content_type: str) -> None:
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        status: int,
+        content_type: str,
+        until: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         super().__init__(b"", status=status, content_type=content_type)
         self.chunks = chunks
+        self.until = until or trio.sleep_forever
         del self.headers["Content-Length"]
 
 
@@ -173,15 +197,22 @@ class HTTPConnection(TrioASGIHTTPConnection):
     ) -> None:
         async with aclosing(response.chunks) as chunks:  # type: ignore[type-var]
             await self._send_start(send, response)
-            if request.method != "HEAD" and not await self._pump(receive, send, chunks):
+            if request.method != "HEAD" and not await self._pump(
+                receive, send, chunks, response.until
+            ):
                 return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pump(
-        self, receive: ASGIReceiveCallable, send: ASGISendCallable, chunks: AsyncIterator[bytes]
+        self,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        chunks: AsyncIterator[bytes],
+        until: Callable[[], Awaitable[None]],
     ) -> bool:
-        """Send until the stream ends or the hub stops; False if there is nobody to end it for."""
+        """Send until the stream ends or is told to; False if there is nobody to end it for."""
         left = False
+        pumped = trio.Event()
 
         async def watch_client() -> None:
             nonlocal left
@@ -190,16 +221,26 @@ class HTTPConnection(TrioASGIHTTPConnection):
             left = True
             nursery.cancel_scope.cancel()
 
-        async def watch_hub() -> None:
-            await self.app.stopping.wait()
+        async def end(told: Callable[[], Awaitable[None]]) -> None:
+            await told()
+            await trio.sleep(LAST_WORDS)
             nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS):
+                await pumped.wait()
+                return
+            # Hypercorn shields the write to a client that does not read.
+            abort_connection()
 
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch_client)
-                nursery.start_soon(watch_hub)
-                async for chunk in chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                nursery.start_soon(end, self.app.stopping.wait)
+                nursery.start_soon(end, until)
+                try:
+                    async for chunk in chunks:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                finally:
+                    pumped.set()
                 nursery.cancel_scope.cancel()
         except* Exception as errors:
             # Too late for a status: leaving without the last piece breaks the connection off,

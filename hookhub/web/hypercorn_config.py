@@ -62,9 +62,17 @@ class QuietLogger(Logger):
         )
 
 
-def hypercorn_config() -> Config:
+class ServerConfig(Config):
+    """Hypercorn's settings, and one that it does not have."""
+
+    head_timeout = 30.0
+    """Seconds from the first byte of a request to the end of its head. Hypercorn's own timer does
+    not know whether anything has come, and its ``read_timeout`` begins anew with every byte."""
+
+
+def hypercorn_config() -> ServerConfig:
     """Settings for :func:`hookhub.web.takeover.serve`."""
-    config = Config()
+    config = ServerConfig()
     config.logger_class = QuietLogger
     config.accesslog = None
     config.errorlog = None

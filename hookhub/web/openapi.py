@@ -41,10 +41,12 @@ The live feed is described at [/asyncapi.json](/asyncapi.json).
 """
 TAGS = {
     "events": "Events in, and the history of them",
+    "live": "Who follows the feed",
     "webhooks": "Where events are sent to",
     "deliveries": "One event on its way to one endpoint",
     "replays": "Events of the past, sent once more",
     "audit": "Is everything there that was promised",
+    "stats": "How it goes, and went over the last hour, day and week",
     "tokens": "Who may use the API",
     "health": "Is the hub well",
 }

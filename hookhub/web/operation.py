@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import quart
 from quart.wrappers import Response as QuartResponse
 
-from hookhub.errors import Forbidden, NotFound, Unauthorized
+from hookhub.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
 from hookhub.routes import ID_MAX, Principal, Request, Route
 from hookhub.web.answers import to_response
 from hookhub.web.problems import problem_response
-from hookhub.web.reading import BodyReader, QueryReader, bearer_token
+from hookhub.web.reading import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str], Awaitable[Principal]]
+Redeem = Callable[[str], Principal]
 
 
 @dataclass(slots=True)
@@ -48,12 +49,16 @@ class Operation:
     Args:
         route: what to serve.
         authenticate: who holds a token; raises Unauthorized.
+        redeem: who a one-time ticket is for; raises Unauthorized.
         counters: told of every answer.
     """
 
-    def __init__(self, route: Route, authenticate: Authenticate, counters: Counters) -> None:
+    def __init__(
+        self, route: Route, authenticate: Authenticate, redeem: Redeem, counters: Counters
+    ) -> None:
         self.route = route
         self._authenticate = authenticate
+        self._redeem = redeem
         self._counters = counters
         self._body = BodyReader(route) if route.body is not None or route.raw_body else None
         self._query = QueryReader(route.query)
@@ -74,13 +79,16 @@ class Operation:
         scope = request.scope
         headers = _headers(scope["headers"])
         _check_params(params)
-        principal = None if route.scope is None else await self._authorize(headers, route.scope)
         query_string = scope["query_string"]
+        principal = None
+        if route.scope is not None:
+            principal = await self._authorize(headers, query_string, route.scope)
         query = None
         if self._query.declared or query_string:
             query = self._query.read(query_string)
         body = None
         if self._body is not None:
+            _check_coding(headers)
             self._body.check_type(headers)
             data = await request.get_data()
             assert isinstance(data, bytes)
@@ -95,15 +103,21 @@ class Operation:
             query=query if self._query.declared else None,
             principal=principal,
             client=client[0] if client else "",
+            gone=request.body.wait_gone,  # type: ignore[attr-defined]
         )
 
-    async def _authorize(self, headers: Mapping[str, str], scope: str) -> Principal:
+    async def _authorize(
+        self, headers: Mapping[str, str], query_string: bytes, scope: str
+    ) -> Principal:
         token = bearer_token(headers)
-        if not token:
+        if token:
+            principal = await self._authenticate(token)
+        elif self.route.ticket and (ticket := ticket_of(query_string)):
+            principal = self._redeem(ticket)
+        else:
             raise Unauthorized(
                 "This needs a token; send it as 'Authorization: Bearer …' or as 'X-API-Key: …'."
             )
-        principal = await self._authenticate(token)
         if not principal.may(scope):
             raise Forbidden(
                 f"The token {principal.name!r} lacks the scope {scope!r}; use one that has it.",
@@ -119,6 +133,17 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _check_coding(headers: Mapping[str, str]) -> None:
+    """A compressed body is refused: what it would unpack to has no bound (RFC 9110 §15.5.16)."""
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"The hub does not take bodies with Content-Encoding {coding[:100]!r}; send it as it "
+            "is.",
+            headers={"Accept-Encoding": "identity"},
+        )
 
 
 def _check_params(params: Mapping[str, int | str]) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,17 +26,40 @@ from hookhub.errors import (
 )
 
 PROBLEM_JSON = "application/problem+json"
-TYPE_PREFIX = "urn:hookhub:problem:"
 
 log = structlog.get_logger("hookhub.web")
 
 
 class RequestTimedOut(HookhubError):
-    """The body did not arrive in time."""
+    """The head or the body of the request did not arrive in time."""
 
     code = "request_timeout"
     status = 408
     title = "Request timeout"
+
+
+class HeadersTooLarge(HookhubError):
+    """The head of the request is over 16 KiB."""
+
+    code = "headers_too_large"
+    status = 431
+    title = "Request header fields too large"
+
+
+class NotImplementedHere(HookhubError):
+    """The body has another transfer coding than ``chunked``."""
+
+    code = "not_implemented"
+    status = 501
+    title = "Not implemented"
+
+
+class VersionNotSupported(HookhubError):
+    """The request is of another version of HTTP than 1.0 and 1.1."""
+
+    code = "http_version_not_supported"
+    status = 505
+    title = "HTTP version not supported"
 
 
 class FieldProblem(BaseModel):
@@ -114,23 +135,8 @@ def _document(error: HookhubError) -> Response:
     if isinstance(error, Unauthorized):
         headers.setdefault("WWW-Authenticate", "Bearer")  # RFC 9110 §11.6.1 wants one with a 401
     return TrioResponse(
-        json.dumps(problem_document(error)).encode(),
+        json.dumps(error.problem()).encode(),
         status=error.status,
         headers=headers,
         content_type=PROBLEM_JSON,
     )
-
-
-def problem_document(error: HookhubError) -> Mapping[str, Any]:
-    """The members of the problem document of an error."""
-    document: dict[str, Any] = {
-        **error.members,
-        "type": TYPE_PREFIX + error.code,
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-    }
-    if error.errors:
-        document["errors"] = error.errors
-    return document

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import reduce
 from operator import getitem
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -38,6 +38,15 @@ def bearer_token(headers: Mapping[str, str]) -> str | None:
     if token and scheme.lower() == "bearer":
         return token.strip()
     return headers.get("x-api-key")
+
+
+def ticket_of(query_string: bytes) -> str | None:
+    """The one-time ticket of ``?ticket=``, if there is one."""
+    for pair in query_string.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if name == b"ticket" and value:
+            return unquote_plus(value.decode("latin-1"))
+    return None
 
 
 def media_type(headers: Mapping[str, str]) -> str | None:

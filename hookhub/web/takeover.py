@@ -1,23 +1,22 @@
 """The HTTP server: Hypercorn's connections in an accept loop of our own.
 
-Differs from ``hypercorn.trio.serve`` in three things: requests to upgrade a registered path leave
-Hypercorn with their socket (:mod:`hookhub.web.upgrade`), a stop is bounded whatever clients do,
-and a bug in one connection is logged and touches no other.
+Differs from ``hypercorn.trio.serve`` in four things: requests to upgrade a registered path leave
+Hypercorn with their socket, what is no HTTP/1.1 is refused with a problem document and HTTP/2 is
+not spoken (:mod:`hookhub.web.upgrade`), how long a client may take and how long a stop lasts are
+bounded whatever clients do, and a bug in one connection is logged and touches no other.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config
-from hypercorn.events import Event
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.events import Closed, Event
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -26,8 +25,18 @@ from hypercorn.utils import LifespanFailureError
 from quart_trio import QuartTrio
 
 from hookhub.routes import UpgradeHandler
+from hookhub.web.cutting import cuttable
+from hookhub.web.hypercorn_config import ServerConfig
 from hookhub.web.listen import Listener
-from hookhub.web.upgrade import ReplayStream, TakeoverRequired, UpgradableH11, upgrade_request
+from hookhub.web.problems import RequestTimedOut
+from hookhub.web.requests import Requests
+from hookhub.web.upgrade import (
+    ReplayStream,
+    RequestRefused,
+    TakeoverRequired,
+    UpgradableH11,
+    upgrade_request,
+)
 
 SocketStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
@@ -36,6 +45,10 @@ USER_TIMEOUT = 30.0
 
 Hypercorn shields its writes without a deadline; the kernel's timer is what ends those to a peer
 that is gone or stalled (tcp(7), TCP_USER_TIMEOUT)."""
+
+LINGER = 5.0
+"""Seconds to go on reading after a refusal: a client that is still sending when the connection
+closes gets a reset, and may never see the answer that says why."""
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for the goodbye of TLS when a connection that was taken over is closed."""
@@ -51,14 +64,17 @@ class Connection(TCPServer):
     def __init__(
         self,
         app: AppWrapper,
-        config: Config,
+        config: ServerConfig,
         context: WorkerContext,
         state: LifespanState,
         upgrades: Mapping[str, UpgradeHandler],
         stream: SocketStream,
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]
+        self._config = config
         self._upgrades = upgrades
+        self._http: UpgradableH11
+        self._takeover: TakeoverRequired | None = None
 
     @property
     def socket(self) -> trio.socket.SocketType:
@@ -87,44 +103,97 @@ class Connection(TCPServer):
         with trio.CancelScope(shield=True):
             await super().protocol_send(event)
 
+    async def run(self) -> None:
+        """Serve HTTP, then whoever takes the connection over.
+
+        By then nothing of Hypercorn is left, neither on the stack nor in memory: there may be
+        thousands of them.
+        """
+        await super().run()
+        takeover, self._takeover = self._takeover, None
+        if takeover is not None:
+            request = upgrade_request(
+                takeover.request, client=self.protocol.client, secure=self.protocol.ssl
+            )
+            stream: trio.abc.Stream = self.stream
+            if takeover.trailing_data:
+                stream = ReplayStream(stream, takeover.trailing_data)
+            path = request.path
+            handling = self._upgrades[path](request, stream)
+            del takeover, request, stream, self.protocol, self._http
+            await self._hand_over(path, handling)
+
+    async def _close(self) -> None:
+        if self._takeover is None:
+            await super()._close()
+
     async def _read_data(self) -> None:
         outer = self.protocol
-        if type(outer.protocol) is H11Protocol:
-            # Nothing was read yet, so one fresh protocol may stand in for another.
-            outer.protocol = UpgradableH11(
-                self._upgrades,
-                outer.app,
-                outer.config,
-                outer.context,
-                outer.task_group,
-                outer.state,
-                outer.ssl,
-                outer.client,
-                outer.server,
-                outer.send,
-            )
+        # Nothing was read yet, so one fresh protocol may stand in for another.
+        self._http = outer.protocol = UpgradableH11(
+            self._upgrades,
+            self._head_begun,
+            outer.app,
+            outer.config,
+            outer.context,
+            Requests(outer.task_group),
+            outer.state,
+            outer.ssl,
+            outer.client,
+            outer.server,
+            outer.send,
+        )
         try:
             await super()._read_data()
         except TakeoverRequired as takeover:
-            await self._hand_over(takeover)
+            self._takeover = takeover.with_traceback(None)
+        except RequestRefused as refused:
+            await self._refuse(refused)
         finally:
             # Whoever connects and goes without a word must not keep a socket until the idle
             # time-out: TCP health checks do just that, all day.
             with trio.CancelScope(shield=True):
                 await self.idle_task.stop()
 
-    async def _hand_over(self, takeover: TakeoverRequired) -> None:
+    async def _head_begun(self) -> None:
+        await self.idle_task.restart(self._task_group, self._head_timeout)
+
+    async def _head_timeout(self) -> None:
+        """In place of the idle timer, from the first byte of a request to the end of its head."""
+        with trio.move_on_after(self._config.head_timeout) as late:
+            await self.context.terminated.wait()
+        if late.cancelled_caught and self._http.waits_for_head:
+            detail = "The head of the request did not arrive in time; send it faster."
+            await self._answer_last(RequestRefused(RequestTimedOut(detail)))
+            with trio.move_on_after(LINGER):  # Whoever reads goes on, and cancels this at the end.
+                await self.context.terminated.wait()
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
+
+    async def _answer_last(self, refused: RequestRefused) -> None:
+        gone = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
+        with suppress(*gone):
+            await self._http.refuse(refused)
+            if isinstance(self.stream, trio.SocketStream):
+                await self.stream.send_eof()
+
+    async def _refuse(self, refused: RequestRefused) -> None:
         await self.idle_task.stop()
-        request = upgrade_request(
-            takeover.request, client=self.protocol.client, secure=self.protocol.ssl
-        )
-        handler = self._upgrades[request.path]
+        await self._answer_last(refused)
+        gone = (trio.BrokenResourceError, trio.ClosedResourceError)
+        with trio.move_on_after(LINGER), suppress(*gone):
+            while await self.stream.receive_some():
+                pass
+        # A request whose body was refused half-way is still being answered.
+        await self.protocol.handle(Closed())
+
+    async def _hand_over(self, path: str, handling: Awaitable[None]) -> None:
         try:
-            await handler(request, ReplayStream(self.stream, takeover.trailing_data))
+            await handling
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client is gone
         except* Exception as errors:
-            _log.error("upgrade.failed", path=request.path, exc_info=errors)
+            _log.error("upgrade.failed", path=path, exc_info=errors)
         finally:
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self.stream.aclose()
@@ -136,7 +205,7 @@ class _Connections:
     def __init__(
         self,
         app: AppWrapper,
-        config: Config,
+        config: ServerConfig,
         context: WorkerContext,
         state: LifespanState,
         upgrades: Mapping[str, UpgradeHandler],
@@ -151,7 +220,8 @@ class _Connections:
         self._open.add(connection)
         try:
             connection.tune()
-            await connection.run()
+            with cuttable(connection.abort):
+                await connection.run()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client is gone, or a stop took the socket away
         except* Exception as errors:
@@ -176,7 +246,7 @@ async def serve(
     listeners: Sequence[Listener],
     *,
     upgrades: Mapping[str, UpgradeHandler],
-    config: Config,
+    config: ServerConfig,
     stopping: trio.Event,
     grace: float,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,

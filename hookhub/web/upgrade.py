@@ -1,21 +1,37 @@
-"""How a connection leaves Hypercorn: an HTTP/1.1 protocol that steps aside for known paths.
+"""What the hub reads as HTTP/1.1, and how a connection leaves Hypercorn for known paths.
 
 The decision is made after h11 has parsed the request, as Hypercorn itself switches to HTTP/2:
 looking at the first bytes of a connection is not enough, because proxies send upgrades on
 connections that carried other requests before.
+
+Hypercorn would also switch to HTTP/2 here, on a plain port too: on a connection where nothing but
+HTTP/2's own flow control bounds how long a client may take. The hub speaks HTTP/1.1 only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+import json
+import re
+from collections.abc import Awaitable, Callable, Container
 from typing import Any
 from urllib.parse import unquote
 
 import h11
 import trio
+from hypercorn.events import Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
+from hookhub.errors import HookhubError, MalformedRequest
 from hookhub.routes import UpgradeRequest
+from hookhub.web.problems import (
+    PROBLEM_JSON,
+    HeadersTooLarge,
+    NotImplementedHere,
+    VersionNotSupported,
+)
+
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
+"""RFC 3986 §3.2.2; a server must refuse what is no host (RFC 9112 §3.2)."""
 
 
 class TakeoverRequired(Exception):
@@ -27,25 +43,113 @@ class TakeoverRequired(Exception):
         self.trailing_data = trailing_data
 
 
+class RequestRefused(Exception):
+    """What came cannot be served as HTTP/1.1: answer the error, and close the connection."""
+
+    def __init__(self, error: HookhubError, *, bodyless: bool = False) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.bodyless = bodyless
+        """Whether the answer may have no body: the method is HEAD."""
+
+
 class UpgradableH11(H11Protocol):
     """Hypercorn's HTTP/1.1, except for requests to upgrade the connection to WebSocket.
 
     On a registered path they raise :class:`TakeoverRequired` out of :meth:`handle`; on any other
     they are plain HTTP requests, so that a path that nobody serves is answered with an ordinary
-    404 instead of a WebSocket that closes.
+    404 instead of a WebSocket that closes. Other upgrades, h2c for one, are ignored (RFC 9110
+    §7.8). What is no HTTP/1.1 raises :class:`RequestRefused`.
+
+    Args:
+        paths: the registered ones.
+        head_begun: awaited when the first bytes of a request have come, but not yet its head.
     """
 
-    def __init__(self, paths: Container[str], *args: Any) -> None:
+    def __init__(
+        self, paths: Container[str], head_begun: Callable[[], Awaitable[None]], *args: Any
+    ) -> None:
         super().__init__(*args)
         self._paths = paths
+        self._head_begun = head_begun
+        self._in_head = False
+        self._refused = False
+
+    @property
+    def waits_for_head(self) -> bool:
+        """Whether some of a request has come, but not its whole head."""
+        connection = self.connection
+        return connection.their_state is h11.IDLE and bool(connection.trailing_data[0])
+
+    async def handle(self, event: Event) -> None:
+        if not isinstance(event, RawData):
+            await super().handle(event)
+        elif not self._refused:
+            await super().handle(event)
+            if self.waits_for_head and not self._in_head:
+                self._in_head = True
+                await self._head_begun()
 
     async def _check_protocol(self, event: h11.Request) -> None:
+        self._in_head = False
+        error = _unservable(event)
+        if error is not None:
+            raise RequestRefused(error, bodyless=event.method == b"HEAD")
         if asks_for_websocket(event) and request_path(event) in self._paths:
             raise TakeoverRequired(event, self.connection.trailing_data[0])
-        await super()._check_protocol(event)
 
     async def _create_stream(self, request: h11.Request) -> None:
         await super()._create_stream(_without_upgrade(request))
+
+    async def _send_error_response(self, status_code: int) -> None:
+        raise RequestRefused(_unreadable(status_code))
+
+    async def refuse(self, refused: RequestRefused) -> None:
+        """Answer with a problem document; what comes after that is not looked at."""
+        self._refused = True
+        body = json.dumps(refused.error.problem()).encode()
+        head = h11.Response(
+            status_code=refused.error.status,
+            headers=[
+                (b"content-type", PROBLEM_JSON.encode()),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+                *self.config.response_headers("h11"),
+            ],
+        )
+        parts: list[h11.Event] = [head, h11.Data(data=body), h11.EndOfMessage()]
+        if refused.bodyless:
+            del parts[1]
+        # At once: nobody may send in between.
+        data = b"".join(self.connection.send(part) or b"" for part in parts)  # type: ignore[arg-type]
+        await self.send(RawData(data=data))
+
+
+def _unservable(request: h11.Request) -> HookhubError | None:
+    """Why a request that h11 lets through is none for the hub."""
+    if not request.http_version.startswith(b"1."):
+        detail = "The hub speaks HTTP/1.1 and 1.0; send one of these."
+        # HTTP/2's connection preface (RFC 9113 §3.4) is not even meant to be a request.
+        preface = request.method == b"PRI"
+        return MalformedRequest(detail) if preface else VersionNotSupported(detail)
+    names = set()
+    for name, value in request.headers:
+        names.add(name)
+        if name == b"host" and not _HOST.fullmatch(value):
+            return MalformedRequest("Host is no host name.")
+    if b"transfer-encoding" in names and b"content-length" in names:
+        # RFC 9112 §6.1: somebody may be smuggling a request past a proxy.
+        return MalformedRequest("Transfer-Encoding and Content-Length exclude each other.")
+    return None
+
+
+def _unreadable(status: int) -> HookhubError:
+    """What h11's parser means by this status."""
+    if status == 431:
+        return HeadersTooLarge("The request line and the headers are too large; send less.")
+    if status == 501:
+        return NotImplementedHere("The only transfer coding that the hub takes is 'chunked'.")
+    return MalformedRequest("This is no HTTP/1.1 request; check its line, headers and chunks.")
 
 
 def request_path(request: h11.Request) -> str:
@@ -122,6 +226,11 @@ class ReplayStream(trio.abc.Stream):
     def __init__(self, stream: trio.abc.Stream, leading: bytes) -> None:
         self.stream = stream
         self._leading = leading
+
+    @property
+    def socket(self) -> trio.socket.SocketType | None:
+        """The socket, if nothing is between it and what is sent here; None over TLS."""
+        return self.stream.socket if isinstance(self.stream, trio.SocketStream) else None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._leading:

@@ -13,15 +13,16 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 import trio
+from of_process import cpu_seconds, memory
 
 from hookhub.config import DatabaseSettings
 from hookhub.delivery.model import NewEndpoint
-from hookhub.events import Draft, new_event_id
+from hookhub.events import Draft, EventIds
 from hookhub.store import open_store
 from hookhub.store.endpoints import insert_endpoint
 from hookhub.testing.hub_process import HubProcess
@@ -69,8 +70,8 @@ def floor(receiver: str, in_flight: int) -> float:
     return float(done.stdout)
 
 
-async def fill(database: str, receiver: str, webhooks: int, events: int, per_event: int) -> None:
-    """Put pending deliveries into a new database: ``per_event`` for each event."""
+async def fill(database: str, receiver: str, webhooks: int, events: int) -> None:
+    """Put pending deliveries into a new database: one for each event, the webhooks in turn."""
     config = {"url": f"{receiver}/hook", "format": "payload", "headers": {}}
     async with open_store(DatabaseSettings(url=database)) as store:
         for number in range(webhooks):
@@ -82,7 +83,6 @@ async def fill(database: str, receiver: str, webhooks: int, events: int, per_eve
         for start in range(0, events, batch):
             numbers = range(start, min(events, start + batch))
             await store.write(partial(append_some, numbers=numbers, webhooks=webhooks))
-    del per_event
 
 
 def insert_one(tx: Any, new: NewEndpoint) -> None:
@@ -90,9 +90,10 @@ def insert_one(tx: Any, new: NewEndpoint) -> None:
 
 
 def append_some(tx: Any, numbers: range, webhooks: int) -> None:
+    new_id = EventIds().new
     for number in numbers:
         event_type = f"bench.e{number % webhooks}"
-        tx.append(Draft(new_event_id(tx.now), event_type, PAYLOAD, tx.now))
+        tx.append(Draft(new_id(tx.now), event_type, PAYLOAD, tx.now))
 
 
 def settings(database: str, in_flight: int) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def stats(receiver: str) -> dict[str, Any]:
 def drain(directory: Path, receiver: str, webhooks: int, in_flight: int) -> float:
     """Deliveries per second of a hub that finds them all pending at its start."""
     database = f"sqlite:///{directory / f'{webhooks}-{in_flight}-{time.monotonic_ns()}.db'}"
-    trio.run(fill, database, receiver, webhooks, EVENTS, 1)
+    trio.run(fill, database, receiver, webhooks, EVENTS)
     httpx.get(f"{receiver}/reset", trust_env=False)
     with HubProcess(directory, settings(database, in_flight)):
         deadline = time.monotonic() + 120
@@ -231,3 +232,90 @@ def test_hanging_neighbours(receiver: str, tmp_path: Path) -> None:
         print(f"{name:20} p50 {p50:6.1f}   p95 {p95:6.1f}   p99 {p99:6.1f}")
     ratio = among[round(len(among) * 0.95)] / alone[round(len(alone) * 0.95)]
     print(f"p95 ratio {ratio:.2f} (bound 1.5)")
+
+
+FAN_OUT = 4_000
+
+
+def fan_out(directory: Path, receiver: str, webhooks: int) -> float:
+    """Seconds of the hub's CPU for each delivery, from the POST of its event to its record."""
+    database = f"sqlite:///{directory / f'fan-out-{webhooks}.db'}"
+    with HubProcess(directory, settings(database, 100)) as hub:
+        headers = {"Authorization": f"Bearer {hub.token}"}
+        with httpx.Client(base_url=hub.url, headers=headers, trust_env=False) as client:
+            for number in range(webhooks):
+                body = {"name": f"w{number}", "url": f"{receiver}/hook", "event_type": "*"}
+                client.post("/webhooks", json={**body, "secret": "s"}).raise_for_status()
+            httpx.get(f"{receiver}/reset", trust_env=False)
+            begin = cpu_seconds(hub.pid)
+            for _ in range(FAN_OUT // webhooks):
+                event = {"type": "user.created", "payload": BODY}
+                client.post("/events", json=event).raise_for_status()
+            deadline = time.monotonic() + 60
+            while client.get("/webhooks/stats").json()["successful_deliveries"] < FAN_OUT:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            return (cpu_seconds(hub.pid) - begin) / FAN_OUT
+
+
+def test_fan_out(receiver: str, tmp_path: Path) -> None:
+    """One event to ten webhooks against one event to one."""
+    rounds = []
+    for number in range(3):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        rounds.append((fan_out(directory, receiver, 1), fan_out(directory, receiver, 10)))
+    one, ten = (statistics.median(costs) * 1e6 for costs in zip(*rounds, strict=True))
+    ratio = statistics.median(ten / one for one, ten in rounds)
+    print(f"\n\nthe hub's CPU for each of {FAN_OUT:,} deliveries, its event's POST included\n")
+    print(f"one event to one webhook   {one:6.0f} µs")
+    print(f"one event to ten webhooks  {ten:6.0f} µs   ratio {ratio:.2f} (bound 0.8)")
+
+
+BACKLOG = 1_000_000
+SOME = 1_000
+
+
+class Start(NamedTuple):
+    """How a hub started with a backlog, and went on."""
+
+    seconds: float
+    rate: float
+    """Deliveries per second."""
+    memory: float
+    """MB."""
+
+
+def backlog(directory: Path, receiver: str, database: str, count: int) -> Start:
+    """Start a hub and let it make so many of the pending deliveries."""
+    httpx.get(f"{receiver}/reset", trust_env=False)
+    begin = time.monotonic()
+    with HubProcess(directory, settings(database, 100)) as hub:
+        started = time.monotonic() - begin
+        deadline = time.monotonic() + 120
+        while (found := stats(receiver))["count"] < count:
+            assert time.monotonic() < deadline, found["count"]
+            time.sleep(0.02)
+        used = memory(hub.pid) / 1e6
+    return Start(started, (found["count"] - 1) / (found["last"] - found["first"]), used)
+
+
+def test_backlog(receiver: str, tmp_path: Path) -> None:
+    """A million pending deliveries against a thousand."""
+    few = []
+    for number in range(5):
+        database = f"sqlite:///{tmp_path / f'few-{number}.db'}"
+        trio.run(fill, database, receiver, 100, SOME)
+        few.append(backlog(tmp_path, receiver, database, SOME))
+    database = f"sqlite:///{tmp_path / 'many.db'}"
+    trio.run(fill, database, receiver, 100, BACKLOG)
+    many = [backlog(tmp_path, receiver, database, SOME) for _ in range(5)]
+    long = backlog(tmp_path, receiver, database, 20 * SOME)
+    cost = statistics.median(item.rate for item in few) / statistics.median(
+        item.rate for item in many
+    )
+    start, usual = (statistics.median(item.seconds for item in items) for items in (many, few))
+    print(f"\n\n{BACKLOG:,} pending deliveries of 100 webhooks, medians of five starts\n")
+    print(f"start-up                   {start:6.2f} s   (bound 3 s; with {SOME:,}: {usual:.2f} s)")
+    print(f"cost of a delivery         {cost:6.2f} times that with {SOME:,} (bound 1.3)")
+    print(f"memory after {20 * SOME:,}        {long.memory:6.0f} MB  (bound 250)")

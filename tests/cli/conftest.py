@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +44,72 @@ def hookhub_commands(cli):
 """
 
 
+DEADLINE = 60
+"""Seconds that a program may take in all, on a busy machine."""
+
+
+class Program:
+    """A ``hookhub …`` that runs; its stdout is read line by line, its stderr is a file."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._errors = Path(f"stderr-{len(list(Path().glob('stderr-*')))}.txt")
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hookhub", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        # A program that hangs must fail its test, not hold it.
+        self._timer = threading.Timer(DEADLINE, self.process.kill)
+        self._timer.start()
+
+    @property
+    def stderr(self) -> str:
+        return self._errors.read_text()
+
+    def line(self, pattern: str) -> re.Match[str]:
+        """The next line of stdout that the pattern matches."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            found = re.search(pattern, line)
+            if found:
+                return found
+        raise AssertionError(f"no line with {pattern!r}; stderr: {self.stderr}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit status, and what it had still to print on stdout."""
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> tuple[int, str]:
+        """Wait until it ends by itself."""
+        assert self.process.stdout is not None
+        rest = self.process.stdout.read()
+        status = self.process.wait()
+        self._timer.cancel()
+        return status, rest
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Program]:
+    program = Program(*arguments)
+    try:
+        yield program
+    finally:
+        program.process.kill()
+        program.end()
+        assert program.process.stdout is not None
+        program.process.stdout.close()
+
+
+@pytest.fixture
+def hookhub() -> Callable[..., AbstractContextManager[Program]]:
+    """``with hookhub("tail") as program``: that command as a program, killed at the end."""
+    return running
+
+
 @pytest.fixture(autouse=True)
 def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty working directory, no HOOKHUB_ variables, and logging as before afterwards."""
@@ -49,6 +121,7 @@ def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     for name in os.environ:
         if name.startswith("HOOKHUB_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     yield
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -70,6 +70,7 @@ def test_what_does_not_add_up(run: Run) -> None:
 
 def test_a_missing_plugin_hinders_nothing(run: Run) -> None:
     """Nothing is served here; and what is wrong is usage."""
+    write(three_events)
     Path("hookhub.toml").write_text("[plugins]\nrequired = ['nothing_of_that_name']\n")
     assert run("audit").exit_code == 0
     wrong = run("audit", "--since", "yesterday")

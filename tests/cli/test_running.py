@@ -3,83 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
 Run = Callable[..., Result]
 Install = Callable[[str, str], None]
-
-DEADLINE = 60
-"""Seconds that a program may take in all, on a busy machine."""
+Hookhub = Callable[..., AbstractContextManager[Any]]
 
 
-class Program:
-    """A ``hookhub …`` that runs; its stdout is read line by line, its stderr is a file."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._errors = Path(f"stderr-{len(list(Path().glob('stderr-*')))}.txt")
-        with self._errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "hookhub", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
-        # A program that hangs must fail its test, not hold it.
-        self._timer = threading.Timer(DEADLINE, self.process.kill)
-        self._timer.start()
-
-    @property
-    def stderr(self) -> str:
-        return self._errors.read_text()
-
-    def line(self, pattern: str) -> re.Match[str]:
-        """The next line of stdout that the pattern matches."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            found = re.search(pattern, line)
-            if found:
-                return found
-        raise AssertionError(f"no line with {pattern!r}; stderr: {self.stderr}")
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit status, and what it had still to print on stdout."""
-        self.process.send_signal(number)
-        return self.end()
-
-    def end(self) -> tuple[int, str]:
-        """Wait until it ends by itself."""
-        assert self.process.stdout is not None
-        rest = self.process.stdout.read()
-        status = self.process.wait()
-        self._timer.cancel()
-        return status, rest
-
-
-@contextmanager
-def hookhub(*arguments: str) -> Iterator[Program]:
-    program = Program(*arguments)
-    try:
-        yield program
-    finally:
-        program.process.kill()
-        program.end()
-        assert program.process.stdout is not None
-        program.process.stdout.close()
-
-
-def test_serve_prints_its_address_and_a_token_once(run: Run) -> None:
+def test_serve_prints_its_address_and_a_token_once(hookhub: Hookhub, run: Run) -> None:
     """The first start makes a token and prints it on stdout, never in the log."""
     with hookhub("serve", "--bind", "127.0.0.1:0") as first:
         url = first.line(r"(http://127\.0\.0\.1:\d+)/docs")[1]
@@ -96,7 +36,7 @@ def test_serve_prints_its_address_and_a_token_once(run: Run) -> None:
         assert "token" not in rest
 
 
-def test_serve_names_a_port_in_use() -> None:
+def test_serve_names_a_port_in_use(hookhub: Hookhub) -> None:
     """The exit status is 1 and there is no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -113,7 +53,7 @@ def test_serve_refuses_an_address_that_is_none(run: Run) -> None:
     assert "'8080' must be 'host:port'" in result.stderr
 
 
-def test_serve_runs_on_without_a_broken_plugin(install: Install) -> None:
+def test_serve_runs_on_without_a_broken_plugin(hookhub: Hookhub, install: Install) -> None:
     """It is logged with its traceback; one that is required stops the start."""
     install("broken", "import nothing_of_that_name\n")
     Path("hookhub.toml").write_text("[log]\nformat = 'json'\n[plugins]\ndisabled = ['brokn']\n")
@@ -132,7 +72,7 @@ def test_serve_runs_on_without_a_broken_plugin(install: Install) -> None:
 
 
 @pytest.fixture
-def hub(greet: None) -> Iterator[tuple[str, str]]:
+def hub(hookhub: Hookhub, greet: None) -> Iterator[tuple[str, str]]:
     """Address and token of a running hub with a plugin that declares demo.greeting."""
     with hookhub("serve", "--bind", "127.0.0.1:0") as program:
         url = program.line(r"(http://127\.0\.0\.1:\d+)/docs")[1]
@@ -170,7 +110,7 @@ def test_send(run: Run, hub: tuple[str, str]) -> None:
         (("a=1", "a=2"), "'a' is given twice."),
         (("a=1", "--payload", "{}"), "not both"),
         (("--payload", "[1]"), "a payload is a JSON object"),
-        (("--payload", "{"), "The body is not JSON"),
+        (("--payload", "{"), "It is not JSON"),
         (("--payload", "@absent.json"), "absent.json: No such file"),
     ],
 )
@@ -182,21 +122,22 @@ def test_send_explains_wrong_usage(run: Run, arguments: tuple[str, ...], expecte
 
 
 def test_send_needs_a_token(run: Run) -> None:
-    """The message names the option and so the variable."""
+    """The message names all the ways to give one."""
     result = run("send", "x.y", "a=1")
-    assert result.exit_code == 2
-    assert "'--token'" in result.stderr
+    assert result.exit_code == 1
+    assert "There is no token for http://127.0.0.1:8080" in result.stderr
+    assert all(way in result.stderr for way in ("hookhub login", "HOOKHUB_TOKEN", "--token"))
 
 
-@contextmanager
-def demo(*arguments: str) -> Iterator[Program]:
+@pytest.fixture
+def demo(hookhub: Hookhub) -> Hookhub:
+    """``demo("--count", "3")``: a running demo."""
     for name in ("hookhub_users", "hookhub_payments", "hookhub_tickets", "hookhub_webhook"):
         pytest.importorskip(name)
-    with hookhub("demo", "--bind", "127.0.0.1:0", *arguments) as program:
-        yield program
+    return partial(hookhub, "demo", "--bind", "127.0.0.1:0")
 
 
-def test_demo_delivers_what_it_makes_and_verifies_it() -> None:
+def test_demo_delivers_what_it_makes_and_verifies_it(demo: Hookhub) -> None:
     """Every event arrives at its own receiver with two good signatures, one line each."""
     with demo("--count", "40", "--rate", "200") as program:
         status, printed = program.end()
@@ -209,7 +150,7 @@ def test_demo_delivers_what_it_makes_and_verifies_it() -> None:
     assert "40 events made; 40 webhook requests verified, 0 with a wrong signature." in printed
 
 
-def test_demo_stops_on_a_signal_and_goes_on_later() -> None:
+def test_demo_stops_on_a_signal_and_goes_on_later(demo: Hookhub) -> None:
     """The next demo has the same token, the same database and one webhook."""
     with demo("--rate", "20") as program:
         token = program.line(r"Admin token +(hh_\S+)")[1]

@@ -45,7 +45,7 @@ def test_an_unknown_code_falls_back_to_the_status() -> None:
     body = {"code": "seat_taken", "detail": "Seat 4 is taken."}
     error = error_of(409, json.dumps(body).encode(), {}, "http://hub/seats")
     assert type(error) is errors.Conflict
-    assert error.members == {"code": "seat_taken"}
+    assert error.members == {"problem_code": "seat_taken"}
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"detail": 5}', b"[" * 100_000])

@@ -2,90 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from hookhub.config import DatabaseSettings, DeliverySettings
-from hookhub.delivery.attempts import Attempts
-from hookhub.delivery.engine import Engine
-from hookhub.delivery.model import DEFAULT_OPTIONS, Delivery, EndpointOptions, NewEndpoint
-from hookhub.delivery.verdicts import Verdicts
-from hookhub.events import Draft, new_event_id
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.store import Store, open_store
+from hookhub.delivery.model import EndpointOptions
+from hookhub.events import Draft
+from hookhub.sinks import AttemptResult, Outcome
+from hookhub.store import Store
 from hookhub.store.deliveries import get_delivery
-from hookhub.store.endpoints import get_endpoint, insert_endpoint
-from hookhub.transforms import TransformRegistry
-
-DELIVERED = AttemptResult(Outcome.DELIVERED, response_status=200, response_body="ok")
-RETRY = AttemptResult(Outcome.RETRY, 500, "no", "status", "It answered 500.")
-
-
-class Scripted(DurableSink):
-    """Answers attempts from a list, then delivers."""
-
-    name = "scripted"
-
-    def __init__(self, *script: AttemptResult | Exception) -> None:
-        self.script = list(script)
-        self.attempts: list[Attempt] = []
-        self.gate: trio.Event | None = None
-        self.entered = trio.Event()
-
-    def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(config)
-
-    def redact(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(config)
-
-    async def attempt(self, attempt: Attempt) -> AttemptResult:
-        self.attempts.append(attempt)
-        self.entered.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        step = self.script.pop(0) if self.script else DELIVERED
-        if isinstance(step, Exception):
-            raise step
-        return step
-
-
-@pytest.fixture
-async def store(any_database: str) -> AsyncIterator[Store]:
-    async with open_store(DatabaseSettings(url=any_database)) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def running(store: Store, sink: Scripted, **settings: Any) -> AsyncIterator[Engine]:
-    values = {"retry_schedule": [0.0, 0.0], **settings}
-    options = DeliverySettings(**values)
-    attempts = Attempts({sink.name: sink}, TransformRegistry(), options.timeout)
-    engine = Engine(store, attempts, options, 0.05, Verdicts(options))
-    store.on_commit(engine.committed)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(engine.run)
-        yield engine
-        nursery.cancel_scope.cancel()
-
-
-async def send(store: Store, options: EndpointOptions = DEFAULT_OPTIONS) -> None:
-    new = NewEndpoint("one", ("*",), {}, secret="s", options=options)
-    await store.write(lambda tx: insert_endpoint(tx, "scripted", new))
-    await store.write(lambda tx: tx.append(Draft(new_event_id(0), "user.created", "{}", 1)))
-
-
-async def delivery_when(store: Store, ready: Callable[[Delivery], bool]) -> Delivery:
-    with trio.fail_after(10):
-        while True:
-            delivery = await store.read(lambda reader: get_delivery(reader, 1))
-            if ready(delivery):
-                return delivery
-            await trio.sleep(0.005)
+from hookhub.store.endpoints import get_endpoint
+from hookhub_scripted import RETRY, Scripted, delivery_when, running, send
 
 
 async def test_it_is_attempted_until_it_is_delivered(store: Store) -> None:

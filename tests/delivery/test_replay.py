@@ -13,9 +13,9 @@ from hookhub.config import DatabaseSettings
 from hookhub.delivery import replay_work
 from hookhub.delivery.model import NewEndpoint, Replay
 from hookhub.delivery.replay import Replays
-from hookhub.delivery.replay_range import CLOCKS
 from hookhub.errors import Conflict, InvalidCursor, NotFound, StoreUnavailable, ValidationFailed
 from hookhub.events import Cursor, Draft, format_timestamp, new_event_id
+from hookhub.feed.ranges import CLOCKS
 from hookhub.store import Store, open_store
 from hookhub.store import jobs as units
 from hookhub.store.audit import audit

@@ -17,7 +17,7 @@ from hookhub import Attempt, AttemptResult, DurableSink, EventType, Outcome, Pay
 from hookhub.config import Settings
 from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
 from hookhub.errors import ValidationFailed
-from hookhub.events import Event, type_matcher
+from hookhub.events import Event
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
@@ -111,7 +111,7 @@ async def until(condition: Callable[[], Any]) -> Any:
 
 
 async def events_of(hub: Hub, event_type: str) -> list[Event]:
-    part = await hub.feed.read(0, type_matcher([event_type]), 1000)
+    part = await hub.feed.read(0, hub.feed.select({event_type: None}), 1000)
     return [entry.event for entry in part.entries]
 
 

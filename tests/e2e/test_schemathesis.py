@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hookhub.testing.fixtures import StartHub
+from hookhub.testing.hub_process import HubProcess
 
 FILES = Path(__file__).parent / "schemathesis"
 DEADLINE = 170.0
@@ -43,32 +44,44 @@ def test_schemathesis_finds_nothing(start_hub: StartHub, tmp_path: Path) -> None
         described = http.get("/openapi.json").json()["paths"]
     answers = tmp_path / "answers"
     answers.touch()
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli"),
-            *("--config-file", str(FILES / "schemathesis.toml")),
-            *("run", f"{hub.url}/openapi.json", "-H", f"Authorization: Bearer {made['token']}"),
-            *OPTIONS,
-        ],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "SCHEMATHESIS_HOOKS": str(FILES / "hooks.py"),
-            "TOKEN_ID": str(made["id"]),
-            "RECEIVER": hub.url,
-            "ANSWERS": str(answers),
-            "NO_PROXY": "*",
-        },
-        capture_output=True,
-        encoding="utf-8",
-        timeout=DEADLINE,
-        check=False,
-    )
+    with hub.client() as http, http.stream("GET", "/events/stream") as stream:
+        chunks = stream.iter_bytes()  # which would close the stream if it were forgotten
+        next(chunks)
+        live_id = _live_connection(hub)
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli"),
+                *("--config-file", str(FILES / "schemathesis.toml")),
+                *("run", f"{hub.url}/openapi.json", "-H", f"Authorization: Bearer {made['token']}"),
+                *OPTIONS,
+            ],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": str(FILES / "hooks.py"),
+                "TOKEN_ID": str(made["id"]),
+                "RECEIVER": hub.url,
+                "LIVE_ID": live_id,
+                "ANSWERS": str(answers),
+                "NO_PROXY": "*",
+            },
+            capture_output=True,
+            encoding="utf-8",
+            timeout=DEADLINE,
+            check=False,
+        )
     assert run.returncode == 0, run.stdout + run.stderr
     _check_answers(answers, described)
     with hub.client() as http:
         assert http.get("/health/ready").status_code == 200
     assert [line for line in hub.lines if '"level": "error"' in line] == []
+
+
+def _live_connection(hub: HubProcess) -> str:
+    with hub.client() as http:
+        [item] = http.get("/live/connections").json()["items"]
+    id: str = item["id"]
+    return id
 
 
 def _check_answers(answers: Path, described: dict[str, Any]) -> None:

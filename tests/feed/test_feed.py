@@ -9,12 +9,13 @@ import trio
 import trio.testing
 
 from hookhub.config import DatabaseSettings, LiveSettings
-from hookhub.events import Cursor, Draft, new_event_id, type_matcher
-from hookhub.feed import Broadcaster, Feed
+from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.feed import Broadcaster, Feed, same_for_all
+from hookhub.feed.selection import everything
 from hookhub.sinks import Entry, LiveSink
 from hookhub.store import Store, open_store
 
-ALL = type_matcher(["*"])
+ALL = everything
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def connected(store: Store, ring: int = 100, *sinks: LiveSink) -> tuple[Fe
 
 
 async def read_all(feed: Feed, after: int, *patterns: str, limit: int = 7) -> list[int]:
-    match = type_matcher(patterns or ["*"])
+    match = feed.select(same_for_all(patterns or ["*"], None))
     found: list[int] = []
     while after < feed.last:
         part = await feed.read(after, match, limit)
@@ -83,7 +84,7 @@ async def test_reading_filters_and_moves_on(store: Store) -> None:
     for name in ("user.created", "ticket.created", "user.changed", "ticket.created"):
         await send(store, 1, name)
     assert await read_all(feed, 0, "user.*") == [1, 3]
-    part = await feed.read(3, type_matcher(["user.*"]), 10)
+    part = await feed.read(3, feed.select({"user.*": None}), 10)
     assert (part.entries, part.position, part.missed) == ([], 4, 0)
 
 
@@ -163,3 +164,16 @@ async def test_events_of_another_process_come_in_their_place(store: Store) -> No
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert recorders[0].seen == recorders[1].seen == list(range(1, 61))
+
+
+async def test_recent_is_what_memory_holds(store: Store) -> None:
+    """Without waiting: in order, up to a number; None if it does not reach back."""
+    feed, _ = await connected(store, 5)
+    assert feed.recent(0, 10) is None, "nothing was published yet"
+    await send(store, 8)
+    found = feed.recent(4, 3)
+    assert found is not None
+    assert [entry.event.sequence for entry in found] == [5, 6, 7]
+    assert feed.recent(3, 10) is not None
+    assert feed.recent(2, 10) is None
+    assert feed.recent(8, 10) == []

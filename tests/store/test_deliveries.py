@@ -22,6 +22,7 @@ from hookhub.store.endpoints import (
     rotate_secret,
     update_endpoint,
 )
+from hookhub.store.leases import release_leases
 
 HOUR = 3_600_000_000
 
@@ -162,7 +163,7 @@ async def test_leases_are_released_when_nobody_else_is_there(store: Store) -> No
     await make(store)
     await send(store)
     await claim(store)
-    assert await store.write(units.release_leases) == 1
+    assert await store.write(release_leases) == 1
     assert len(await claim(store)) == 1
 
 

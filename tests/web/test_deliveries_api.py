@@ -117,3 +117,31 @@ async def test_scopes(api: httpx.AsyncClient, hub: Hub) -> None:
     assert (await api.get("/deliveries/1", headers=headers)).status_code == 404
     for verb in ("retry", "skip"):
         assert (await api.post(f"/deliveries/1/{verb}", headers=headers)).status_code == 403
+
+
+async def test_where_an_event_went(api: httpx.AsyncClient, hub: Hub) -> None:
+    """The deliveries of one event to all endpoints, with their attempts, in pages."""
+    for name, config in (("first", {"refuse": True}), ("second", {})):
+        await hub.endpoints.create("box", NewEndpoint(name, ("user.*",), config))
+    await hub.emit("user.created", {"user_id": 1})
+    accepted = await hub.emit("user.created", {"user_id": 2})
+
+    async def look() -> dict[str, Any] | None:
+        response = await api.get(f"/events/{accepted.id}/deliveries")
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        done = all(item["status"] != "pending" for item in found["items"])
+        return found if done else None
+
+    found = await wait_until_async(look)
+    assert found is not None
+    assert [item["status"] for item in found["items"]] == ["failed", "success"]
+    assert (found["total"], found["limit"], found["offset"]) == (2, 50, 0)
+    for item in found["items"]:
+        assert item == (await api.get(f"/deliveries/{item['id']}")).json()
+        assert len(item["attempts"]) == 1
+        assert item["payload"] == {"user_id": 2}
+    page = await api.get(f"/events/{accepted.id}/deliveries", params={"limit": 1, "offset": 1})
+    assert page.json()["items"] == found["items"][1:]
+    missing = await api.get("/events/evt_nope/deliveries")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from pathlib import PurePosixPath
 
 import httpx
 
-from hookhub.web.panel import FOLDER
+from hookhub.web.files import TYPES
+from hookhub.web.panel import FOLDER, VENDOR
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -29,9 +32,14 @@ async def test_needs_no_token(api: httpx.AsyncClient) -> None:
 
 async def test_every_file_is_served_under_a_strict_policy(api: httpx.AsyncClient) -> None:
     """Nothing inline, nothing from elsewhere, nobody may frame it, types are not guessed."""
-    for path in FOLDER.iterdir():
-        answer = await api.get(f"/admin/{path.name}")
-        assert answer.content == path.read_bytes()
+    files = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*")}
+    for path in VENDOR.rglob("*.*"):
+        if path.suffix in TYPES:
+            files[f"vendor/{path.relative_to(VENDOR).as_posix()}"] = path
+    assert len(files) > 20
+    for name, path in files.items():
+        answer = await api.get(f"/admin/{name}")
+        assert answer.content == path.read_bytes(), name
         policy = answer.headers["content-security-policy"].split("; ")
         assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= {*policy}
         assert "require-trusted-types-for 'script'" in policy
@@ -44,10 +52,29 @@ async def test_links_are_relative(api: httpx.AsyncClient) -> None:
     """So the panel works below a prefix of a proxy; every file that the page asks for is there."""
     page = (await api.get("/admin/")).text
     files = re.findall(r'(?:src|href)="([^"#]+)"', page)
-    assert {"main.js", "panel.css", "icon.svg"} == {*files}
-    for path in FOLDER.glob("*.js"):
-        files += re.findall(r'from "\./([^"]+)"', path.read_text("utf-8"))
-    assert {name for name in files if not (FOLDER / name).is_file()} == set()
+    assert {"main.js", "panel.css", "icon.svg", "vendor/uplot/uPlot.min.css"} == {*files}
+    asked = {f"/admin/{name}" for name in files}
+    for path in FOLDER.rglob("*.js"):
+        place = PurePosixPath("/admin", path.relative_to(FOLDER).as_posix()).parent
+        for name in re.findall(
+            r'^(?:import|\} from) .*?"(\.[^"]+)";$', path.read_text("utf-8"), re.M
+        ):
+            asked.add(posixpath.normpath(place / name))
+    assert "/hub.js" in asked
+    assert "/admin/vendor/preact/preact-htm.js" in asked
+    for address in asked:
+        assert (await api.get(address)).status_code == 200, address
+
+
+def test_whose_the_libraries_are() -> None:
+    """Each folder of another project's files says which, of which version, under which licence."""
+    for folder in VENDOR.iterdir():
+        notes = (folder / "README.md").read_text("utf-8")
+        assert re.search(r"\d+\.\d+\.\d+", notes), folder.name
+        assert "LICENSE" in notes, folder.name
+        assert (folder / "LICENSE").is_file(), folder.name
+        for path in folder.iterdir():
+            assert path.name in notes or path.name.startswith(("LICENSE", "README")), path.name
 
 
 async def test_unchanged_files_are_not_sent_again(api: httpx.AsyncClient) -> None:
@@ -72,6 +99,9 @@ async def test_no_other_files(api: httpx.AsyncClient) -> None:
         "%2e%2e",
         "index.html%00",
         "x/main.js",
+        "pages/main.js",
+        "vendor/uplot/README.md",
+        "vendor/uplot",
     ):
         assert (await api.get(f"/admin/{name}")).status_code == 404, name
     assert (await api.post("/admin/")).status_code == 405

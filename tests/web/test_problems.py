@@ -39,14 +39,23 @@ async def test_every_error_has_its_status_and_code(kind: type[errors.HookhubErro
 
 
 async def test_members_and_headers_are_kept() -> None:
-    """What an error adds goes into the document and the headers, but replaces nothing of it."""
-    error = errors.TooManyRequests(
-        "Slow down.", members={"limit": 3, "status": 1}, headers={"Retry-After": "30"}
-    )
+    """What an error adds goes into the document and the headers."""
+    error = errors.TooManyRequests("Slow down.", members={"limit": 3}, headers={"Retry-After": "1"})
     response, problem = await document(error)
     assert problem["limit"] == 3
-    assert problem["status"] == 429
-    assert response.headers["Retry-After"] == "30"
+    assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("name", sorted(errors.RESERVED_MEMBERS))
+def test_no_member_takes_the_place_of_a_standard_one(name: str) -> None:
+    """An error with such a member is refused where it is made, not silently overwritten."""
+    with pytest.raises(ValueError, match=f"its own {name}; give the further member another name"):
+        errors.Conflict("It is closed.", members={name: "closed"})
+
+
+def test_the_reserved_members_are_those_of_the_model() -> None:
+    """What every document has, and RFC 9457's ``instance``, is reserved."""
+    assert {*Problem.model_fields, "instance"} == errors.RESERVED_MEMBERS
 
 
 async def test_401_says_how_to_authenticate() -> None:

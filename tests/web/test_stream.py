@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import h11
 import httpx
@@ -13,6 +14,7 @@ import pytest
 import trio
 
 from hookhub.config import Settings
+from hookhub.delivery.model import EndpointOptions, NewEndpoint
 from hookhub.events import Cursor
 from hookhub.hub import Hub
 from hookhub.routes import Principal, Request
@@ -34,7 +36,7 @@ def hub_settings(hub_database: str) -> Settings:
 class Sent(NamedTuple):
     """One Server-Sent Event."""
 
-    id: str
+    id: str | None
     event: str
     data: Any
 
@@ -47,6 +49,7 @@ class Reader:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.comments: list[str] = []
+        self.retry: int | None = None
         self._stream = stream
         self._h11 = h11.Connection(h11.CLIENT)
         self._buffer = b""
@@ -80,9 +83,12 @@ class Reader:
                 self._buffer = rest
                 if block.startswith(b":"):
                     self.comments.append(block[1:].decode().strip())
-                else:
-                    fields = dict(line.split(": ", 1) for line in block.decode().splitlines())
-                    return Sent(fields["id"], fields["event"], json.loads(fields["data"]))
+                    continue
+                fields = dict(line.split(": ", 1) for line in block.decode().splitlines())
+                if "retry" in fields:
+                    self.retry = int(fields["retry"])
+                if "data" in fields:
+                    return Sent(fields.get("id"), fields["event"], json.loads(fields["data"]))
 
     async def some(self) -> Sent:
         """The next event; there must be one."""
@@ -126,7 +132,10 @@ async def test_going_on_after_a_cursor(api: httpx.AsyncClient, hub: Hub) -> None
     query, header = f"?after={items[0]['cursor']}", {"Last-Event-ID": items[2]["cursor"]}
     async with streaming(api, query, **header) as reader:
         await hub.emit("user.created", {"user_id": 5})
-        assert [(await reader.some()).data["sequence"] for _ in range(3)] == [4, 5, 6]
+        received = [await reader.some() for _ in range(4)]
+        resumed = received.pop(2)
+        assert [item.data["sequence"] for item in received] == [4, 5, 6]
+        assert resumed == Sent(items[4]["cursor"], "resumed", {"type": "resumed", "replayed": 2})
     async with streaming(api, query) as reader:
         assert (await reader.some()).data["sequence"] == 2
 
@@ -155,15 +164,32 @@ async def test_history_that_goes_while_it_is_read_is_a_gap(hub: Hub) -> None:
     """Retention went faster than the reader: it is told how much it missed, then goes on."""
     for _ in range(10):
         await hub.emit("user.created", USER)
-    stream = EventStream(hub, keep_alive=10.0)
-    principal = Principal(1, "test", frozenset({"events:read"}))
-    chunks = stream._chunks(b": connected", 2, lambda name: True, principal)
-    assert await anext(chunks) == b": connected"
+    answer = await EventStream(hub, keep_alive=10.0).open(
+        asked(StreamQuery(after=str(Cursor(hub.feed.epoch, 2))))
+    )
+    chunks = answer.body
+    assert isinstance(chunks, AsyncIterator)
+    assert (await anext(chunks)).startswith(b": connected")
     await hub.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 6"))
     hub.feed._ring.clear()
-    assert b'"missed": 4' in await anext(chunks)
-    assert (await anext(chunks)).count(b"id: ") == 4
+    chunk = await anext(chunks)
+    assert chunk.startswith(b"id: ")
+    assert b'"missed": 4' in chunk.split(b"\n\n")[0]
+    assert chunk.count(b'"sequence"') == 4
     await chunks.aclose()  # type: ignore[attr-defined]
+
+
+def asked(query: StreamQuery) -> Request:
+    return Request(
+        method="GET",
+        path="/events/stream",
+        params={},
+        headers={},
+        body=None,
+        query=query,
+        principal=Principal(1, "test", frozenset({"events:read"})),
+        client="",
+    )
 
 
 async def test_wrong_requests(api: httpx.AsyncClient) -> None:
@@ -206,6 +232,10 @@ async def test_a_revoked_token_ends_its_streams(api: httpx.AsyncClient, hub: Hub
     async with streaming(api, token=secret) as reader:
         await hub.tokens.revoke(token.id)
         began = trio.current_time()
+        last = await reader.some()
+        assert last == Sent(
+            None, "closing", {"type": "closing", "code": 4502, "reason": "The token is revoked"}
+        )
         assert await reader.next() is None
         assert trio.current_time() - began < 1.0
 
@@ -215,26 +245,192 @@ async def test_a_stopping_hub_ends_streams(api: httpx.AsyncClient, hub: Hub) -> 
     async with streaming(api) as reader:
         hub.stopping.set()
         with trio.fail_after(2):
+            notice = await reader.some()
             assert await reader.next() is None
+        assert notice.event == "restarting"
+        assert reader.retry == round(notice.data["retry_after"] * 1000)
 
 
 async def test_silence_is_broken(hub: Hub) -> None:
     """After a time without events a comment is sent, so that proxies do not close the stream."""
     stream = EventStream(hub, keep_alive=0.05)
-    request = Request(
-        method="GET",
-        path="/events/stream",
-        params={},
-        headers={},
-        body=None,
-        query=StreamQuery(),
-        principal=Principal(1, "test", frozenset({"events:read"})),
-        client="",
-    )
-    answer = await stream.open(request)
+    answer = await stream.open(asked(StreamQuery()))
     assert isinstance(answer.body, AsyncIterator)
     with trio.fail_after(10):
-        assert await anext(answer.body) == b": connected\n\n"
+        assert (await anext(answer.body)).startswith(b": connected\n\n")
         assert await anext(answer.body) == b": keep-alive\n\n"
         assert await anext(answer.body) == b": keep-alive\n\n"
     await answer.body.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_payload_condition(api: httpx.AsyncClient, hub: Hub) -> None:
+    """?where= is the filter of webhooks; a wrong one is refused with its place."""
+    where = quote(json.dumps({"user_id": {"$gte": 3}}))
+    async with streaming(api, f"?events=user.*&where={where}") as reader:
+        for number in range(5):
+            await hub.emit("user.created", {"user_id": number})
+        assert [(await reader.some()).data["sequence"] for _ in range(2)] == [4, 5]
+    refused = await api.get("/events/stream", params={"where": '{"user_id": {"gte": 3}}'})
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+    assert refused.json()["errors"][0]["loc"] == ["query", "where", "user_id"]
+    refused = await api.get("/events/stream", params={"where": "{"})
+    assert refused.json()["errors"][0]["loc"] == ["query", "where"]
+    assert refused.json()["detail"].startswith("where: is not JSON")
+
+
+async def test_the_verdict_stands_between_replay_and_live(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Also when the filter lets nothing of the replay through."""
+    await hub.accept([hub.draft("user.created", {"user_id": n}) for n in range(1_200)])
+    beginning = str(Cursor(hub.feed.epoch, 0))
+    async with streaming(api, f"?after={beginning}") as reader:
+        await hub.accept([hub.draft("user.created", {"user_id": n}) for n in range(300)])
+        received = [await reader.some() for _ in range(1_501)]
+    assert received.pop(1_200).data == {"type": "resumed", "replayed": 1_200}
+    assert [item.data["sequence"] for item in received] == list(range(1, 1_501))
+    async with streaming(api, f"?after={beginning}&events=ticket.*") as reader:
+        resumed = await reader.some()
+        assert resumed == Sent(
+            str(hub.feed.cursor()), "resumed", {"type": "resumed", "replayed": 0}
+        )
+
+
+async def test_a_browser_is_told_when_to_come_back(api: httpx.AsyncClient) -> None:
+    """``retry:`` stands at the beginning, by chance, so that a thousand do not come at once."""
+    waits = set()
+    for _ in range(3):
+        async with streaming(api) as reader:
+            with trio.move_on_after(0.2):
+                await reader.next()
+        waits.add(reader.retry)
+    assert all(wait is not None and 1_000 <= wait <= 5_000 for wait in waits)
+    assert len(waits) > 1
+
+
+@asynccontextmanager
+async def with_ticket(api: httpx.AsyncClient, ticket: str) -> AsyncIterator[tuple[Reader, int]]:
+    async with await trio.open_tcp_stream(api.base_url.host, api.base_url.port or 0) as stream:
+        reader = Reader(stream)
+        response = await reader.open(f"/events/stream?ticket={quote(ticket)}", {})
+        yield reader, response.status_code
+
+
+async def test_a_ticket_opens_one_stream(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Browsers cannot send a token with an EventSource; a ticket works once, and here only."""
+    token, _ = await hub.tokens.create("reader", ["events:read"])
+    principal = Principal(token.id, token.name, frozenset({"events:read"}))
+    ticket, _ = hub.tokens.issue_ticket(principal)
+    other, _ = hub.tokens.issue_ticket(principal)
+    async with with_ticket(api, ticket) as (reader, status):
+        assert status == 200
+        await hub.emit("user.created", USER)
+        assert (await reader.some()).event == "user.created"
+        async with with_ticket(api, ticket) as (_, status):
+            assert status == 401
+        await hub.tokens.revoke(token.id)
+        assert (await reader.some()).data["code"] == 4502
+    async with with_ticket(api, other) as (_, status):
+        assert status == 401
+    answer = await api.get("/events", params={"ticket": other}, headers={"Authorization": ""})
+    assert answer.status_code == 401
+
+
+async def test_an_expired_token_ends_its_streams(api: httpx.AsyncClient, hub: Hub) -> None:
+    """With 4201, within a second."""
+    _, secret = await hub.tokens.create("brief", ["events:read"], expires_at=hub.now() + 700_000)
+    async with streaming(api, token=secret) as reader:
+        last = await reader.some()
+        assert last.data == {"type": "closing", "code": 4201, "reason": "The token is expired"}
+        assert await reader.next() is None
+        assert hub.now() <= (await hub.tokens.list())[-1].expires_at + 1_000_000  # type: ignore[operator]
+
+
+async def test_who_does_not_read_is_cut_off_all_the_same(api: httpx.AsyncClient, hub: Hub) -> None:
+    """A revoked token's stream ends within a second or so, although a write to it is stuck."""
+    token, secret = await hub.tokens.create("stalled", ["events:read"])
+    async with streaming(api, token=secret):
+        for number in range(60):
+            await hub.emit("user.created", {"user_id": number, "text": "x" * 100_000})
+        assert len(hub.presence) == 1
+        await hub.tokens.revoke(token.id)
+        with trio.fail_after(2):
+            while len(hub.presence):
+                await trio.sleep(0.01)
+
+
+async def test_a_stop_does_not_wait_for_who_does_not_read(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Nor for the client's acknowledgement of what was sent."""
+    async with streaming(api):
+        for number in range(60):
+            await hub.emit("user.created", {"user_id": number, "text": "x" * 100_000})
+        hub.stopping.set()
+        with trio.fail_after(2):
+            while len(hub.presence):
+                await trio.sleep(0.01)
+
+
+async def test_streams_are_shown_and_closed(api: httpx.AsyncClient, hub: Hub) -> None:
+    """As WebSockets are; the last event has the code."""
+    where = quote('{"user_id": 1}')
+    agent = {"User-Agent": "curl/8"}
+    async with streaming(api, f"?events=user.*&where={where}", **agent) as reader:
+        await hub.emit("user.created", USER)
+        await hub.emit("user.created", {"user_id": 2})
+        await reader.some()
+
+        async def shown() -> dict[str, Any]:
+            item: dict[str, Any] = (await api.get("/live/connections")).json()["items"][0]
+            return item
+
+        with trio.fail_after(5):
+            while (item := await shown())["lag"]:
+                await trio.sleep(0.01)
+        assert (item["kind"], item["user_agent"]) == ("sse", "curl/8")
+        assert item["events"] == ["user.*"]
+        assert item["where"] == {"user.*": {"user_id": 1}}
+        assert item["events_sent"] == 1
+        assert item["bytes_sent"] > 200
+        assert item["cursor"] == str(hub.feed.cursor())
+        assert (await api.delete(f"/live/connections/{item['id']}")).status_code == 204
+        last = await reader.some()
+        assert (last.event, last.data["code"]) == ("closing", 4410)
+        assert await reader.next() is None
+
+
+async def box(hub: Hub, **config: Any) -> int:
+    options = EndpointOptions(retry_schedule=(0.0,))
+    new = NewEndpoint("box", ("user.*",), config, options=options)
+    return (await hub.endpoints.create("box", new)).id
+
+
+async def test_the_life_of_deliveries(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Signals come without an id: the place to come back to is that of the last event."""
+    await box(hub)
+    async with streaming(api, "?events=user.*,delivery.*") as reader:
+        await hub.emit("user.created", USER)
+        received = [await reader.some() for _ in range(3)]
+    assert [item.event for item in received] == [
+        "user.created",
+        "delivery.attempted",
+        "delivery.delivered",
+    ]
+    assert [item.id is None for item in received] == [False, True, True]
+    assert received[1].data["ephemeral"] is True
+    assert received[1].data["payload"]["event_id"] == received[0].data["id"]
+
+
+async def test_signals_need_their_scope_and_their_name(api: httpx.AsyncClient, hub: Hub) -> None:
+    """Without webhooks:read they are refused with 403; with ``*`` they are not sent."""
+    _, secret = await hub.tokens.create("reader", ["events:read"])
+    headers = {"X-API-Key": secret, "Authorization": ""}
+    for pattern in ("delivery.*", "user.*,delivery.delivered"):
+        answer = await api.get("/events/stream", params={"events": pattern}, headers=headers)
+        assert (answer.status_code, answer.json()["scope"]) == (403, "webhooks:read")
+    async with streaming(api, "?events=delivery.failed", token=secret):
+        pass
+    await box(hub)
+    async with streaming(api) as reader:
+        await hub.emit("user.created", USER)
+        while (await hub.endpoints.stats("box")).delivered < 1:
+            await trio.sleep(0.01)
+        await hub.emit("user.created", USER)
+        assert [(await reader.some()).data["sequence"] for _ in range(2)] == [1, 2]

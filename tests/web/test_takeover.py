@@ -23,6 +23,7 @@ from hypercorn.config import Config
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask, WorkerContext
 from hypercorn.utils import LifespanFailureError
@@ -494,7 +495,7 @@ async def test_accepted_sockets_have_a_user_timeout() -> None:
 
     async def handler(request: UpgradeRequest, stream: Any) -> None:
         for option in (socket.TCP_USER_TIMEOUT, socket.TCP_NODELAY):
-            options.append(stream.stream.socket.getsockopt(socket.IPPROTO_TCP, option))
+            options.append(stream.socket.getsockopt(socket.IPPROTO_TCP, option))
 
     async with running({"/ws": handler}) as server:
         stream = await server.connect()
@@ -553,16 +554,21 @@ def test_hypercorn_internals() -> None:
     protocol = [name.replace("state", "connection_state") for name in wrapper]
     assert parameters(H11Protocol.__init__)[1:] == protocol
     for owner, names in {
-        TCPServer: "run _read_data _close _idle_timeout protocol_send",
-        H11Protocol: "initiate handle _check_protocol _create_stream _handle_events",
+        TCPServer: "run _read_data _close _idle_timeout _initiate_server_close protocol_send",
+        H11Protocol: "initiate handle _check_protocol _create_stream _handle_events "
+        "_send_error_response",
+        TaskGroup: "spawn_app spawn",
         Lifespan: "handle_lifespan wait_for_startup wait_for_shutdown",
         TrioSingleTask: "restart stop",
-        Config: "logger_class log accesslog errorlog keep_alive_timeout ssl_handshake_timeout",
+        Config: "logger_class log accesslog errorlog keep_alive_timeout ssl_handshake_timeout "
+        "max_app_queue_size response_headers",
     }.items():
         for name in names.split():
             assert hasattr(owner, name), f"{owner.__name__}.{name}"
+    assert parameters(TaskGroup.spawn_app)[1:] == ["app", "config", "scope", "send"]
     read = inspect.getsource(TCPServer.run)
     assert read.index("self.protocol = ProtocolWrapper(") < read.index("self._read_data()")
+    assert read.index("self._read_data()") < read.rindex("await self._close()")
     handle = inspect.getsource(H11Protocol._handle_events)
     assert handle.index("Updated(idle=False)") < handle.index("self._check_protocol(event)")
     assert handle.index("self._check_protocol(event)") < handle.index("self._create_stream(event)")

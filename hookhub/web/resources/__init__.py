@@ -11,7 +11,9 @@ from hookhub.web.resources.deliveries import delivery_routes
 from hookhub.web.resources.event_types import event_type_routes
 from hookhub.web.resources.events import event_routes
 from hookhub.web.resources.health import health_routes
+from hookhub.web.resources.live import live_routes
 from hookhub.web.resources.replays import replay_routes
+from hookhub.web.resources.stats import stats_routes
 from hookhub.web.resources.stream import stream_routes
 from hookhub.web.resources.tokens import token_routes
 from hookhub.web.resources.transforms import transform_routes
@@ -26,11 +28,13 @@ def core_routes(hub: Hub) -> list[Route]:
         *event_routes(hub),
         *batch_routes(hub),
         *stream_routes(hub),
+        *live_routes(hub),
         *event_type_routes(hub),
         *transform_routes(hub),
         *delivery_routes(hub),
         *replay_routes(hub),
         *audit_routes(hub),
+        *stats_routes(hub),
         *token_routes(hub),
         *health_routes(hub),
     ]

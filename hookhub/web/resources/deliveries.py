@@ -11,7 +11,7 @@ from pydantic import Field
 from hookhub.delivery.model import AttemptRecord, Delivery
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Request, Response, Route
+from hookhub.routes import Answer, Paging, Request, Response, Route
 from hookhub.web.resources.models import Time, id_field, time_or_none
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class DeliveryItem(Answer):
 
     id: int = id_field("Its number")
     webhook_id: int = id_field("The endpoint")
+    endpoint_name: str
     sink: str = Field(description="The kind of endpoint", examples=["webhook"])
     event_id: str
     event_type: str
@@ -56,11 +57,21 @@ class DeliveryItem(Answer):
     attempts: list[AttemptItem] = Field(description="Oldest first")
 
 
+class DeliveryItems(Answer):
+    """Where an event went, oldest first."""
+
+    items: list[DeliveryItem]
+    total: int
+    limit: int
+    offset: int
+
+
 def delivery_json(delivery: Delivery) -> bytes:
     """A delivery as :class:`DeliveryItem` has it, the payload exactly as it was sent."""
     members = {
         "id": delivery.id,
         "webhook_id": delivery.endpoint_id,
+        "endpoint_name": delivery.endpoint_name,
         "sink": delivery.sink,
         "event_id": delivery.event_id,
         "event_type": delivery.event_type,
@@ -94,11 +105,21 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def delivery_routes(hub: Hub) -> Sequence[Route]:
-    """Showing a delivery, trying it again, and giving it up."""
+    """Showing deliveries, trying one again, and giving it up."""
 
     async def get_delivery(request: Request) -> Response:
         """A delivery with all its attempts."""
         return Response(delivery_json(await hub.deliveries.get(request.id("delivery_id"))))
+
+    async def event_deliveries(request: Request) -> Response:
+        """Where an event went: its deliveries to all endpoints, with their attempts."""
+        asked = request.query_as(Paging)
+        page = await hub.deliveries.of_event(
+            str(request.params["event_id"]), limit=asked.limit, offset=asked.offset
+        )
+        items = b", ".join(delivery_json(item) for item in page.items)
+        rest = {"total": page.total, "limit": page.limit, "offset": page.offset}
+        return Response(b'{"items": [%s], %s' % (items, json.dumps(rest)[1:].encode()))
 
     async def retry_delivery(request: Request) -> Response:
         """Try a delivery again, now; its status is `pending` until then."""
@@ -116,6 +137,16 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
             scope="webhooks:read",
             tag="deliveries",
             responses={200: DeliveryItem},
+            errors=(NotFound,),
+        ),
+        Route(
+            "GET",
+            "/events/{event_id}/deliveries",
+            event_deliveries,
+            scope="webhooks:read",
+            tag="deliveries",
+            query=Paging,
+            responses={200: DeliveryItems},
             errors=(NotFound,),
         ),
         Route(

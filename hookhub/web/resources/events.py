@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from hookhub.errors import Conflict, IdempotencyMismatch, InvalidCursor, NotFound, UnknownEventType
-from hookhub.events import Cursor, type_matcher
+from hookhub.errors import (
+    Conflict,
+    IdempotencyMismatch,
+    InvalidCursor,
+    NotFound,
+    TooManyRequests,
+    UnknownEventType,
+)
+from hookhub.events import Cursor
+from hookhub.feed import Select, same_for_all
 from hookhub.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -17,17 +25,23 @@ from hookhub.web.resources.models import (
     EventItem,
     EventPatterns,
     NewEvent,
+    Where,
     accepted_json,
     event_patterns,
     idempotency_key,
+    payload_filter,
     replay_headers,
 )
+from hookhub.web.resources.poll import Poll
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 READS_PER_PAGE = 20
 """How often a page that is not full yet looks further before it answers with what it has."""
+
+WAIT_MAX = 60
+"""Seconds that a request may wait for the next event; proxies give up soon after."""
 
 WINDOW = 500
 """How many events one look back of ``newest`` covers; at least the largest ``limit``."""
@@ -39,6 +53,13 @@ class EventsQuery(Query):
     after: After
     limit: int = Field(50, ge=1, le=200, description="How many items at most")
     events: EventPatterns
+    where: Where
+    wait: float = Field(
+        0,
+        ge=0,
+        le=WAIT_MAX,
+        description="Seconds to wait for an item if there is none yet (long polling)",
+    )
     newest: bool = Field(
         False,
         description=(
@@ -87,11 +108,14 @@ class _Events:
 
         Without `after` the pages begin with the oldest event that is kept. The cursor is the one
         of the live feeds: what follows a page's cursor can be had from `/ws` or `/events/stream`
-        without a seam. With `newest` the page ends now instead.
+        without a seam. With `newest` the page ends now instead. With `wait`, a page that would be
+        empty is answered as soon as there is an item, or empty when the time is over or the hub
+        stops.
         """
         query = request.query_as(EventsQuery)
         feed = self._hub.feed
-        match = type_matcher(event_patterns(query.events))
+        wanted = same_for_all(event_patterns(query.events), payload_filter(query.where))
+        match = feed.select(wanted)
         position, gap = 0, ""
         if query.after is not None:
             resume = await feed.resume(Cursor.parse(query.after))
@@ -101,13 +125,16 @@ class _Events:
                 gap = f', "gap": {{"missed": {missed}}}'
         read = self._newest if query.newest else self._following
         frames, position = await read(position, match, query.limit)
+        if query.wait and not frames and not gap:
+            poll = Poll(self._hub, request, wanted, position)
+            frames, position = await poll.wait(
+                query.wait, lambda after: self._following(after, match, query.limit)
+            )
         more = "true" if position < feed.last else "false"
         tail = f'], "cursor": "{Cursor(feed.epoch, position)}", "has_more": {more}{gap}}}'
         return Response(b'{"items": [' + b", ".join(frames) + tail.encode())
 
-    async def _following(
-        self, position: int, match: Callable[[str], bool], limit: int
-    ) -> tuple[list[bytes], int]:
+    async def _following(self, position: int, match: Select, limit: int) -> tuple[list[bytes], int]:
         """The first events after a position, and the position after them."""
         frames: list[bytes] = []
         for _ in range(READS_PER_PAGE):
@@ -118,9 +145,7 @@ class _Events:
                 break
         return frames, position
 
-    async def _newest(
-        self, floor: int, match: Callable[[str], bool], limit: int
-    ) -> tuple[list[bytes], int]:
+    async def _newest(self, floor: int, match: Select, limit: int) -> tuple[list[bytes], int]:
         """The last events after a position, and the position of now."""
         feed = self._hub.feed
         # Below the oldest event that is kept there is nothing to look through.
@@ -135,7 +160,7 @@ class _Events:
             high = low
         return frames[-limit:], now
 
-    async def _between(self, low: int, high: int, match: Callable[[str], bool]) -> list[bytes]:
+    async def _between(self, low: int, high: int, match: Select) -> list[bytes]:
         """The events after ``low`` up to and including ``high``, at most WINDOW."""
         frames: list[bytes] = []
         while low < high:
@@ -175,7 +200,8 @@ def event_routes(hub: Hub) -> Sequence[Route]:
             tag="events",
             query=EventsQuery,
             responses={200: EventPage},
-            errors=(InvalidCursor,),
+            errors=(InvalidCursor, TooManyRequests),
+            cross_origin=True,
         ),
         Route(
             "GET",

@@ -60,6 +60,9 @@ class _Health:
         warning = self._hub.warnings()
         if warning is not None and wrong["plugins"] is None:
             checks["plugins"] = f"warning: {warning}"
+        idle = self._hub.engine.warnings()
+        if idle is not None and wrong["engine"] is None:
+            checks["engine"] = f"warning: {idle}"
         return Response(
             {"status": "ok" if well else "failing", "checks": checks},
             status=200 if well else 503,

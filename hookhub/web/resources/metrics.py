@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from hookhub.routes import Request, Response, Route
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 Statistics = Callable[[], Mapping[str, float]]
-Metric = CounterMetricFamily | GaugeMetricFamily
+Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 
@@ -24,7 +28,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 class StatisticsCollector(Collector):
     """Reads ``statistics()`` when it is asked: ``hookhub_<component>_<name>``.
 
-    What ends in ``_total`` is a counter, the rest are gauges.
+    What ends in ``_total`` is a counter, the rest are gauges; and one histogram.
     """
 
     def __init__(self, hub: Hub, web: Statistics) -> None:
@@ -32,7 +36,7 @@ class StatisticsCollector(Collector):
         self._web = web
 
     def collect(self) -> Iterator[Metric]:
-        """One metric for each number."""
+        """One metric for each number, and how long deliveries take."""
         for component, numbers in {**self._hub.statistics(), "http": self._web()}.items():
             for name, value in numbers.items():
                 full = _NOT_IN_NAMES.sub("_", f"hookhub_{component}_{name}")
@@ -41,6 +45,13 @@ class StatisticsCollector(Collector):
                     yield CounterMetricFamily(full.removesuffix("_total"), text, value)
                 else:
                     yield GaugeMetricFamily(full, text, value)
+        latency = self._hub.stats.latency()
+        yield HistogramMetricFamily(
+            "hookhub_delivery_latency_seconds",
+            "from the commit of a delivery to its receiver's answer",
+            buckets=latency.cumulative(),
+            sum_value=latency.total,
+        )
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: or registering would ask a hub that has not started for its numbers."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from hookhub.errors import MalformedRequest
 from hookhub.events import (
     EVENT_ID,
     KEY_MAX,
@@ -16,7 +17,9 @@ from hookhub.events import (
     Accepted,
     check_pattern,
     format_timestamp,
+    parse_json,
 )
+from hookhub.filters import Filter, compile_filter
 from hookhub.routes import (
     CURSOR,
     ID_MAX,
@@ -53,6 +56,22 @@ After = Annotated[
         description="A cursor that an event, a page or the live feed gave you",
         json_schema_extra={"pattern": f"^{CURSOR}$"},
     ),
+]
+
+
+Where = Annotated[
+    str | None,
+    Field(
+        None,
+        description="A payload filter as JSON, as webhooks have them; see docs/filters",
+        examples=['{"amount_kopeks": {"$gte": 100000}}'],
+        json_schema_extra={"contentMediaType": "application/json"},
+    ),
+]
+
+TicketParameter = Annotated[
+    str | None,
+    Field(None, description="A one-time ticket in place of a token: `POST /ws/ticket`"),
 ]
 
 
@@ -147,6 +166,22 @@ def event_patterns(text: str | None) -> Iterable[str]:
         return [check_pattern(item.strip()) for item in text.split(",")]
     except ValueError as error:
         raise wrong_field(f"{error}.", "query", "events") from None
+
+
+def payload_filter(text: str | None) -> Filter | None:
+    """The payload filter of a ``where`` parameter.
+
+    Raises:
+        ValidationFailed: names what is wrong with it.
+    """
+    if text is None:
+        return None
+    try:
+        spec = parse_json(text)
+    except MalformedRequest as error:
+        message = error.detail.replace("The body is", "is", 1).rstrip(".")
+        raise wrong_field(f"where: {message}.", "query", "where") from None
+    return compile_filter(spec, ("query", "where"))
 
 
 def time_or_none(microseconds: int | None) -> str | None:

@@ -16,6 +16,7 @@ from hookhub.errors import NotFound
 from hookhub.events import EventType
 from hookhub.routes import Request, Response, Route
 from hookhub.web.asyncapi import asyncapi_document
+from hookhub.web.browser_client import BrowserClient
 from hookhub.web.openapi import Examples, openapi_document
 from hookhub.web.panel import PAGE_HEADERS, Panel
 from hookhub.web.resources.batch import NewEvents
@@ -63,6 +64,7 @@ class Pages:
             Route("GET", "/docs/{name}", self.file, None, "pages"),
             Route("GET", "/", self.root, None, "pages"),
             *Panel().routes(),
+            *BrowserClient().routes(),
         ]
 
     async def openapi(self, request: Request) -> Response:

@@ -78,7 +78,7 @@ async def test_a_line_is_the_frame(path: Path) -> None:
 async def test_only_matching_events(path: Path) -> None:
     """``events`` chooses types by pattern."""
     payments = Event(1, "evt_1", "payment.completed", "{}", 0)
-    other, payment = entries(1)[0], Entry(payments, payments.encode(EPOCH))
+    other, payment = entries(1)[0], Entry(payments, EPOCH)
     sink = LogSink(FileOutput(str(path)), ["payment.*", "ticket.created"])
     async with running(sink, 10):
         sink.publish([other, payment, other])

@@ -285,6 +285,17 @@ async def test_routes_refuse(api: httpx.AsyncClient) -> None:
         assert answer.status_code == status, f"{method} {path}: {answer.text}"
 
 
+async def test_a_refused_reply_tells_the_status_of_the_ticket(
+    hub: Hub, api: httpx.AsyncClient
+) -> None:
+    """As ``ticket_status``: ``status`` is the answer's own, as in every problem document."""
+    ticket = await create_ticket(hub, **NEW)
+    await update_ticket_status(hub, ticket.id, "closed")
+    answer = await api.post(f"/tickets/{ticket.id}/reply", json={"message_text": "a"})
+    problem = answer.json()
+    assert (problem["status"], problem["ticket_status"]) == (409, "closed")
+
+
 async def test_list(hub: Hub, api: httpx.AsyncClient) -> None:
     """The list has the newest first, in pages, and can be filtered."""
     first = await create_ticket(hub, **NEW)

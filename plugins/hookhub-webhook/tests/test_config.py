@@ -94,7 +94,11 @@ def test_header_names_are_tokens(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["a\r\nX: y", "a\nb", "a\rb", "\x00", " a", "a ", "\t", "ü", "\x7f"]
+    "value",
+    [
+        *("a\r\nX: y", "a\nb", "a\rb", "\x00", " a", "a ", "\t", "ü", "\x7f"),
+        *("a\r\n b", "a\n", "a\r\n", "a\x0bb", "a\x85b", "a\u2028b", "a\u010a"),
+    ],
 )
 def test_header_values_are_printable(value: str) -> None:
     """A header's value is printable ASCII in one line."""
@@ -106,6 +110,7 @@ def test_header_values_are_printable(value: str) -> None:
     [
         *("Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "TE", "Expect"),
         *("Proxy-Authorization", "Keep-Alive", "Trailer", "Content-Encoding", "content-type"),
+        *("Content_Length", "Transfer_Encoding", "X_Webhook_Signature", "webhook_id", "USER_AGENT"),
         *("User-Agent", "X-Webhook-Signature", "x-webhook-anything", "webhook-id", "Webhook-Own"),
     ],
 )
@@ -117,6 +122,17 @@ def test_reserved_headers(name: str) -> None:
 def test_header_that_is_there_twice() -> None:
     """Two spellings of one name are one header twice."""
     assert wrong({"headers": {"X-Own": "a", "x-own": "b"}}) == [["headers", "x-own"]]
+
+
+def test_header_that_is_there_twice_for_some_servers() -> None:
+    """To a server that makes variables of headers, a dash and an underscore are one."""
+    assert wrong({"headers": {"X-Own": "a", "X_Own": "b"}}) == [["headers", "X_Own"]]
+
+
+def test_headers_have_a_size_in_all() -> None:
+    """Thirty headers of four kilobytes are more than any server takes."""
+    assert wrong({"headers": {f"X-{n}": "x" * 2040 for n in range(5)}}) == [["headers"]]
+    assert check(headers={f"X-{n}": "x" * 2040 for n in range(4)})
 
 
 def test_blocked_address() -> None:

@@ -13,8 +13,9 @@ import pytest
 import trio
 from standardwebhooks import Webhook
 
+import hookhub_webhook.sink
 from hookhub import AttemptResult, DurableSink, Outcome
-from hookhub.config import DeliverySettings, Settings
+from hookhub.config import DeliverySettings, EgressSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
@@ -212,14 +213,99 @@ async def test_endless_body_costs_only_its_first_part(
     assert result.response_body == "x" * 16 * 1024
 
 
-async def test_dripping_body_ends_at_the_deadline(sink: WebhookSink, receiver: Receiver) -> None:
-    """A body that does not end within the time-out fails, with what was there of it."""
-    receiver.script(Drip(interval=0.05))
+async def test_endless_body_is_remarked(sink: WebhookSink, receiver: Receiver) -> None:
+    """A body over the cap is a success of which the attempt says that there was more."""
+    receiver.script(Answer(200, b"x" * 20_000), Answer(200, b"x" * 16 * 1024))
+    result = await attempt(sink, receiver.url)
+    assert (result.outcome, result.error) == (Outcome.DELIVERED, None)
+    assert "the first 16384 bytes are kept" in str(result.error_message)
+    assert (await attempt(sink, receiver.url)).error_message is None
+
+
+async def test_2xx_counts_though_its_body_drips(
+    sink: WebhookSink, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head says that the receiver has it; the body gets a moment, and its connection ends."""
+    monkeypatch.setattr(hookhub_webhook.sink, "BODY_GRACE", 0.1)
+    receiver.script(Drip(interval=0.01))
+    result = await attempt(sink, receiver.url)
+    assert (result.outcome, result.response_status, result.error) == (Outcome.DELIVERED, 200, None)
+    assert set(str(result.response_body)) == {"."}
+    assert "took longer than 0.1 s" in str(result.error_message)
+    assert result.timings["total"] >= 0.1
+    await attempt(sink, receiver.url)
+    assert [request.connection for request in receiver.requests] == [1, 2]
+
+
+async def test_grace_for_a_body_is_short() -> None:
+    """A dripping receiver keeps its slot for two seconds, and not for the whole time-out."""
+    assert hookhub_webhook.sink.BODY_GRACE <= 2
+
+
+async def test_2xx_counts_though_the_deadline_comes(egress: Egress, receiver: Receiver) -> None:
+    """With less time than the body's moment, what counts is the same."""
+    receiver.script(Drip(interval=0.01))
+    result = await attempt(sink_of(egress, timeout=0.2), receiver.url)
+    assert (result.outcome, result.response_status, result.error) == (Outcome.DELIVERED, 200, None)
+    assert set(str(result.response_body)) == {"."}
+    assert "did not end its answer within 0.2 s" in str(result.error_message)
+
+
+@pytest.mark.parametrize(
+    ("rest", "kept"),
+    [
+        (b"Content-Length: 100\r\n\r\nhalf", "half"),
+        (b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "half"),
+        (b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n", "half"),
+    ],
+    ids=["length", "chunked", "bad chunk"],
+)
+async def test_2xx_counts_though_its_body_breaks(
+    sink: WebhookSink, receiver: Receiver, rest: bytes, kept: str
+) -> None:
+    """A body that ends in the middle, or in garbage, takes nothing back."""
+    receiver.script(Raw(b"HTTP/1.1 202 Accepted\r\n" + rest))
+    result = await attempt(sink, receiver.url)
+    assert (result.outcome, result.response_status, result.error) == (Outcome.DELIVERED, 202, None)
+    assert result.response_body == kept
+    assert "cut short" in str(result.error_message)
+
+
+async def test_head_of_a_2xx_must_be_complete(egress: Egress, receiver: Receiver) -> None:
+    """A status line without the end of the head is no answer yet."""
+    receiver.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Le"))
+    result = await attempt(sink_of(egress), receiver.url)
+    assert (result.outcome, result.response_status, result.error) == (Outcome.RETRY, None, "reset")
+
+
+async def test_chunks_of_a_byte_are_not_read_for_ever(
+    sink: WebhookSink, receiver: Receiver
+) -> None:
+    """A body in thousands of pieces is left after the first thousand."""
+    receiver.script(Drip(interval=0))
+    result = await attempt(sink, receiver.url)
+    assert (result.outcome, result.response_body) == (Outcome.DELIVERED, "." * 1000)
+
+
+async def test_other_bodies_end_at_the_deadline(sink: WebhookSink, receiver: Receiver) -> None:
+    """The body of a failure that does not end within the time-out is a ``read_timeout``."""
+    receiver.script(Drip(500, interval=0.05))
     result = await attempt(sink, receiver.url, timeout=1)
     assert (result.outcome, result.error) == (Outcome.RETRY, "read_timeout")
-    assert result.response_status == 200
+    assert result.response_status == 500
     assert set(str(result.response_body)) == {"."}
     assert "within 1 s" in str(result.error_message)
+
+
+async def test_failing_proxy_is_no_answer(receiver: Receiver) -> None:
+    """What a proxy refuses has no status: the receiver was never asked."""
+    async with open_receiver(Raw(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")) as proxy:
+        settings = EgressSettings(proxy=f"http://127.0.0.1:{proxy.port}")
+        egress = Egress(settings)
+        result = await attempt(sink_of(egress), "http://93.184.216.34/")
+        await egress.aclose()
+    assert (result.outcome, result.response_status, result.error) == (Outcome.RETRY, None, "proxy")
+    assert "502 Bad Gateway" in str(result.error_message)
 
 
 async def test_silence_ends_at_the_deadline(egress: Egress, receiver: Receiver) -> None:
@@ -247,7 +333,7 @@ async def test_deadline_while_connecting_is_a_connect_timeout(egress: Egress) ->
         (Reset(), "reset"),
         (Raw(b"SMTP ready\r\n"), "protocol"),
         (Raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000), "too_large"),
-        (Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "reset"),
+        (Raw(b"HTTP/1.1 500 No\r\nContent-Length: 100\r\n\r\nhalf"), "reset"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -55,9 +55,15 @@ def hub_settings(hub_database: str, hub_tables: Mapping[str, Mapping[str, Any]])
 
 
 @pytest.fixture
-def hub_plugins(hub_settings: Settings) -> Plugins:
+def more_plugins() -> list[tuple[str, object]]:
+    """Plugins that a module's tests need besides; override this."""
+    return []
+
+
+@pytest.fixture
+def hub_plugins(hub_settings: Settings, more_plugins: list[tuple[str, object]]) -> Plugins:
     """This plugin, and nothing that is installed."""
-    extra = [("websocket", hookhub_websocket), ("samples", SampleTypes())]
+    extra = [("websocket", hookhub_websocket), ("samples", SampleTypes()), *more_plugins]
     return Plugins.load(hub_settings.plugins, extra, installed=())
 
 
@@ -163,6 +169,10 @@ class RawClient:
         """Upgrade, and read the answer."""
         await self.stream.send_all(self.upgrade(target))
         assert isinstance(await self.event(), AcceptConnection)
+
+    def text(self, message: Mapping[str, Any]) -> bytes:
+        """A message as bytes."""
+        return self.ws.send(TextMessage(data=json.dumps(message)))
 
     async def event(self) -> Event:
         """The next event; a message of several parts comes in parts."""

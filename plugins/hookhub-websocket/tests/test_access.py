@@ -10,11 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from hookhub.config import Settings
+from hookhub.feed import normal_origin
 from hookhub.hub import Hub
 from hookhub.routes import UpgradeRequest
 from hookhub.testing.serving import TOKEN
 from hookhub.testing.waiting import wait_until_async
-from hookhub_websocket.auth import Parameters, authorize, check_origin, normal_origin
+from hookhub_websocket.auth import Parameters, authorize, check_origin
 from hookhub_websocket.sink import WebSocketSink
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 from structlog.testing import capture_logs
-from wsproto.events import Ping, TextMessage
+from wsproto.events import Ping, Pong, TextMessage
 
 from hookhub import Cursor
 from hookhub.config import Settings
@@ -18,7 +18,7 @@ from hookhub.testing.serving import TOKEN
 from hookhub.testing.waiting import wait_until_async
 from hookhub_websocket.session import STRIKES, Session
 from hookhub_websocket.settings import read_settings
-from hookhub_websocket.sink import WebSocketSink
+from hookhub_websocket.sink import WATCH, WebSocketSink
 
 QUICK = {"plugins": {"websocket": {"write_timeout": 0.3, "close_timeout": 2.0}}}
 
@@ -156,6 +156,9 @@ async def test_a_replay_may_be_longer_than_the_limit(
     assert await client.message() == {"type": "resumed", "replayed": 60}
 
 
+@pytest.mark.parametrize(
+    "hub_tables", [{"plugins": {"websocket": {"message_burst": 1_000_000_000}}}]
+)
 async def test_a_flood_of_questions_is_bounded(
     raw: Callable[..., Any], sink: WebSocketSink, nursery: trio.Nursery
 ) -> None:
@@ -177,19 +180,69 @@ async def test_a_flood_of_questions_is_bounded(
     assert (await polite.message())["status"] == "connected"
 
 
-async def test_a_flood_of_pings_is_answered_in_bounded_memory(
+async def test_of_many_pings_the_newest_is_answered(
     raw: Callable[..., Any], sink: WebSocketSink
 ) -> None:
-    """Only the newest of several pings is answered."""
+    """RFC 6455 §5.5.3: a client may ping as it likes, within its rate."""
+    client = await raw()
+    await client.open()
+    await client.message()
+    pings = b"".join(client.ws.send(Ping(payload=str(number).encode())) for number in range(100))
+    await client.stream.send_all(pings)
+    while bytes((await client.event()).payload) != b"99":
+        pass
+    await client.stream.send_all(client.ws.send(TextMessage(data='{"type": "ping"}')))
+    assert await client.message() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("kind", ["pings", "pongs", "fragments"])
+async def test_a_flood_of_small_frames_ends_the_connection(
+    raw: Callable[..., Any], sink: WebSocketSink, kind: str
+) -> None:
+    """Frames that are no messages cost as much: over their rate and burst, it is 1008."""
     flood = await raw()
     await flood.open()
     await flood.message()
-    pings = b"".join(flood.ws.send(Ping(payload=str(number).encode())) for number in range(2_000))
-    await flood.stream.send_all(pings)
-    while bytes((await flood.event()).payload) != b"1999":
-        pass
-    await flood.stream.send_all(flood.ws.send(TextMessage(data='{"type": "ping"}')))
-    assert await flood.message() == {"type": "pong"}
+    frame = {
+        "pings": lambda: flood.ws.send(Ping()),
+        "pongs": lambda: flood.ws.send(Pong()),
+        "fragments": lambda: flood.ws.send(TextMessage(data="", message_finished=False)),
+    }[kind]
+    await flood.stream.send_all(b"".join(frame() for _ in range(1_000)))
+    assert await flood.closing() == (1008, "Too many frames; slow down before you come back")
+    polite = await raw()
+    await polite.open()
+    assert (await polite.message())["status"] == "connected"
+
+
+@pytest.mark.parametrize(
+    "hub_tables", [{"live": {"max_lag": 100_000}, "plugins": {"websocket": {"slow": "gap"}}}]
+)
+async def test_a_slow_client_may_skip(
+    raw: Callable[..., Any], emit: Callable[..., Any], hub: Hub, sink: WebSocketSink
+) -> None:
+    """[plugins.websocket] slow = "gap": it is told how many it missed, and goes on from now."""
+    stalled = await raw()
+    await stalled.open()
+    (session,) = sink._connections._sessions
+    for _ in range(60):
+        await emit(text="x" * 100_000)
+    await wait_until_async(writing(session))
+    for _ in range(STRIKES):
+        sink._connections.check(mean_frame=100_000)
+    await stalled.message()
+    await emit()
+    sequences = []
+    while (message := await stalled.message())["type"] != "gap":
+        sequences.append(message["sequence"])
+    assert sequences == list(range(1, len(sequences) + 1))
+    cursor = str(Cursor(hub.feed.epoch, 60))
+    assert message == {"type": "gap", "missed": 60 - len(sequences), "cursor": cursor}
+    assert message["missed"] > 10
+    assert (await stalled.message())["sequence"] == 61
+    await emit()
+    assert (await stalled.message())["sequence"] == 62
+    assert hub.presence.statistics()["gaps_total"] == 1
 
 
 async def test_clients_that_vanish_leave_nothing_behind(
@@ -296,4 +349,6 @@ def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
 def test_no_settings_are_needed() -> None:
     """Every setting has a default."""
     assert read_settings({}).write_timeout == 10.0
-    assert Settings().live.heartbeat > 0
+    live = Settings().live
+    # Issue 4: a dead link is found within 60 s.
+    assert live.heartbeat + live.heartbeat_timeout + 2 * WATCH < 60

@@ -194,7 +194,11 @@ async def test_bad_handshakes_are_refused_over_http(
         assert headers[b"sec-websocket-version"] == b"13"
     body = await client.event()
     assert isinstance(body, RejectData)
-    assert json.loads(body.data)["status"] == status
+    problem = json.loads(body.data)
+    code = "upgrade_required" if status == 426 else "malformed_request"
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["type"] == f"urn:hookhub:problem:{code}"
+    assert problem.keys() == {"type", "title", "status", "detail", "code"}
     assert await client.stream.receive_some() == b""
 
 

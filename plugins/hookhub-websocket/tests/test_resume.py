@@ -14,6 +14,7 @@ from hookhub.errors import StoreUnavailable
 from hookhub.feed import Feed
 from hookhub.hub import Hub
 from hookhub_websocket import messages
+from hookhub_websocket.batches import Batches
 from hookhub_websocket.feeder import Feeder
 from hookhub_websocket.filters import Filter
 from hookhub_websocket.frames import text_frame
@@ -185,8 +186,10 @@ async def test_a_store_that_cannot_be_read_costs_nobody_an_event(
         with monkeypatch.context() as patch:
             patch.setattr(Feed, "read", unavailable)
             await emit()
+            assert (await client.receive())["sequence"] == 2, "news do not come from the store"
+            cursor = str(Cursor(hub.feed.epoch, 1))
+            await client.send(type="resume", cursor=cursor)
             code, reason = await client.closing()
-    cursor = str(Cursor(hub.feed.epoch, 1))
     assert (code, reason) == (1011, f"Try again later; resume with cursor={cursor}")
     async with connect(since=cursor) as client:
         assert (await client.receive())["sequence"] == 2
@@ -198,7 +201,7 @@ async def test_history_that_goes_while_it_is_replayed_is_a_gap(
 ) -> None:
     """Retention went faster than the client: it is told how much it missed, then goes on."""
     await emit(10)
-    feeder = Feeder(hub.feed, Filter(10))
+    feeder = Feeder(hub.feed, Batches(hub.feed), Filter(hub.feed.select, 10))
     assert feeder.resume(await hub.feed.resume(Cursor(hub.feed.epoch, 2))) is None
     await hub.write(lambda tx: tx.sql("DELETE FROM hookhub_events WHERE sequence <= ?", (6,)))
     cursor = str(Cursor(hub.feed.epoch, 6))

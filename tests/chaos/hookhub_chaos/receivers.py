@@ -75,7 +75,7 @@ class Receiver:
     seen: Counter[tuple[int, int]] = field(default_factory=Counter)
     """Delivery and number of the attempt to requests."""
     acknowledged: list[Request] = field(default_factory=list)
-    """Answered with a complete 2xx, in that order."""
+    """Answered with a 2xx whose head is complete, in that order."""
     wrong: list[str] = field(default_factory=list)
     """What should not have been sent."""
     newest: bool = False
@@ -150,21 +150,28 @@ class Receiver:
             if action == "late":
                 await trio.sleep(self.chance.uniform(0.02, 0.4))
             await stream.send_all(_OK)
-            request.answered_at = trio.current_time()
-            self.acknowledged.append(request)
-            self.moments.passed("answer")
+            self._acknowledge(request)
             return True
-        return await self._misbehave(stream, action)
+        return await self._misbehave(stream, action, request)
 
-    async def _misbehave(self, stream: trio.SocketStream, action: str) -> bool:
+    def _acknowledge(self, request: Request) -> None:
+        request.answered_at = trio.current_time()
+        self.acknowledged.append(request)
+        self.moments.passed("answer")
+
+    async def _misbehave(self, stream: trio.SocketStream, action: str, request: Request) -> bool:
         if action in _RAW:
             await stream.send_all(_RAW[action])
+        if action == "half_body":
+            # The head of a 2xx decides; the hub waits for the body a little, and takes it as it is.
+            self._acknowledge(request)
         if action == "reset":
             # A linger time of 0 makes close() send RST instead of FIN.
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if action == "hang" or action in _STALL:
             while await stream.receive_some():
                 pass
+            request.answered_at = trio.current_time()
         return action in _KEEP
 
     def _note(self, target: str, headers: Mapping[str, str], body: bytes) -> Request:

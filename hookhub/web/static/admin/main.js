@@ -1,68 +1,43 @@
-// The panel: signing in and out, the sections, language and colours, and the state of the feed.
+// The panel: who is signed in, which page is seen, language and colours.
 
-import { abilities, Api, kept, Problem, Unreachable } from "./api.js";
-import { byId } from "./dom.js";
-import { applyTexts, chooseLanguage, currentLanguage, t } from "./i18n.js";
-import { Live } from "./live.js";
-import { Overview } from "./overview.js";
-import { Webhooks } from "./webhooks.js";
+import { abilities, Api, kept, Problem, Unreachable } from "./parts/api.js";
+import { Feed } from "./parts/feed.js";
+import { useRedraw } from "./parts/hooks.js";
+import { chooseLanguage, currentLanguage, t } from "./parts/i18n.js";
+import { State } from "./parts/state.js";
+import { Toast } from "./parts/ui.js";
+import { PAGES } from "./pages/pages.js";
+import { SignIn } from "./pages/sign-in.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact/preact-htm.js";
 
-const PAGES = ["live", "webhooks", "overview"];
-const BOAST = 10_000; // how long the state says what was caught up
 const THEME = "hookhub.theme";
+const HEADER = /^[\x21-\x7e]+$/; // anything else cannot stand in a header
 
-let can = null; // what the token may do; null: signed out
-let state = null;
-let missed = 0; // events that are gone; null: an unknown number
-
-const live = new Live({ onState: setState, onGap: addGap, onEnd: ended });
-const webhooks = new Webhooks();
-const overview = new Overview();
-
-// -- signing in and out ----------------------------------------------------------------------
-
-async function signIn(token) {
-  // Anything else cannot stand in a header.
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error(t("signin.characters"));
+/** Signs in: gives the session that pages work with. `onEnd(key)`: it is over, and why. */
+async function open(token, onEnd) {
+  if (!HEADER.test(token)) throw new Error(t("signin.characters"));
   const api = new Api(token);
-  const found = await abilities(api);
-  if (found.events !== "yes" && found.webhooks !== "yes") throw new Error(t("signin.no_scope"));
+  const can = await abilities(api);
+  if (!Object.values({ ...can, webhooks: false }).includes(true)) throw new Error(t("signin.no_scope"));
   kept.save(token);
-  api.onUnauthorized = () => signOut("signin.unauthorized");
-  can = found;
-  byId("sign-in").hidden = true;
-  byId("token").value = "";
-  byId("sign-in-problem").textContent = "";
-  for (const id of ["tabs", "connection", "sign-out"]) byId(id).hidden = false;
-  document.querySelector("[data-page=webhooks]").hidden = can.webhooks === "absent";
-  if (can.webhooks === "yes") webhooks.open(api);
-  else webhooks.refuse();
-  overview.open(api, can.webhooks === "yes");
-  if (can.events === "yes") live.open(api);
-  else {
-    live.refuse();
-    setState({ name: "no_scope" });
+  const session = { api, can, feed: null };
+  session.close = () => {
+    api.close();
+    session.feed?.close();
+  };
+  api.onUnauthorized = () => onEnd("signin.unauthorized");
+  if (can["events:read"]) {
+    const known = new Set(["revoked", "expired", "dismissed"]);
+    session.feed = new Feed(api, {
+      // The token may still be good: the WebSocket can be refused for the page's address alone.
+      onEnd: (code) => {
+        if (code === "revoked" || code === "expired") onEnd(`signin.${code}`);
+        else if (!known.has(code)) api.get("events", { limit: 1 }).catch(() => {});
+      },
+    });
+    session.feed.load("", null);
   }
-  route();
-}
-
-function signOut(key) {
-  if (can === null) return;
-  can = null;
-  kept.forget();
-  live.close();
-  webhooks.close();
-  overview.close();
-  missed = 0;
-  setState(null);
-  showSignIn(key ? t(key) : "");
-}
-
-function showSignIn(problem) {
-  for (const id of ["tabs", "connection", "sign-out", ...PAGES]) byId(id).hidden = true;
-  byId("sign-in").hidden = false;
-  byId("sign-in-problem").textContent = problem;
-  byId("token").focus();
+  return session;
 }
 
 function reasonOf(error) {
@@ -72,125 +47,120 @@ function reasonOf(error) {
   return error.message;
 }
 
-async function submit(event) {
-  event.preventDefault();
-  const button = byId("sign-in").querySelector("button");
-  button.disabled = true;
-  byId("sign-in-problem").textContent = "";
-  try {
-    await signIn(byId("token").value.trim());
-  } catch (error) {
-    showSignIn(reasonOf(error));
-  }
-  button.disabled = false;
+function placeOf(hash, session) {
+  const [, name, rest] = hash.match(/^#\/([\w-]+)(?:\/(.*))?$/) ?? [];
+  const page = PAGES.find((item) => item.name === name && isThere(item, session)) ?? PAGES[0];
+  return { page, rest: page.name === name ? (rest ?? "") : "" };
 }
 
-function ended(why) {
-  if (why === "expired" || why === "revoked") signOut(`signin.${why}`);
-  else if (why.status !== 401) signOut("signin.unauthorized");
+const isThere = (page, session) => page.name !== "webhooks" || session.can.webhooks;
+
+function useTheme() {
+  const [theme, setTheme] = useState(localStorage.getItem(THEME) ?? "");
+  useLayoutEffect(() => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    localStorage.setItem(THEME, theme);
+  }, [theme]);
+  return [theme, setTheme];
 }
 
-// -- the state of the feed -------------------------------------------------------------------
-
-function setState(next) {
-  state = next && { ...next, since: Date.now() };
-  showState();
+function useHash() {
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const changed = () => setHash(location.hash);
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return hash;
 }
 
-function addGap(count) {
-  missed = count === null || missed === null ? null : missed + count;
-  showState();
-}
+function App() {
+  const [session, setSession] = useState(null);
+  const [entry, setEntry] = useState({ problem: "", token: "", ready: false });
+  const [toast, setToast] = useState(null);
+  const [theme, setTheme] = useTheme();
+  const current = useRef(null);
+  const redraw = useRedraw();
+  const hash = useHash();
 
-function stateText() {
-  const wait = state.retryAt ? Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000)) : 0;
-  switch (state.name) {
-    case "live": {
-      const fresh = state.recovered && Date.now() - state.since < BOAST;
-      return fresh ? t("state.recovered", { n: state.recovered }) : t("state.live");
+  const signOut = (key) => {
+    if (!current.current) return;
+    kept.forget();
+    current.current.close();
+    current.current = null;
+    setSession(null);
+    setToast(null);
+    setEntry({ problem: key ? t(key) : "", token: "", ready: true });
+  };
+  const signIn = async (token, again = false) => {
+    try {
+      const opened = await open(token, signOut);
+      opened.say = (words) => setToast({ words });
+      current.current = opened;
+      setSession(opened);
+    } catch (error) {
+      const down = again && error instanceof Unreachable;
+      if (again && !down) kept.forget();
+      // So that one press tries again.
+      setEntry({ problem: reasonOf(error), token: down ? token : "", ready: true });
     }
-    case "polling":
-      return t(`state.polling.${state.reason}`);
-    case "offline":
-      if (!state.network) return t("state.no_network");
-      return wait ? t("state.offline", { s: wait }) : t("state.offline_now");
-    case "reconnecting":
-      return wait ? t("state.reconnecting", { s: wait }) : t("state.reconnecting_now");
-    default:
-      return t(`state.${state.name}`);
-  }
+  };
+  useEffect(() => {
+    const token = kept.load();
+    if (token) signIn(token, true);
+    else setEntry({ problem: "", token: "", ready: true });
+  }, []);
+
+  const { page, rest } = session ? placeOf(hash, session) : {};
+  const language = currentLanguage();
+  useLayoutEffect(() => {
+    document.documentElement.lang = language;
+    document.title = page ? `${t(`nav.${page.name}`)} – hookhub` : "hookhub";
+  }, [page, language]);
+  const speak = (tag) => {
+    chooseLanguage(tag);
+    redraw();
+  };
+  const tools = { theme, setTheme, language, speak };
+  return html`<${Bar} session=${session} page=${page} tools=${tools} signOut=${() => signOut()} />
+    <main id="main">
+      ${session
+        ? html`<section id=${page.name} key=${`${page.name}/${rest}`} aria-label=${t(`nav.${page.name}`)}>
+            <${page.view} session=${session} rest=${rest} theme=${theme} /></section>`
+        : entry.ready && html`<${SignIn} ...${entry} signIn=${signIn} />`}
+    </main>
+    <${Toast} text=${toast} />`;
 }
 
-function showState() {
-  const text = state ? stateText() : "";
-  const place = byId("state");
-  place.dataset.state = state?.name ?? "";
-  place.title = state?.detail ?? "";
-  // Set only when it differs: a screen reader says every change.
-  if (byId("state-text").textContent !== text) byId("state-text").textContent = text;
-  const gap = byId("gap");
-  gap.hidden = missed === 0;
-  gap.textContent = missed === null ? t("gap.unknown") : t("gap.chip", { n: missed });
-  gap.title = t("gap.dismiss");
+function Bar({ session, page, tools, signOut }) {
+  return html`<header id="bar">
+    <a class="brand" href="#/live"><img src="icon.svg" alt="" width="24" height="24" /><span>hookhub</span></a>
+    ${session && html`<${Tabs} session=${session} page=${page} />`}
+    ${session && html`<${State} session=${session} />`}
+    <div class="tools">
+      <select id="language" aria-label=${t("tool.language")} title=${t("tool.language")} value=${tools.language} onChange=${(event) => tools.speak(event.currentTarget.value)}>
+        <option value="en" lang="en">English</option><option value="ru" lang="ru">Русский</option>
+      </select>
+      <select id="theme" aria-label=${t("tool.theme")} title=${t("tool.theme")} value=${tools.theme} onChange=${(event) => tools.setTheme(event.currentTarget.value)}>
+        ${["", "light", "dark"].map((name) => html`<option value=${name}>${t(`theme.${name || "auto"}`)}</option>`)}
+      </select>
+      ${session && html`<button id="sign-out" type="button" onClick=${signOut}>${t("tool.sign_out")}</button>`}
+    </div>
+  </header>`;
 }
 
-// -- sections, language, colours -------------------------------------------------------------
-
-function route() {
-  if (!can) return;
-  const [, page, id] = location.hash.match(/^#\/(\w+)(?:\/(\d+))?$/) ?? [];
-  const known = PAGES.includes(page) && !(page === "webhooks" && can.webhooks === "absent");
-  const shown = known ? page : "live";
-  for (const name of PAGES) byId(name).hidden = name !== shown;
-  for (const link of byId("tabs").children) {
-    if (link.dataset.page === shown) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  webhooks.show(shown === "webhooks", id === undefined ? null : Number(id));
-  overview.show(shown === "overview");
-  document.title = `${t(`nav.${shown}`)} – hookhub`;
+function Tabs({ session, page }) {
+  const place = useRef(null);
+  useEffect(() => {
+    const nav = place.current;
+    const link = nav.querySelector("[aria-current]");
+    if (link) nav.scrollLeft = link.offsetLeft - (nav.clientWidth - link.offsetWidth) / 2;
+  }, [page]);
+  const link = ({ name }) =>
+    html`<a href="#/${name}" data-page=${name} aria-current=${name === page.name ? "page" : null}>${t(`nav.${name}`)}</a>`;
+  return html`<nav id="tabs" ref=${place} aria-label=${t("nav.sections")}>
+    ${PAGES.filter((item) => isThere(item, session)).map(link)}</nav>`;
 }
 
-function showTexts() {
-  applyTexts();
-  for (const section of [live, webhooks, overview]) section.texts();
-  showState();
-  route();
-}
-
-function setTheme(theme) {
-  if (theme) document.documentElement.dataset.theme = theme;
-  else delete document.documentElement.dataset.theme;
-  localStorage.setItem(THEME, theme);
-  byId("theme").value = theme;
-}
-
-async function begin() {
-  setTheme(localStorage.getItem(THEME) ?? "");
-  byId("language").value = currentLanguage();
-  showTexts();
-  byId("sign-in").addEventListener("submit", submit);
-  byId("sign-out").addEventListener("click", () => signOut());
-  byId("gap").addEventListener("click", () => {
-    missed = 0;
-    showState();
-  });
-  byId("theme").addEventListener("change", (event) => setTheme(event.target.value));
-  byId("language").addEventListener("change", (event) => {
-    chooseLanguage(event.target.value);
-    showTexts();
-  });
-  addEventListener("hashchange", route);
-  setInterval(showState, 500);
-  const token = kept.load();
-  if (!token) return showSignIn("");
-  try {
-    await signIn(token);
-  } catch (error) {
-    if (!(error instanceof Unreachable)) kept.forget();
-    else byId("token").value = token; // so that one press tries again
-    showSignIn(reasonOf(error));
-  }
-}
-
-begin();
+render(html`<${App} />`, document.getElementById("app"));

@@ -102,7 +102,7 @@ def insert_ticket_message(
     if not written:
         raise Conflict(
             f"Ticket {ticket_id} is closed; set its status to open before you write in it.",
-            members={"status": row["status"]},
+            members={"ticket_status": row["status"]},
         )
     message = _insert_message(tx, row, new)
     payload = {

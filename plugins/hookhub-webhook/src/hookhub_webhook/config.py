@@ -17,6 +17,8 @@ NAME = "webhook"
 
 TIMEOUT_MAX = 60.0
 HEADERS_MAX = 30
+HEADERS_SIZE_MAX = 8 * 1024
+"""Bytes of all custom headers together: many servers take no more than that of a whole head."""
 MASK = "********"
 """What is shown in place of a custom header's value: it may be a password."""
 
@@ -103,16 +105,22 @@ def header_errors(headers: Mapping[str, str]) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for name, value in headers.items():
-        finding = _header_error(name.lower(), value, seen)
-        seen.add(name.lower())
+        # Servers that hand headers on as variables (CGI, WSGI) make no difference between the two.
+        same = name.lower().replace("_", "-")
+        finding = _header_error(same, value, seen)
+        seen.add(same)
         if finding:
             errors.append({"loc": ["headers", name], "msg": finding})
+    size = sum(len(name) + len(value) + len(": \r\n") for name, value in headers.items())
+    if size > HEADERS_SIZE_MAX:
+        finding = f"are {size} bytes together; the most is {HEADERS_SIZE_MAX}"
+        errors.append({"loc": ["headers"], "msg": finding})
     return errors
 
 
 def _header_error(name: str, value: str, seen: set[str]) -> str | None:
     if name in seen:
-        return "is there twice (names have no case)"
+        return "is there twice (names have no case, and '_' counts as '-')"
     if name in _CONNECTION_HEADERS:
         return "belongs to the connection and cannot be set"
     if name in _HUB_HEADERS or name.startswith(_HUB_PREFIXES):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
@@ -16,27 +17,44 @@ _MAY_ASK_TO_WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
 _LOCATION_SHOWN = 200
 
 
-def judge(status: int, headers: Mapping[str, str], body: str | None, now: float) -> AttemptResult:
-    """The result of a complete answer.
+def is_success(status: int) -> bool:
+    """Whether an answer with this status means that the receiver has it."""
+    return 200 <= status < 300
+
+
+def judge(
+    status: int,
+    header: Callable[[str], str | None],
+    body: str | None,
+    now: float,
+    *,
+    remark: str | None = None,
+    timings: Mapping[str, float] | None = None,
+) -> AttemptResult:
+    """The result of an answer.
 
     Args:
-        headers: of the answer; looked up in lower case.
+        header: a header field of it; asked for in lower case.
         body: its first part as text.
         now: Unix seconds, to turn a date in ``Retry-After`` into a span.
+        remark: what is to be said of the body.
+        timings: seconds by phase.
     """
-    if 200 <= status < 300:
-        return AttemptResult(Outcome.DELIVERED, status, body)
+    timings = timings or {}
+    if is_success(status):
+        return AttemptResult(Outcome.DELIVERED, status, body, error_message=remark, timings=timings)
     gone = status == HTTPStatus.GONE
     return AttemptResult(
         Outcome.GIVE_UP if gone else Outcome.RETRY,
         status,
         body,
         error="status",
-        error_message=_sentence(status, headers.get("location")),
-        retry_after=parse_retry_after(headers.get("retry-after"), now)
+        error_message=_sentence(status, header("location")),
+        retry_after=parse_retry_after(header("retry-after"), now)
         if status in _MAY_ASK_TO_WAIT
         else None,
         disable_endpoint=gone,
+        timings=timings,
     )
 
 
@@ -71,7 +89,11 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     if _SECONDS.fullmatch(text):
         return float(text) if len(text) < len(str(_FAR)) else float(_FAR)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        if date.tzinfo is None:
+            # RFC 9110 §5.6.7: a date is always in UTC, also in the form that does not say so.
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -82,5 +104,8 @@ def decode_body(data: bytes, *, cut: bool) -> str:
     Args:
         cut: there was more of it: a character at the end may be incomplete, and is left out.
     """
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data, final=not cut)
+    if cut:
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    else:
+        text = data.decode("utf-8", "replace")
     return text.replace("\x00", "\ufffd")

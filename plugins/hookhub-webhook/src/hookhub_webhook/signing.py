@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 from collections.abc import Callable, Iterable
@@ -71,7 +70,7 @@ def signing_secret(secret: str) -> str:
 
 def hub_signature(secret: str, body: bytes) -> str:
     """The value of ``X-Webhook-Signature``."""
-    return "sha256=" + hmac.new(secret.encode("utf-8"), body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.digest(secret.encode("utf-8"), body, "sha256").hex()
 
 
 def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -81,14 +80,12 @@ def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes
         message_id: the value of ``webhook-id``.
         timestamp: the value of ``webhook-timestamp``: Unix seconds of the attempt.
     """
-    digest = hmac.digest(signing_key(secret), _signed(message_id, timestamp, body), "sha256")
-    return "v1," + base64.b64encode(digest).decode("ascii")
+    return _symmetric(secret, _signed(message_id, timestamp, body))
 
 
 def asymmetric_signature(sign: Sign, message_id: str, timestamp: int, body: bytes) -> str:
     """An entry of ``webhook-signature`` that is verified with a public key."""
-    signature = sign(_signed(message_id, timestamp, body))
-    return "v1a," + base64.b64encode(signature).decode("ascii")
+    return _asymmetric(sign, _signed(message_id, timestamp, body))
 
 
 def standard_signatures(
@@ -99,14 +96,24 @@ def standard_signatures(
     signs: Iterable[Sign] = (),
 ) -> str:
     """The value of ``webhook-signature``: an entry for each secret and each key, in their order."""
-    entries = [standard_signature(item, message_id, timestamp, body) for item in secrets]
-    entries += [asymmetric_signature(sign, message_id, timestamp, body) for sign in signs]
+    signed = _signed(message_id, timestamp, body)
+    entries = [_symmetric(secret, signed) for secret in secrets]
+    entries += [_asymmetric(sign, signed) for sign in signs]
     return " ".join(entries)
 
 
 def public_key_text(raw: bytes) -> str:
     """A public key of 32 bytes in the form of Standard Webhooks: ``whpk_…``."""
     return PUBLIC_PREFIX + base64.b64encode(raw).decode("ascii")
+
+
+def _symmetric(secret: str, signed: bytes) -> str:
+    digest = hmac.digest(signing_key(secret), signed, "sha256")
+    return "v1," + binascii.b2a_base64(digest, newline=False).decode("ascii")
+
+
+def _asymmetric(sign: Sign, signed: bytes) -> str:
+    return "v1a," + binascii.b2a_base64(sign(signed), newline=False).decode("ascii")
 
 
 def _signed(message_id: str, timestamp: int, body: bytes) -> bytes:

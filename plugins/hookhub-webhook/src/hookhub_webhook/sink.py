@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import trio
 
-from hookhub.egress import EGRESS_ERRORS, classify
+from hookhub.egress import EGRESS_ERRORS, Answer, Egress, classify
 from hookhub.routes import Route
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub_webhook.api import WebhookApi
 from hookhub_webhook.config import NAME, check_config, redact_config
 from hookhub_webhook.keys import KeysApi
-from hookhub_webhook.outcome import decode_body, judge
+from hookhub_webhook.outcome import decode_body, is_success, judge
 from hookhub_webhook.replays import replay_routes
 from hookhub_webhook.request import WebhookRequest, build_request
 from hookhub_webhook.settings import read_settings
@@ -27,6 +24,10 @@ if TYPE_CHECKING:
 GRACE = 1.0
 """Seconds that the core's deadline leaves beyond the sink's own, which knows better what it was
 waiting for."""
+BODY_GRACE = 2.0
+"""Seconds for the body of an answer 2xx: it says nothing that matters, and its slot is wanted."""
+MAX_PIECES = 1_000
+"""Pieces (chunks) of a body that are read."""
 
 
 class WebhookSink(DurableSink):
@@ -38,7 +39,6 @@ class WebhookSink(DurableSink):
         self._hub = hub
         self._delivery = hub.settings.delivery
         self._egress = hub.egress
-        self._transport = hub.egress.transport()
         self._ed25519 = read_settings(hub.plugin_settings(NAME)).ed25519
 
     def routes(self) -> Sequence[Route]:
@@ -58,7 +58,7 @@ class WebhookSink(DurableSink):
         seconds = _seconds(attempt.config, self._delivery.timeout)
         signers = await self._hub.keys.signers() if self._ed25519 else ()
         request = build_request(attempt, [signer.sign for signer in signers])
-        exchange = Exchange(attempt, request, self._transport, self._delivery.max_response)
+        exchange = Exchange(attempt, request, self._egress, self._delivery.max_response)
         with trio.CancelScope(deadline=trio.current_time() + seconds):
             return await exchange.result()
         return exchange.timed_out(seconds)
@@ -69,43 +69,45 @@ class Exchange:
 
     Args:
         request: what to send.
-        transport: the guarded one.
+        egress: the way out.
         keep: bytes of the answer's body to keep; no more are read.
     """
 
     def __init__(
-        self,
-        attempt: Attempt,
-        request: WebhookRequest,
-        transport: httpx.AsyncBaseTransport,
-        keep: int,
+        self, attempt: Attempt, request: WebhookRequest, egress: Egress, keep: int
     ) -> None:
         self._attempt = attempt
         self._request = request
-        self._transport = transport
+        self._egress = egress
         self._keep = keep
         self._start = trio.current_time()
         self._timings: dict[str, float] = {}
-        self._response: httpx.Response | None = None
+        self._answer: Answer | None = None
         self._body = b""
         self._cut = False
+        self._remark: str | None = None
 
     async def result(self) -> AttemptResult:
         """Make the request, and say what came of it."""
+        url, headers, body = self._request
+        trust = self._attempt.config.get("ca")
         try:
-            response = await self._send()
-            await self._read(response)
+            self._answer = await self._egress.post(
+                url, headers, body, timings=self._timings, trust=trust
+            )
+            await self._take_body(self._answer)
         except EGRESS_ERRORS as error:
             return self._failed(*classify(error))
-        result = judge(
-            response.status_code, response.headers, self._text(), self._attempt.timestamp
-        )
-        return self._timed(result)
+        return self._judged(self._answer)
 
     def timed_out(self, seconds: float) -> AttemptResult:
         """The result when the answer was not complete within so many seconds."""
-        if self._response is not None:
-            finding = f"answered {self._response.status_code}, but did not end its answer"
+        if self._answer is not None:
+            if is_success(self._answer.status):
+                self._remark = f"The receiver did not end its answer within {seconds:g} s."
+                self._cut = True
+                return self._judged(self._answer)
+            finding = f"answered {self._answer.status}, but did not end its answer"
         elif "wait" in self._timings:
             finding = "did not answer"
         else:
@@ -113,46 +115,73 @@ class Exchange:
             return self._failed("connect_timeout", message)
         return self._failed("read_timeout", f"The receiver {finding} within {seconds:g} s.")
 
-    async def _send(self) -> httpx.Response:
-        text, headers, body = self._request
-        url = _url(text)
-        extensions: dict[str, Any] = {"timings": self._timings}
-        if "ca" in self._attempt.config:
-            extensions["trust"] = self._attempt.config["ca"]
-        request = httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
-        self._response = await self._transport.handle_async_request(request)
-        return self._response
-
-    async def _read(self, response: httpx.Response) -> None:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
+    async def _take_body(self, answer: Answer) -> None:
+        """Keep the first part of the body; with 2xx the receiver has the event, whatever comes."""
         try:
-            if self._keep:
-                async for piece in response.stream:
-                    self._body += piece[: self._keep - len(self._body)]
-                    if len(self._body) >= self._keep:
-                        self._cut = True
-                        break
+            body = answer.whole_body()
+            if body is not None:
+                self._add(body)
+            elif self._keep and is_success(answer.status):
+                await self._read_briefly(answer)
+            elif self._keep:
+                await self._read(answer)
         finally:
-            await response.aclose()
+            answer.close()
+
+    async def _read_briefly(self, answer: Answer) -> None:
+        try:
+            with trio.move_on_after(BODY_GRACE) as grace:
+                await self._read(answer)
+        except EGRESS_ERRORS as error:
+            self._cut = True
+            self._remark = f"The answer's body was cut short. {classify(error)[1]}"
+        if grace.cancelled_caught:
+            self._cut = True
+            self._remark = f"The answer's body took longer than {BODY_GRACE:g} s; the rest is cut."
+
+    async def _read(self, answer: Answer) -> None:
+        pieces = 0
+        while not self._cut and (piece := await answer.piece()) is not None:
+            pieces += 1
+            self._add(piece)
+            # Thousands of pieces of a byte each cost more than they are worth.
+            if pieces >= MAX_PIECES:
+                self._cut_here()
+
+    def _add(self, piece: bytes) -> None:
+        room = self._keep - len(self._body)
+        self._body += piece[:room]
+        if len(piece) > room:
+            self._cut_here()
+
+    def _cut_here(self) -> None:
+        self._cut = True
+        self._remark = f"Of the answer's body the first {len(self._body)} bytes are kept."
+
+    def _judged(self, answer: Answer) -> AttemptResult:
+        self._timings["total"] = trio.current_time() - self._start
+        return judge(
+            answer.status,
+            answer.header,
+            self._text(),
+            self._attempt.timestamp,
+            remark=self._remark,
+            timings=self._timings,
+        )
 
     def _failed(self, error: str, message: str) -> AttemptResult:
-        status = self._response.status_code if self._response is not None else None
-        return self._timed(
-            AttemptResult(Outcome.RETRY, status, self._text(), error=error, error_message=message)
+        self._timings["total"] = trio.current_time() - self._start
+        return AttemptResult(
+            Outcome.RETRY,
+            None if self._answer is None else self._answer.status,
+            self._text(),
+            error=error,
+            error_message=message,
+            timings=self._timings,
         )
 
     def _text(self) -> str | None:
-        return None if self._response is None else decode_body(self._body, cut=self._cut)
-
-    def _timed(self, result: AttemptResult) -> AttemptResult:
-        self._timings["total"] = trio.current_time() - self._start
-        return replace(result, timings=self._timings)
-
-
-@lru_cache(maxsize=4096)
-def _url(text: str) -> httpx.URL:
-    """The URL, parsed once: that costs as much as signing."""
-    return httpx.URL(text)
+        return None if self._answer is None else decode_body(self._body, cut=self._cut)
 
 
 def _seconds(config: Mapping[str, Any], default: float) -> float:

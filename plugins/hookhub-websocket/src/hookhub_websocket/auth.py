@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from hookhub.config import Settings
 from hookhub.errors import Unauthorized
+from hookhub.feed import origin_allowed, origins_known
 from hookhub.routes import Principal, UpgradeRequest
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 SCOPE = "events:read"
 MAX_PARAMETERS = 100
-
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Parameters:
@@ -83,24 +82,8 @@ def check_origin(settings: Settings, request: UpgradeRequest) -> None:
     Raises:
         Unauthorized: the page's origin is not allowed.
     """
-    allowed = list(settings.live.origins)
-    if settings.server.public_url is not None:
-        allowed.append(settings.server.public_url)
-    if not allowed or "*" in allowed:
+    if not origins_known(settings):
         return
-    known = {normal_origin(origin) for origin in allowed}
     for origin in header_values(request, b"origin"):
-        if normal_origin(origin) not in known:
+        if not origin_allowed(settings, origin):
             raise Unauthorized(f"origin {origin[:40]!r} is not allowed; add it to [live] origins.")
-
-
-def normal_origin(url: str) -> str:
-    """Scheme, host and port of a URL as RFC 6454 serialises them: ``https://hub.example``."""
-    try:
-        parts = urlsplit(url.strip().lower())
-        port = parts.port
-    except ValueError:
-        return ""
-    shown = "" if port is None or port == _DEFAULT_PORTS.get(parts.scheme) else f":{port}"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{shown}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from hookhub.feed import DISMISSED
+
 
 class Why(enum.Enum):
     """What ended a connection, with the close code that tells the client."""
@@ -20,7 +22,11 @@ class Why(enum.Enum):
     RESTART = ("restart", 1012)
     SLOW = ("slow", 1013)
     FULL = ("full", 1013)
+    FLOOD = ("flood", 1008)
+    """Too many messages."""
     EXPIRED = ("expired", 4201)
+    DISMISSED = ("dismissed", DISMISSED)
+    """An administrator closed it."""
     REVOKED = ("revoked", 4502)
 
     def __init__(self, word: str, code: int) -> None:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 import structlog
 import trio
 
-from hookhub.config import LiveSettings
-from hookhub.routes import Principal
 from hookhub_websocket import messages
 from hookhub_websocket.closing import Why
 from hookhub_websocket.session import Session
@@ -25,16 +23,10 @@ log = structlog.get_logger("hookhub.websocket")
 
 
 class Connections:
-    """The live sessions.
+    """The live sessions."""
 
-    Args:
-        settings: ``[live]``.
-    """
-
-    def __init__(self, settings: LiveSettings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._sessions: set[Session] = set()
-        self._per_token: Counter[int] = Counter()
         self._left = trio.lowlevel.ParkingLot()
         self._ended: Counter[Why] = Counter()
         self._opened = 0
@@ -45,16 +37,6 @@ class Connections:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def full(self, principal: Principal | None = None) -> str | None:
-        """Why nobody more (of this token) is let in; None if there is room."""
-        limits = self._settings
-        if len(self._sessions) >= limits.max_connections:
-            return f"Full: the hub has {limits.max_connections} connections; try again later"
-        limit = limits.max_connections_per_token
-        if principal is not None and self._per_token[principal.token_id] >= limit:
-            return f"Full: this token has {limit} connections; close one or try again later"
-        return None
-
     def turned_away(self, why: Why) -> None:
         """Count a client that did not become a session."""
         self._ended[why] += 1
@@ -62,17 +44,12 @@ class Connections:
     @contextmanager
     def member(self, session: Session) -> Iterator[None]:
         """Count a session for as long as it lives."""
-        token_id = session.principal.token_id
         self._sessions.add(session)
-        self._per_token[token_id] += 1
         self._opened += 1
         try:
             yield
         finally:
             self._sessions.discard(session)
-            self._per_token[token_id] -= 1
-            if not self._per_token[token_id]:
-                del self._per_token[token_id]
             self._ended[session.link.closed or Why.CLIENT] += 1
             self._events_sent += session.feeder.sent
             self._bytes_sent += session.link.outbox.bytes_sent

@@ -9,15 +9,14 @@ import trio
 
 from hookhub import Cursor, Entry
 from hookhub_websocket import messages
+from hookhub_websocket.batches import SIZE, Batch, Batches
 from hookhub_websocket.filters import Filter
-from hookhub_websocket.frames import text_frame
+from hookhub_websocket.frames import Encode, plain_frame, text_frame
 from hookhub_websocket.messages import BadMessage
 
 if TYPE_CHECKING:
-    from hookhub.feed import Feed, Resume
+    from hookhub.feed import Feed, Resume, Select
 
-BATCH = 64 * 1024
-"""Bytes of frames that are joined into one write; one larger frame is a batch of its own."""
 SLICE = 500
 """Entries asked of the feed at once."""
 
@@ -27,16 +26,49 @@ class Feeder:
 
     Args:
         feed: the history.
+        batches: its newest part, ready-made.
         filter: which events are wanted; call :meth:`refilter` when it changes.
+        missed: is called when the client is told of a gap.
+        encode: makes the frames.
     """
 
-    def __init__(self, feed: Feed, filter: Filter) -> None:
+    __slots__ = (
+        "_batches",
+        "_feed",
+        "_filter",
+        "_missed",
+        "_replayed",
+        "_rest",
+        "_target",
+        "_turns",
+        "_upto",
+        "_verdict",
+        "encode",
+        "match",
+        "position",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        feed: Feed,
+        batches: Batches,
+        filter: Filter,
+        missed: Callable[[], None] = lambda: None,
+        encode: Encode = plain_frame,
+    ) -> None:
+        self.encode = encode
+        self._missed = missed
         self._feed = feed
+        self._batches = batches
+        self.match: Select = filter.match
+        """Which events are wanted; always the filter's."""
         self._filter = filter
-        self._position = feed.last
+        self.position = feed.last
+        """Everything up to this sequence was sent, or is about to be before anything posted now."""
         self._rest: list[Entry] = []
         """Entries that were read and not yet sent, newest first."""
-        self._upto = self._position
+        self._upto = self.position
         self._target = 0
         """The end of the history at the last resume: up to here it is a replay."""
         self._verdict: Callable[[int], bytes] | None = None
@@ -48,18 +80,19 @@ class Feeder:
 
     @property
     def cursor(self) -> str:
-        """Everything up to here was sent, or is about to be before anything posted now."""
-        return str(Cursor(self._feed.epoch, self._position))
+        """The position as clients see it."""
+        return str(Cursor(self._feed.epoch, self.position))
 
     @property
     def lag(self) -> int:
         """How many events this connection is behind."""
-        return self._feed.last - self._position
+        # A cursor may be ahead of this process: of an event that another one has just committed.
+        return max(0, self._feed.last - self.position)
 
     @property
     def replaying(self) -> bool:
         """Whether it is still among events that were history when it resumed."""
-        return self._position < self._target
+        return self.position < self._target
 
     def resume(self, found: Resume, id: str | int | None = None) -> bytes | None:
         """Go on from another place. Returns the frame that tells of a gap, if there is one.
@@ -71,55 +104,80 @@ class Feeder:
             raise BadMessage(
                 "resume_in_progress", "A replay is still under way; wait for its 'resumed'.", id
             )
-        self._position, self._target = found.position, self._feed.last
+        self.position, self._target = found.position, self._feed.last
         self._replayed = 0
         self.refilter()
         if found.gap:
+            self._missed()
             return text_frame(messages.gap(found.missed, self.cursor, id))
         self._verdict = lambda replayed: text_frame(messages.resumed(replayed, id))
         return None
 
+    def skip(self) -> bytes:
+        """Go on from now. Returns the frame that tells of the gap, to be posted."""
+        missed, self.position = self.lag, self._feed.last
+        self.refilter()
+        self._missed()
+        return text_frame(messages.gap(missed, self.cursor))
+
     def refilter(self) -> None:
         """Read again from here: what was read ahead was chosen by another filter or place."""
+        self.match = self._filter.match
         self._rest = []
         self._turns += 1
 
     async def next_batch(self) -> bytes:
-        """The frames to send next; empty when there is nothing newer (see :meth:`wait`)."""
+        """The frames to send next; empty if there are none, or something posted goes first."""
         while not self._rest:
-            ended = self._end_of_replay(self._position)
+            ended = self._end_of_replay(self.position)
             if ended:
                 return ended
+            batch = self._recent()
+            if batch is not None:
+                return batch.data
             turn = self._turns
-            found = await self._feed.read(self._position, self._filter.match, SLICE)
+            found = await self._feed.read(self.position, self.match, SLICE)
             if turn != self._turns:
-                continue
+                # Whoever changed that has posted something, which goes before what is read now.
+                return b""
             if found.missed:
+                self._missed()
                 # Retention went faster than this client.
-                self._position += found.missed
+                self.position += found.missed
                 return text_frame(messages.gap(found.missed, self.cursor))
-            if found.position == self._position:
+            if found.position == self.position:
                 return b""
             self._rest, self._upto = list(reversed(found.entries)), found.position
             if not self._rest:
-                self._position = self._upto
+                self.position = self._upto
                 await trio.lowlevel.checkpoint()
         return self._take()
+
+    def _recent(self) -> Batch | None:
+        """All there is, if it is in memory, not too much, and no replay ends in it."""
+        last = self._feed.last
+        if self._verdict is not None or self.position >= last:
+            return None
+        batch = self._batches.after(self.match, self.encode, self.position)
+        if batch is not None:
+            self.position = last
+            self.sent += batch.events
+        return batch
 
     def _take(self) -> bytes:
         frames: list[bytes] = []
         size = 0
-        while self._rest and size < BATCH:
+        while self._rest and size < SIZE:
             entry = self._rest.pop()
             frames.append(self._end_of_replay(entry.event.sequence - 1))
-            frames.append(text_frame(entry.frame))
+            frames.append(self.encode(entry))
             size += len(frames[-1])
-            self._position = entry.event.sequence
+            self.position = entry.event.sequence
             self._replayed += 1
             self.sent += 1
         if not self._rest:
-            self._position = self._upto
-        frames.append(self._end_of_replay(self._position))
+            self.position = self._upto
+        frames.append(self._end_of_replay(self.position))
         return b"".join(frames)
 
     def _end_of_replay(self, position: int) -> bytes:
@@ -128,7 +186,3 @@ class Feeder:
             return b""
         verdict, self._verdict = self._verdict(self._replayed), None
         return verdict
-
-    async def wait(self) -> None:
-        """Wait for something newer."""
-        await self._feed.wait(self._position)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import trio
-from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection, ConnectionType
 from wsproto.events import (
     AcceptConnection,
     CloseConnection,
@@ -13,8 +14,11 @@ from wsproto.events import (
     RejectData,
     Request,
 )
+from wsproto.extensions import Extension
+from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 
+from hookhub.errors import MalformedRequest, UpgradeRequired
 from hookhub.routes import UpgradeRequest
 from hookhub_websocket.closing import Why
 
@@ -30,45 +34,46 @@ class BadHandshake(Exception):
         self.answer = answer
 
 
-def open_handshake(request: UpgradeRequest) -> tuple[WSConnection, bytes]:
+def open_handshake(
+    request: UpgradeRequest, extensions: Sequence[Extension] = ()
+) -> tuple[Connection, bytes]:
     """The protocol after the handshake, and the bytes of the answer that accepts it.
 
-    No extension is negotiated: permessage-deflate costs far more memory than events are worth.
+    Args:
+        extensions: what the client may have if it offers it; see their ``enabled()``.
 
     Raises:
         BadHandshake: with the answer that refuses it.
     """
-    ws = WSConnection(ConnectionType.SERVER)
+    handshake = H11Handshake(ConnectionType.SERVER)
     target = request.path.encode("utf-8", "replace")
     try:
         # The query string stays out of it: wsproto has no use for it, and it may hold a token.
-        ws.initiate_upgrade_connection(request.headers, _ascii(target))
-        if not any(isinstance(event, Request) for event in ws.events()):
-            raise BadHandshake(_refusal(ws, RejectConnection(status_code=400)))
+        handshake.initiate_upgrade_connection(request.headers, _ascii(target))
+        if not any(isinstance(event, Request) for event in handshake.events()):
+            raise BadHandshake(_refusal(handshake, RejectConnection(status_code=400)))
     except RemoteProtocolError as error:
         hint = error.event_hint
         reject = hint if isinstance(hint, RejectConnection) else RejectConnection(status_code=400)
-        raise BadHandshake(_refusal(ws, reject)) from None
+        raise BadHandshake(_refusal(handshake, reject)) from None
     except UnicodeError:  # a Host that is no host name
-        raise BadHandshake(_refusal(ws, RejectConnection(status_code=400))) from None
-    return ws, ws.send(AcceptConnection())
+        raise BadHandshake(_refusal(handshake, RejectConnection(status_code=400))) from None
+    answer = handshake.send(AcceptConnection(extensions=list(extensions)))
+    assert handshake.connection is not None
+    return handshake.connection, answer
 
 
 def _ascii(target: bytes) -> bytes:
     return target if target.isascii() and b" " not in target else b"/"
 
 
-def _refusal(ws: WSConnection, reject: RejectConnection) -> bytes:
+def _refusal(handshake: H11Handshake, reject: RejectConnection) -> bytes:
     """An HTTP answer with a problem document (RFC 9457)."""
-    upgrade = reject.status_code == 426
-    problem = {
-        "type": "about:blank",
-        "title": "Upgrade required" if upgrade else "Malformed request",
-        "status": reject.status_code,
-        "code": "upgrade_required" if upgrade else "malformed_request",
-        "detail": "This is no WebSocket handshake of version 13 (RFC 6455 §4.2.1); "
-        "connect with a WebSocket client.",
-    }
+    error = UpgradeRequired if reject.status_code == UpgradeRequired.status else MalformedRequest
+    problem = error(
+        "This is no WebSocket handshake of version 13 (RFC 6455 §4.2.1); connect with a WebSocket "
+        "client."
+    ).problem()
     body = json.dumps(problem).encode("ascii")
     headers = [
         *reject.headers,
@@ -76,12 +81,12 @@ def _refusal(ws: WSConnection, reject: RejectConnection) -> bytes:
         (b"content-length", str(len(body)).encode("ascii")),
         (b"connection", b"close"),
     ]
-    head = RejectConnection(status_code=reject.status_code, headers=headers, has_body=True)
-    return ws.send(head) + ws.send(RejectData(data=body, body_finished=True))
+    head = RejectConnection(status_code=error.status, headers=headers, has_body=True)
+    return handshake.send(head) + handshake.send(RejectData(data=body, body_finished=True))
 
 
 async def turn_away(
-    ws: WSConnection, stream: trio.abc.Stream, answer: bytes, why: Why, reason: str, wait: float
+    ws: Connection, stream: trio.abc.Stream, answer: bytes, why: Why, reason: str, wait: float
 ) -> None:
     """Accept and close at once: a browser sees a close code, but never an HTTP status.
 

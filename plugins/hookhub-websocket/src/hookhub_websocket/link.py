@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import trio
-from wsproto import WSConnection
-from wsproto.connection import ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.connection import Connection, ConnectionState
+from wsproto.events import (
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Message,
+    Ping,
+    Pong,
+    TextMessage,
+)
+from wsproto.frame_protocol import CloseReason
 
 from hookhub_websocket.closing import Why
 from hookhub_websocket.frames import text_frame
 from hookhub_websocket.handshake import READ_SIZE
 from hookhub_websocket.outbox import Outbox
+from hookhub_websocket.rate import MessageRate, Pace
+from hookhub_websocket.settings import WebSocketSettings
+
+PENALTY = 0.02
+"""Seconds between reads (of :data:`READ_SIZE`) from a client that was closed for its flood."""
 
 Handler = Callable[[str | None], Awaitable[None]]
 """Takes a whole text message; None stands for a binary one."""
@@ -25,14 +38,18 @@ class Link:
         ws: the protocol.
         stream: the connection.
         max_message: bytes of the largest message.
-        close_timeout: seconds from a close on until the connection is cut.
+        settings: ``[plugins.websocket]``.
     """
 
     def __init__(
-        self, ws: WSConnection, stream: trio.abc.Stream, max_message: int, close_timeout: float
+        self,
+        ws: Connection,
+        stream: trio.abc.Stream,
+        max_message: int,
+        settings: WebSocketSettings,
     ) -> None:
         self.outbox = Outbox(stream)
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None
         """Around everything that this connection does; see :meth:`close`."""
         self.closed: Why | None = None
         """Why it is closing; None while it is open."""
@@ -40,7 +57,8 @@ class Link:
         self._ws = ws
         self._stream = stream
         self._max_message = max_message
-        self._close_timeout = close_timeout
+        self._close_timeout = settings.close_timeout
+        self._control = MessageRate(settings.control_rate, settings.control_burst, self.last_heard)
         self._parts: list[str] = []
         self._size = 0
         self._deaf = False
@@ -60,12 +78,17 @@ class Link:
             return
         self.closed = why
         frame = self._ws.send(CloseConnection(code=code or why.code, reason=reason or None))
+        self._last_words(frame)
+
+    def _last_words(self, frame: bytes) -> None:
         self.outbox.close(frame)
-        self.scope.deadline = trio.current_time() + self._close_timeout
+        if self.scope is not None:
+            self.scope.deadline = trio.current_time() + self._close_timeout
 
     def abort(self) -> None:
         """Cut the connection."""
-        self.scope.cancel()
+        if self.scope is not None:
+            self.scope.cancel()
 
     async def read(self, handle: Handler) -> None:
         """Read until the client is gone or the closing handshake is complete.
@@ -78,34 +101,51 @@ class Link:
             if self._deaf:
                 continue
             self._ws.receive_data(bytes(data))
-            for event in self._ws.events():
-                if isinstance(event, CloseConnection):
-                    if self._ended(event):
-                        return
-                elif self.closed is None:
-                    await self._take(event, handle)
+            more = len(data) == READ_SIZE
+            del data
+            if await self._take_all(handle):
+                return
+            if more and self.closed is Why.FLOOD:
+                # What was sent before the answer to our close is still to be read, but not at the
+                # pace at which it was sent.
+                await trio.sleep(PENALTY)
             await self.outbox.wait_room()
+
+    async def _take_all(self, handle: Handler) -> bool:
+        """Whether the closing handshake is complete."""
+        for event in self._ws.events():
+            if isinstance(event, CloseConnection):
+                return self._ended(event)
+            if self.closed is None:
+                await self._take(event, handle)
+        return False
 
     def _ended(self, event: CloseConnection) -> bool:
         """Whether the closing handshake is complete but for our own close frame."""
         if self._ws.state is ConnectionState.REMOTE_CLOSING:
             self.closed = Why.CLIENT
-            self.outbox.close(self._ws.send(event.response()))
-            self.scope.deadline = trio.current_time() + self._close_timeout
+            self._last_words(self._ws.send(event.response()))
             return True
         if self._ws.state is ConnectionState.CLOSED:
             return True
         # wsproto could not parse it, and cannot go on. What still comes is read and dropped, so
         # that the client gets the close frame instead of a reset.
         self._deaf = True
-        self.close(Why.PROTOCOL, event.reason or "", code=event.code)
+        if event.code == CloseReason.MESSAGE_TOO_BIG:
+            self._too_big()
+        else:
+            self.close(Why.PROTOCOL, event.reason or "", code=event.code)
         return False
 
     async def _take(self, event: Event, handle: Handler) -> None:
-        if isinstance(event, Ping):
-            self.outbox.post_pong(self._ws.send(event.response()))
-        elif isinstance(event, TextMessage):
-            if self._add(len(event.data.encode("utf-8"))):
+        if isinstance(event, (Ping, Pong)):
+            if self._paced() and isinstance(event, Ping):
+                self.outbox.post_pong(self._ws.send(event.response()))
+            return
+        if isinstance(event, Message) and event.frame_finished and not event.message_finished:
+            self._paced()
+        if isinstance(event, TextMessage):
+            if self._add(len(event.data.encode("utf-8"))) and event.data:
                 self._parts.append(event.data)
             if event.message_finished and self.closed is None:
                 text = "".join(self._parts)
@@ -122,10 +162,20 @@ class Link:
         if self._size <= self._max_message:
             return True
         self._reset()
+        self._too_big()
+        return False
+
+    def _too_big(self) -> None:
         self.close(
             Why.TOO_BIG, f"A message may have {self._max_message} bytes ([live] max_message)"
         )
-        return False
+
+    def _paced(self) -> bool:
+        """Whether a frame that is no whole message, but is as much work, comes slowly enough."""
+        pace = self._control.take(trio.current_time())
+        if pace is Pace.FLOOD:
+            self.close(Why.FLOOD, "Too many frames; slow down before you come back")
+        return pace is Pace.FINE
 
     def _reset(self) -> None:
         self._parts.clear()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hookhub.errors import MalformedRequest
+from hookhub.errors import FieldError, HookhubError, MalformedRequest
 from hookhub.events import parse_json
 
 ID_MAX = 128
@@ -20,13 +20,26 @@ class BadMessage(Exception):
         code: a stable word, the REST API's where it has one.
         message: a sentence for a person.
         id: the ``id`` of the client's message, if it had a good one.
+        errors: the wrong members, each with its place.
     """
 
-    def __init__(self, code: str, message: str, id: str | int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        id: str | int | None = None,
+        errors: Sequence[FieldError] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.id = id
+        self.errors = list(errors)
+
+    @classmethod
+    def of(cls, error: HookhubError, id: str | int | None = None) -> BadMessage:
+        """The same mistake as the REST API tells it."""
+        return cls(error.code, error.detail, id, error.errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +47,15 @@ class ClientMessage:
     """A message of the client, checked."""
 
     type: str
-    """``ping``, ``subscribe``, ``unsubscribe`` or ``resume``."""
+    """``ping``, ``subscribe``, ``unsubscribe``, ``resume`` or ``replay``."""
     id: str | int | None = None
     """Chosen by the client; the answer carries it."""
     events: list[str] | None = None
+    where: Any = None
+    """A payload filter as it was sent; None: no condition."""
     cursor: str | None = None
+    since: str | None = None
+    until: str | None = None
 
 
 def parse_message(text: str) -> ClientMessage:
@@ -75,19 +92,35 @@ def _read_object(value: Mapping[str, Any], id: str | int | None) -> ClientMessag
     kind = value.get("type")
     if kind == "ping":
         return ClientMessage("ping", id)
-    if kind in ("subscribe", "unsubscribe"):
-        return ClientMessage(kind, id, events=_read_events(value, id, needed=kind == "subscribe"))
+    if kind == "subscribe":
+        events = _read_events(value, id, needed=True)
+        return ClientMessage("subscribe", id, events=events, where=value.get("where"))
+    if kind == "unsubscribe":
+        return ClientMessage("unsubscribe", id, events=_read_events(value, id, needed=False))
     if kind == "resume":
         cursor = value.get("cursor", value.get("since"))
         if not isinstance(cursor, str):
             raise BadMessage("validation_failed", "'resume' needs a 'cursor' (a string).", id)
         return ClientMessage("resume", id, cursor=cursor)
+    if kind == "replay":
+        return _read_replay(value, id)
     shown = json.dumps(kind)[:60]
     raise BadMessage(
         "unknown_message_type",
-        f"Unknown message type {shown}; send ping, subscribe, unsubscribe or resume.",
+        f"Unknown message type {shown}; send ping, subscribe, unsubscribe, resume or replay.",
         id,
     )
+
+
+def _read_replay(value: Mapping[str, Any], id: str | int | None) -> ClientMessage:
+    since, until = value.get("since"), value.get("until")
+    if not isinstance(since, str) or not isinstance(until, str | None):
+        raise BadMessage(
+            "validation_failed",
+            "'replay' needs 'since' and may have 'until': each a time or a cursor (strings).",
+            id,
+        )
+    return ClientMessage("replay", id, since=since, until=until)
 
 
 def _read_events(
@@ -113,12 +146,13 @@ def _encode(id: str | int | None, **members: Any) -> bytes:
     return json.dumps(members).encode("ascii")
 
 
-def connection(cursor: str, events: list[str]) -> bytes:
+def connection(cursor: str, events: list[str], where: Mapping[str, Any]) -> bytes:
     """The first message: contract §2 fixes the first three members to the byte.
 
     Args:
         cursor: everything after it is sent on this connection.
         events: the patterns that are subscribed.
+        where: pattern to the payload filter of those that have one.
     """
     return _encode(
         None,
@@ -127,7 +161,12 @@ def connection(cursor: str, events: list[str]) -> bytes:
         message="WebSocket connection established",
         cursor=cursor,
         events=events,
+        **_where(where),
     )
+
+
+def _where(where: Mapping[str, Any]) -> dict[str, Any]:
+    return {"where": dict(where)} if where else {}
 
 
 def pong(id: str | int | None = None) -> bytes:
@@ -135,9 +174,9 @@ def pong(id: str | int | None = None) -> bytes:
     return _encode(id, type="pong")
 
 
-def subscribed(events: list[str], id: str | int | None = None) -> bytes:
+def subscribed(events: list[str], where: Mapping[str, Any], id: str | int | None = None) -> bytes:
     """The answer to ``subscribe`` and ``unsubscribe``: what is subscribed now."""
-    return _encode(id, type="subscribed", events=events)
+    return _encode(id, type="subscribed", events=events, **_where(where))
 
 
 def resumed(replayed: int, id: str | int | None = None) -> bytes:
@@ -150,6 +189,25 @@ def gap(missed: int | None, cursor: str, id: str | int | None = None) -> bytes:
     return _encode(id, type="gap", missed=missed, cursor=cursor)
 
 
+def replaying(since: str, until: str, complete: bool, id: str | int | None = None) -> bytes:
+    """A replay begins: the events after ``since`` up to ``until`` (cursors) come once more.
+
+    Args:
+        complete: whether the history reaches back to what was asked for.
+    """
+    return _encode(id, type="replaying", since=since, until=until, complete=complete)
+
+
+def replayed(count: int, complete: bool, id: str | int | None = None) -> bytes:
+    """A replay is over; so many events were sent."""
+    return _encode(id, type="replayed", replayed=count, complete=complete)
+
+
+def dropped(count: int) -> bytes:
+    """So many signals were left out here, because this client was behind."""
+    return _encode(None, type="dropped", count=count)
+
+
 def restarting(retry_after: float) -> bytes:
     """The hub stops; seconds to wait before the next attempt, different for each client."""
     return _encode(None, type="restarting", retry_after=retry_after)
@@ -157,4 +215,5 @@ def restarting(retry_after: float) -> bytes:
 
 def error(failure: BadMessage) -> bytes:
     """A message was not understood."""
-    return _encode(failure.id, type="error", code=failure.code, message=failure.message)
+    errors = {"errors": failure.errors} if failure.errors else {}
+    return _encode(failure.id, type="error", code=failure.code, message=failure.message, **errors)

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 import trio
 
 from hookhub import Cursor
-from hookhub.errors import HookhubError, InvalidCursor
+from hookhub.errors import Forbidden, HookhubError, InvalidCursor, TooManyRequests
+from hookhub.events import parse_json
+from hookhub.feed import (
+    DISMISSED_REASON,
+    SIGNAL_SCOPE,
+    SignalBox,
+    Status,
+    needs_scope,
+    read_range,
+    resolve_range,
+)
+from hookhub.filters import compile_filter
 from hookhub.routes import Principal
 from hookhub_websocket import messages
+from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why
+from hookhub_websocket.fanout import Fanout
 from hookhub_websocket.feeder import Feeder
 from hookhub_websocket.filters import Filter
+from hookhub_websocket.frames import Encode, plain_frame, text_frame
 from hookhub_websocket.link import Link
 from hookhub_websocket.messages import BadMessage, ClientMessage
+from hookhub_websocket.rate import MessageRate, Pace
+from hookhub_websocket.replays import Replay
 from hookhub_websocket.settings import WebSocketSettings
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
 
+SIGNALS = 100
+"""Signals that are joined into one write."""
 STRIKES = 4
 """Looks in a row that find a client behind its limit with a write under way, until it is slow."""
 
 log = structlog.get_logger("hookhub.websocket")
+
+
+class Begin(NamedTuple):
+    """What the query string asks for."""
+
+    events: list[str]
+    """The patterns of ``?events=``; empty for everything."""
+    where: str | None
+    """The payload filter of ``?where=``."""
+    since: str | None
+    """The cursor of ``?since=``."""
 
 
 class Session:
@@ -36,7 +66,13 @@ class Session:
         principal: whose token it came with.
         client: the peer's address.
         settings: ``[plugins.websocket]``.
+        fanout: serves it while it is up to date.
+        batches: what it shares with others.
+        user_agent: what it calls itself.
+        encode: makes its events' frames.
     """
+
+    kind = "ws"
 
     def __init__(
         self,
@@ -45,47 +81,63 @@ class Session:
         principal: Principal,
         client: str,
         settings: WebSocketSettings,
+        fanout: Fanout,
+        batches: Batches,
+        user_agent: str = "",
+        encode: Encode = plain_frame,
     ) -> None:
         self.principal = principal
         self.client = client
+        self.user_agent = user_agent
         self.link = link
-        self.filter = Filter(settings.max_patterns)
-        self.feeder = Feeder(hub.feed, self.filter)
+        self.outbox = link.outbox
+        self.filter = Filter(hub.feed.select, settings.max_patterns, settings.max_conditions)
+        self.feeder = Feeder(hub.feed, batches, self.filter, hub.presence.gap, encode)
+        self.signals = SignalBox(hub.signals, link.outbox.wake)
         self.messages_received = 0
         self._hub = hub
+        self._fanout = fanout
+        self._replay: Replay | None = None
+        self._rate = MessageRate(settings.message_rate, settings.message_burst, link.last_heard)
         self._write_timeout = settings.write_timeout
+        self._may_skip = settings.slow == "gap"
         self._pinged_at = link.last_heard
         self._strikes = 0
 
-    async def run(self, events: list[str], since: str | None) -> None:
-        """Serve the client until one side closes or the connection breaks.
-
-        Args:
-            events: the patterns of ``?events=``; empty for everything.
-            since: the cursor of ``?since=``, if any.
-        """
-        with self.link.scope:
+    async def run(self, begin: Begin) -> None:
+        """Serve the client until one side closes or the connection breaks."""
+        with self.signals:
             try:
-                await self._begin(events, since)
-            except HookhubError as error:
-                self._failed(error)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                await self.link.read(self._handle)
-                if self.link.closed is not None:
-                    await self.link.outbox.finished.wait()
-                nursery.cancel_scope.cancel()
+                async with trio.open_nursery() as nursery:
+                    self.link.scope = nursery.cancel_scope
+                    await self._live(nursery, begin)
+            finally:
+                self._fanout.discard(self.feeder)
 
-    async def _begin(self, events: list[str], since: str | None) -> None:
+    async def _live(self, nursery: trio.Nursery, begin: Begin) -> None:
+        try:
+            await self._begin(*begin)
+        except HookhubError as error:
+            self._failed(error)
+        self.outbox.attach(partial(self._start_flusher, nursery))
+        try:
+            await self.link.read(self._handle)
+        finally:
+            self.outbox.detach()
+        if self.link.closed is None:
+            nursery.cancel_scope.cancel()
+
+    async def _begin(self, events: list[str], where: str | None, since: str | None) -> None:
         """Post the first message, and what there is to say about the query string after it."""
         complaints: list[bytes] = []
         try:
-            if events:
-                self.filter.subscribe(events)
-        except ValueError as error:
-            complaints.append(
-                messages.error(BadMessage("validation_failed", f"?events=: {error}."))
-            )
+            if events or where is not None:
+                self._subscribe(events or ["*"], None if where is None else parse_json(where))
+        except (BadMessage, HookhubError) as error:
+            # Who asked for some and misspelt it does not want all.
+            self.filter.unsubscribe(None)
+            self._chosen()
+            complaints.append(messages.error(_in_address(error)))
         verdict = None
         if since is not None:
             try:
@@ -93,33 +145,70 @@ class Session:
             except InvalidCursor as error:
                 complaints.append(messages.error(BadMessage(error.code, error.detail)))
                 complaints.append(messages.gap(None, self.feeder.cursor))
-        self.link.post(messages.connection(self.feeder.cursor, self.filter.patterns))
+        first = messages.connection(self.feeder.cursor, self.filter.patterns, self.filter.where)
+        self.link.post(first)
         for complaint in complaints:
             self.link.post(complaint)
         if verdict is not None:
-            self.link.outbox.post(verdict)
+            self.outbox.post(verdict)
 
     # -- writing ---------------------------------------------------------------------------
 
-    async def _write(self) -> None:
-        """The only task that writes to the socket."""
-        outbox, feeder = self.link.outbox, self.feeder
+    def _start_flusher(self, nursery: trio.Nursery) -> None:
+        self._fanout.discard(self.feeder)
+        nursery.start_soon(self._flush)
+
+    async def _flush(self) -> None:
+        """Send what waits; once nothing does, the fan-out goes on from the same position."""
+        outbox = self.outbox
         try:
             while await outbox.flush():
                 batch = await self._next_batch()
                 if batch:
                     await outbox.send(batch)
-                else:
-                    await outbox.wait(feeder.wait)
+                elif not self.feeder.lag and self._replay is None and outbox.rest():
+                    self._fanout.add(self.feeder, outbox)
+                    return
+                if self.feeder.lag or self._replay is not None:
+                    await trio.lowlevel.checkpoint()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.link.abort()
 
     async def _next_batch(self) -> bytes:
+        # One that begins meanwhile has its first message in the outbox: that goes before.
+        replay = self._replay
         try:
-            return await self.feeder.next_batch()
+            batch = await self.feeder.next_batch()
+            if replay is not None:
+                batch += await self._replayed(batch)
         except HookhubError as error:
             self._failed(error)
             return b""
+        except Exception:
+            log.exception("websocket.feed_broken", client=self.client)
+            self.link.close(Why.ERROR, "Internal error")
+            return b""
+        return batch if self.feeder.lag else batch + self._signalled()
+
+    async def _replayed(self, batch: bytes) -> bytes:
+        """What a replay has to send after a batch of the live feed; neither waits for the other."""
+        replay = self._replay
+        found = b""
+        while replay is not None and not replay.over and not found:
+            found = await replay.next_batch()
+            if batch or self.feeder.lag:
+                break
+        if replay is not None and replay.over:
+            self._replay = None
+        return found
+
+    def _signalled(self) -> bytes:
+        """Signals that wait: events go before them."""
+        signals, dropped = self.signals.take(SIGNALS)
+        frames = [text_frame(signal.frame) for signal in signals]
+        if dropped:
+            frames.append(text_frame(messages.dropped(dropped)))
+        return b"".join(frames)
 
     def _failed(self, error: HookhubError) -> None:
         """The store cannot be read now: the client loses nothing by coming back later."""
@@ -130,12 +219,12 @@ class Session:
 
     async def _handle(self, text: str | None) -> None:
         self.messages_received += 1
+        pace = self._rate.take(trio.current_time())
+        if pace is Pace.FLOOD:
+            self.link.close(Why.FLOOD, "Too many messages; slow down before you come back")
+            return
         try:
-            if text is None:
-                raise BadMessage(
-                    "malformed_request", "Send JSON in text messages, not in binary ones."
-                )
-            await self._obey(messages.parse_message(text))
+            await self._obey(self._read(text, pace))
         except BadMessage as failure:
             self.link.post(messages.error(failure))
         except HookhubError as error:
@@ -144,11 +233,25 @@ class Session:
             log.exception("websocket.message_failed", client=self.client)
             self.link.close(Why.ERROR, "Internal error")
 
+    def _read(self, text: str | None, pace: Pace) -> ClientMessage:
+        if text is None:
+            raise BadMessage("malformed_request", "Send JSON in text messages, not in binary ones.")
+        message = messages.parse_message(text)
+        if pace is Pace.REFUSED:
+            raise BadMessage(
+                TooManyRequests.code,
+                "Too many messages; this one was not obeyed. Slow down, or the connection ends.",
+                message.id,
+            )
+        return message
+
     async def _obey(self, message: ClientMessage) -> None:
         if message.type == "ping":
             self.link.post(messages.pong(message.id))
         elif message.type == "resume":
             await self._resume(message)
+        elif message.type == "replay":
+            await self._start_replay(message)
         else:
             self._choose(message)
 
@@ -156,12 +259,42 @@ class Session:
         try:
             if message.type == "unsubscribe":
                 self.filter.unsubscribe(message.events)
+                self._chosen()
             else:
-                self.filter.subscribe(message.events or [])
+                self._subscribe(message.events or [], message.where)
+        except HookhubError as error:
+            raise BadMessage.of(error, message.id) from None
+        except BadMessage as error:
+            error.id = message.id
+            raise
+        answer = messages.subscribed(self.filter.patterns, self.filter.where, message.id)
+        self.link.post(answer)
+
+    def _subscribe(self, events: list[str], where: Any) -> None:
+        """Add patterns with this condition.
+
+        Raises:
+            ValidationFailed: the condition is no filter; names what is wrong with it.
+            BadMessage: a pattern is none, there are too many, or the token may not watch this.
+        """
+        if needs_scope(events) and not self.principal.may(SIGNAL_SCOPE):
+            raise BadMessage(
+                Forbidden.code,
+                f"Watching deliveries needs a token with the scope {SIGNAL_SCOPE}; "
+                "without it there is 'delivery.failed'.",
+            )
+        condition = None if where is None else compile_filter(where, ("where",))
+        try:
+            self.filter.subscribe(events, condition)
         except ValueError as error:
-            raise BadMessage("validation_failed", f"'events': {error}.", message.id) from None
+            raise BadMessage("validation_failed", f"'events': {error}.") from None
+        self._chosen()
+
+    def _chosen(self) -> None:
+        """Go by the subscriptions as they are now."""
         self.feeder.refilter()
-        self.link.post(messages.subscribed(self.filter.patterns, message.id))
+        if self.principal.may(SIGNAL_SCOPE):
+            self.signals.choose(self.filter.wanted)
 
     async def _resume(self, message: ClientMessage) -> None:
         assert message.cursor is not None
@@ -171,8 +304,45 @@ class Session:
             raise BadMessage(error.code, error.detail, message.id) from None
         verdict = self.feeder.resume(await self._hub.feed.resume(cursor), message.id)
         if verdict is not None:
-            self.link.outbox.post(verdict)
-        self.link.outbox.wake()
+            self.outbox.post(verdict)
+        self.outbox.wake()
+
+    async def _start_replay(self, message: ClientMessage) -> None:
+        if self._replay is not None:
+            raise BadMessage(
+                "replay_in_progress",
+                "A replay is still under way; wait for its 'replayed'.",
+                message.id,
+            )
+        try:
+            begin, end = read_range(self._hub.feed.epoch, message.since, message.until)
+        except HookhubError as error:
+            raise BadMessage.of(error, message.id) from None
+        found = await self._hub.read(lambda reader: resolve_range(reader, begin, end))
+        self._replay = Replay(self._hub.feed, self.filter, found, message.id)
+        self.link.post(self._replay.begin())
+        self.outbox.wake()
+
+    # -- presence --------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """Where in the feed it is."""
+        return self.feeder.position
+
+    def status(self) -> Status:
+        """How it is doing; see :class:`hookhub.feed.LiveConnection`."""
+        return Status(
+            events=self.filter.patterns,
+            where=self.filter.where,
+            events_sent=self.feeder.sent,
+            bytes_sent=self.outbox.bytes_sent,
+            messages_received=self.messages_received,
+        )
+
+    def dismiss(self) -> None:
+        """An administrator wants it gone."""
+        self.link.close(Why.DISMISSED, DISMISSED_REASON)
 
     # -- watching --------------------------------------------------------------------------
 
@@ -189,21 +359,27 @@ class Session:
         if reason is not None:
             why = Why.EXPIRED if reason == "expired" else Why.REVOKED
             self.link.close(why, f"The token is {reason}")
-        elif self._is_slow(now, mean_frame):
+        elif self._is_stuck(now) or (self._is_behind(mean_frame) and not self._may_skip):
             self.link.close(Why.SLOW, f"Too slow; resume with cursor={self.feeder.cursor}")
+        elif self._strikes >= STRIKES:
+            self._strikes = 0
+            self.outbox.post(self.feeder.skip())
         else:
             self._check_life(now)
 
-    def _is_slow(self, now: float, mean_frame: float) -> bool:
-        since = self.link.outbox.writing_since
-        if since is None or self.feeder.replaying:
+    def _is_stuck(self, now: float) -> bool:
+        since = self.outbox.writing_since
+        return since is not None and now - since > self._write_timeout
+
+    def _is_behind(self, mean_frame: float) -> bool:
+        """Whether it has been found behind its limit, with a write under way, often enough."""
+        if self.outbox.writing_since is None or self.feeder.replaying:
             self._strikes = 0
         elif self.feeder.lag * mean_frame > self._hub.settings.live.max_lag:
             self._strikes += 1
         else:
             self._strikes = 0
-        too_long = since is not None and now - since > self._write_timeout
-        return too_long or self._strikes >= STRIKES
+        return self._strikes >= STRIKES
 
     def _check_life(self, now: float) -> None:
         """Ping in turn; a client that has said nothing at all since its ping is dead."""
@@ -214,3 +390,12 @@ class Session:
                 self.link.ping()
         elif now - self._pinged_at > live.heartbeat_timeout:
             self.link.close(Why.DEAD, "No answer to a ping")
+
+
+def _in_address(error: BadMessage | HookhubError) -> BadMessage:
+    """A mistake in the query string, told like one in a message."""
+    found = BadMessage.of(error) if isinstance(error, HookhubError) else error
+    message = found.message.replace("'events'", "?events=", 1).replace("The body", "?where=", 1)
+    if message.startswith("where"):
+        message = f"?where=: {message}"
+    return BadMessage(found.code, message, errors=found.errors)

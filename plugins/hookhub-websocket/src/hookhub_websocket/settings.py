@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -21,7 +21,29 @@ class WebSocketSettings(Table):
     close_timeout: float = Field(
         5.0, gt=0, description="seconds that a client has to answer a close"
     )
+    slow: Literal["close", "gap"] = Field(
+        "close",
+        description="what becomes of a client that is more than [live] max_lag behind: 'close' "
+        "sends it away with its cursor, 'gap' lets it skip what it missed",
+    )
+    control_rate: float = Field(
+        5.0, gt=0, description="pings and other control frames a second that a client may send"
+    )
+    control_burst: int = Field(100, ge=1, description="control frames that it may send at once")
+    compress_from: int = Field(
+        0,
+        ge=0,
+        description="bytes from which on an event is compressed (permessage-deflate) for clients "
+        "that can; 0: never",
+    )
     max_patterns: int = Field(100, ge=1, description="event type patterns of one connection")
+    max_conditions: int = Field(
+        20, ge=0, description="different payload conditions (where) of one connection"
+    )
+    message_rate: float = Field(
+        20.0, gt=0, description="messages a second that a client may send on average"
+    )
+    message_burst: int = Field(100, ge=1, description="messages that it may send at once")
 
 
 def read_settings(table: Mapping[str, Any]) -> WebSocketSettings:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 from pydantic import Field
-from wsproto import WSConnection
 
 from hookhub import Answer, Entry, LiveSink, Request, Response, Route
 from hookhub.errors import HookhubError, Unauthorized
+from hookhub.feed import USER_AGENT_MAX
 from hookhub.routes import Principal, UpgradeHandler, UpgradeRequest
-from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin
+from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin, header_values
+from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why
 from hookhub_websocket.connections import Connections
+from hookhub_websocket.deflate import SharedDeflate, SharedFrames
+from hookhub_websocket.fanout import Fanout
+from hookhub_websocket.frames import plain_frame
 from hookhub_websocket.handshake import BadHandshake, open_handshake, turn_away
 from hookhub_websocket.link import Link
-from hookhub_websocket.session import Session
+from hookhub_websocket.session import Begin, Session
 from hookhub_websocket.settings import WebSocketSettings
 
 if TYPE_CHECKING:
@@ -32,9 +36,9 @@ log = structlog.get_logger("hookhub.websocket")
 
 
 class Ticket(Answer):
-    """A one-time ticket for a WebSocket."""
+    """A one-time ticket for a live connection."""
 
-    ticket: str = Field(description="For `/ws?ticket=…`; works once")
+    ticket: str = Field(description="For `/ws?ticket=…` or `/events/stream?ticket=…`; works once")
     expires_in: float = Field(description="Seconds until it is useless")
 
 
@@ -49,7 +53,10 @@ class WebSocketSink(LiveSink):
     def __init__(self, hub: Hub, settings: WebSocketSettings) -> None:
         self._hub = hub
         self._settings = settings
-        self._connections = Connections(hub.settings.live)
+        self._connections = Connections()
+        self._batches = Batches(hub.feed)
+        self._deflated = SharedFrames(settings.compress_from)
+        self._fanout = Fanout(hub.feed, self._batches)
         self._stopping = False
         self._frames = 0
         self._frame_bytes = 0
@@ -63,6 +70,7 @@ class WebSocketSink(LiveSink):
                 scope=SCOPE,
                 tag="live",
                 responses={200: Ticket},
+                cross_origin=True,
             )
         ]
 
@@ -71,12 +79,18 @@ class WebSocketSink(LiveSink):
 
     def publish(self, entries: Sequence[Entry]) -> None:
         self._frames += len(entries)
-        self._frame_bytes += sum(len(entry.frame) for entry in entries)
+        self._frame_bytes += sum([entry.size for entry in entries])
+        self._fanout.publish()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         live = self._hub.settings.live
         pause = min(WATCH, live.heartbeat / 2, live.heartbeat_timeout / 2)
-        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._fanout.run)
+            nursery.start_soon(self._watch, pause)
+            task_status.started()
+
+    async def _watch(self, pause: float) -> None:
         while True:
             await trio.sleep(pause)
             self._connections.check(self._frame_bytes / max(self._frames, 1))
@@ -89,10 +103,14 @@ class WebSocketSink(LiveSink):
         self._connections.abort()
 
     def statistics(self) -> Mapping[str, float]:
-        return self._connections.statistics()
+        return {**self._connections.statistics(), **self._fanout.statistics()}
 
     async def issue_ticket(self, request: Request) -> Response:
-        """Get a ticket that opens one WebSocket, so that no token stands in its address."""
+        """Get a ticket that opens one WebSocket or event stream.
+
+        So no token stands in an address, where a browser would have to put it. The ticket can do
+        what its token can, for as long as the token is good.
+        """
         assert request.principal is not None
         ticket, lifetime = self._hub.tokens.issue_ticket(request.principal)
         return Response(
@@ -103,12 +121,24 @@ class WebSocketSink(LiveSink):
 
     async def take(self, request: UpgradeRequest, stream: trio.abc.Stream) -> None:
         """Serve one connection from its handshake to its end."""
+        opened = await self._open(request, stream)
+        # What was asked is not kept for as long as the connection lives.
+        del request, stream
+        if opened is not None:
+            session, begin = opened
+            await self._serve(session, begin)
+
+    async def _open(
+        self, request: UpgradeRequest, stream: trio.abc.Stream
+    ) -> tuple[Session, Begin] | None:
+        """The session of a client that comes in; None if it was turned away."""
+        deflate = SharedDeflate(self._hub.settings.live.max_message)
         try:
-            ws, answer = open_handshake(request)
+            ws, answer = open_handshake(request, [deflate] if self._settings.compress_from else [])
         except BadHandshake as bad:
             with trio.move_on_after(self._settings.close_timeout):
                 await stream.send_all(bad.answer)
-            return
+            return None
         parameters = Parameters(request.query_string)
         try:
             principal = await self._admit(request, parameters)
@@ -117,8 +147,22 @@ class WebSocketSink(LiveSink):
             log.info("websocket.refused", client=request.client, reason=refused.reason)
             wait = self._settings.close_timeout
             await turn_away(ws, stream, answer, refused.why, refused.reason, wait)
-            return
-        await self._serve(request, parameters, principal, ws, answer, stream)
+            return None
+        link = Link(ws, stream, self._hub.settings.live.max_message, self._settings)
+        link.outbox.post(answer)
+        session = Session(
+            self._hub,
+            link,
+            principal,
+            request.client,
+            self._settings,
+            self._fanout,
+            self._batches,
+            ", ".join(header_values(request, b"user-agent"))[:USER_AGENT_MAX],
+            self._deflated.encode if deflate.enabled() else plain_frame,
+        )
+        where, since = parameters.first("where"), parameters.first("since")
+        return session, Begin(_patterns(parameters), where, since)
 
     async def _admit(self, request: UpgradeRequest, parameters: Parameters) -> Principal:
         """Who comes in.
@@ -130,8 +174,8 @@ class WebSocketSink(LiveSink):
             if self._stopping:
                 raise _Refused(Why.RESTART, "Restarting")
             check_origin(self._hub.settings, request)
-            if full := self._connections.full():
-                raise _Refused(Why.FULL, full)
+            if full := self._hub.presence.full():
+                raise _Refused(Why.FULL, f"Full: {full}")
             principal = await authorize(self._hub.tokens, request, parameters)
         except Unauthorized as error:
             raise _Refused(Why.UNAUTHORIZED, f"Unauthorized: {error.detail}") from None
@@ -139,38 +183,28 @@ class WebSocketSink(LiveSink):
             raise _Refused(Why.ERROR, f"Try again later: {error.detail}") from None
         if self._stopping:
             raise _Refused(Why.RESTART, "Restarting")
-        if full := self._connections.full(principal):
-            raise _Refused(Why.FULL, full)
+        if full := self._hub.presence.full(principal):
+            raise _Refused(Why.FULL, f"Full: {full}")
         return principal
 
-    async def _serve(
-        self,
-        request: UpgradeRequest,
-        parameters: Parameters,
-        principal: Principal,
-        ws: WSConnection,
-        answer: bytes,
-        stream: trio.abc.Stream,
-    ) -> None:
-        link = Link(ws, stream, self._hub.settings.live.max_message, self._settings.close_timeout)
-        link.outbox.post(answer)
-        session = Session(self._hub, link, principal, request.client, self._settings)
+    async def _serve(self, session: Session, begin: Begin) -> None:
+        link = session.link
         began = trio.current_time()
-        log.debug("websocket.opened", client=request.client, principal=principal.name)
-        with self._connections.member(session):
+        log.debug("websocket.opened", client=session.client, principal=session.principal.name)
+        with self._connections.member(session), self._hub.presence.member(session):
             try:
-                await session.run(_patterns(parameters), parameters.first("since"))
+                await session.run(begin)
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the client is gone
             except* Exception as errors:
                 link.closed = Why.ERROR
-                log.error("websocket.failed", client=request.client, exc_info=errors)
+                log.error("websocket.failed", client=session.client, exc_info=errors)
         log.info(
             "websocket.closed",
-            client=request.client,
+            client=session.client,
             by=(link.closed or Why.CLIENT).word,
             # Not under the key "token": that would be masked.
-            principal=principal.name,
+            principal=session.principal.name,
             seconds=round(trio.current_time() - began, 3),
             events=session.feeder.sent,
             received=session.messages_received,

@@ -1,0 +1,104 @@
+"""``hookhub delivery``: one event on its way to one endpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from hookhub.cli.options import json_option
+from hookhub.cli.output import cell, count, print_json, print_members, print_table
+from hookhub.cli.remote import Remote, remote_options
+from hookhub.client.management import Management
+
+
+@click.group("delivery")
+def delivery() -> None:
+    """Show a delivery with its attempts, attempt it again, or skip it."""
+
+
+@delivery.command("show")
+@click.argument("delivery_id", type=int)
+@remote_options
+@json_option
+def show(delivery_id: int, remote: Remote, as_json: bool) -> None:
+    """Show a delivery, its payload, and each attempt with what the receiver answered.
+
+    \b
+    Examples:
+      hookhub delivery show 4711
+      hookhub delivery show 4711 --json | jq '.attempts[-1]'
+    """
+    with remote.client() as client:
+        found = Management(client).delivery(delivery_id)
+    if as_json:
+        print_json(found)
+        return
+    _print(found)
+
+
+@delivery.command("retry")
+@click.argument("delivery_ids", type=int, nargs=-1, required=True)
+@remote_options
+@json_option
+def retry(delivery_ids: tuple[int, ...], remote: Remote, as_json: bool) -> None:
+    """Attempt deliveries again, now, whatever the schedule says.
+
+    \b
+    Examples:
+      hookhub delivery retry 4711
+      hookhub delivery retry 4711 4712 4713
+    """
+    with remote.client() as client:
+        items = [Management(client).retry_delivery(item) for item in delivery_ids]
+    if as_json:
+        print_json({"items": items})
+    else:
+        are = "is" if len(items) == 1 else "are"
+        click.echo(f"{count(len(items), 'delivery')} {are} attempted again now.")
+
+
+@delivery.command("skip")
+@click.argument("delivery_id", type=int)
+@remote_options
+@json_option
+def skip(delivery_id: int, remote: Remote, as_json: bool) -> None:
+    """Give up a delivery that holds back those behind it (strict order), so that they go on.
+
+    \b
+    Example:
+      hookhub delivery skip 4711
+    """
+    with remote.client() as client:
+        found = Management(client).skip_delivery(delivery_id)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(
+            f"Delivery {delivery_id} is {found['status']}; 'hookhub delivery retry' undoes it."
+        )
+
+
+def _print(found: dict[str, Any]) -> None:
+    names = [*("id", "webhook_id", "event_id", "event_type", "status", "attempt_number")]
+    names += ("created_at", "delivered_at", "next_retry_at", "error_message")
+    shown = [(name.removesuffix("_at").replace("_", " "), found[name]) for name in names]
+    print_members([*shown, ("held", found["held"] or None)])
+    click.echo("payload")
+    text = json.dumps(found["payload"], indent=2, ensure_ascii=False)
+    click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+    if not found["attempts"]:
+        click.echo("No attempt has been made yet.")
+        return
+    print_table(
+        ("ATTEMPT", "STARTED", "SECONDS", "OUTCOME", "STATUS", "ERROR", "ANSWER"),
+        [_attempt(item) for item in found["attempts"]],
+    )
+
+
+def _attempt(item: dict[str, Any]) -> list[str]:
+    answer = " ".join((item["response_body"] or "").split())
+    shown = answer if len(answer) <= 60 else answer[:59] + "…"
+    names = ("number", "started_at", "duration", "outcome", "response_status", "error_message")
+    return [*(cell(item[name]) for name in names), cell(shown)]

@@ -1,0 +1,326 @@
+"""The live feed at the other end of the line: it comes back by itself, and misses nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlencode, urlsplit
+
+import trio
+from trio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from hookhub.cli.following import FollowOptions, begin
+from hookhub.cli.remote import Remote
+from hookhub.errors import HookhubError, NotFound, Unauthorized, Unavailable
+from hookhub.events import parse_json
+
+Handle = Callable[[dict[str, Any]], Awaitable[None]]
+Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
+
+CONNECT_TIMEOUT = 10.0
+PING_EVERY = 20.0
+PING_TIMEOUT = 15.0
+CLOSE_TIMEOUT = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+QUEUE = 1_000
+"""Messages that wait here for a slow handler, while pings are still answered."""
+MAX_MESSAGE = 64 * 1024 * 1024
+RECEIVE = 64 * 1024
+
+# Contract §2: coming back with the same token is useless.
+_FINAL = {1008, 4201, 4502}
+
+
+@dataclass(slots=True)
+class _End:
+    """How a connection ended."""
+
+    code: int | None
+    reason: str
+    pause: float | None = None
+    """Seconds that the hub asked to wait."""
+
+
+class Feed:
+    """Follows the live feed of one hub.
+
+    Args:
+        remote: the hub.
+        options: what to follow.
+        cursor: where to begin; see :func:`begin`.
+        tell: takes sentences about the connection.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        options: FollowOptions,
+        cursor: str | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._remote = remote
+        self._options = options
+        self._tell = tell
+        self.cursor = cursor
+        """Everything up to here has been handled."""
+        self._connections = 0
+        self._failures = 0
+        self._lost_at: float | None = None
+        self._pause: float | None = None
+        self._busy = False
+
+    async def run(self, handle: Handle) -> None:
+        """Call ``handle`` with each event, one after another, until cancelled.
+
+        An event is done with when ``handle`` returns: what was under way when the connection broke
+        comes again.
+
+        Raises:
+            Unauthorized: the token is not good, or is not any more.
+            NotFound: there is no live feed at the address.
+            Unavailable: the first connection cannot be made. Later ones are tried for ever.
+        """
+        while True:
+            end = await self._connect(handle)
+            if end.code in _FINAL:
+                raise Unauthorized(f"The hub closed the feed: {end.reason or end.code}.")
+            if self._connections == 0:
+                raise Unavailable(
+                    f"No live feed from {self._remote.url}: {end.reason}. Is the hub running there?"
+                )
+            if self._lost_at is None:
+                self._lost_at = trio.current_time()
+            pause = self._next_pause(end)
+            self._tell(f"Connection lost ({end.reason or end.code}); again in {pause:.1f} s.")
+            await trio.sleep(pause)
+
+    def _next_pause(self, end: _End) -> float:
+        self._failures += 1
+        if end.pause is not None:
+            return end.pause
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10))
+        return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads clients out
+
+    def _resource(self) -> str:
+        query = {"since": self.cursor, "where": self._options.where}
+        query["events"] = ",".join(self._options.events) or None
+        text = urlencode({name: value for name, value in query.items() if value is not None})
+        return f"{urlsplit(self._remote.url).path.rstrip('/')}/ws{'?' if text else ''}{text}"
+
+    async def _connect(self, handle: Handle) -> _End:
+        self._pause = None
+        try:
+            with trio.fail_after(CONNECT_TIMEOUT):
+                stream = await _dial(self._remote.url)
+        except OSError as error:
+            return _End(None, _why(error))
+        except trio.TooSlowError:
+            return _End(None, f"no connection within {CONNECT_TIMEOUT:g} s")
+        # A stream of our own: the library does not close it when the other side closes first.
+        async with stream, trio.open_nursery() as nursery:
+            end = await self._shake_hands(nursery, stream, handle)
+            nursery.cancel_scope.cancel()
+        return end
+
+    async def _shake_hands(self, nursery: trio.Nursery, stream: Stream, handle: Handle) -> _End:
+        try:
+            with trio.fail_after(CONNECT_TIMEOUT):
+                socket = await wrap_client_stream(
+                    nursery,
+                    stream,
+                    urlsplit(self._remote.url).netloc,
+                    self._resource(),
+                    extra_headers=[(b"Authorization", f"Bearer {self._remote.token}".encode())],
+                    message_queue_size=QUEUE,
+                    max_message_size=MAX_MESSAGE,
+                    receive_buffer_size=RECEIVE,
+                )
+        except ConnectionRejected as error:
+            if error.status_code == 404:
+                raise NotFound(
+                    f"{self._remote.url} has no /ws; is it a hub, with the plugin "
+                    "hookhub-websocket?"
+                ) from None
+            return _End(None, f"answered {error.status_code}")
+        except HandshakeError:
+            return _End(None, "it closed the connection")
+        except trio.TooSlowError:
+            return _End(None, f"no answer within {CONNECT_TIMEOUT:g} s")
+        return await self._serve(socket, handle)
+
+    async def _serve(self, socket: WebSocketConnection, handle: Handle) -> _End:
+        end = _End(None, f"no answer to a ping within {PING_TIMEOUT:g} s")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ping, socket, nursery.cancel_scope)
+                end = await self._read(socket, handle)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
+                await socket.aclose()
+        return end
+
+    async def _ping(self, socket: WebSocketConnection, scope: trio.CancelScope) -> None:
+        """End a connection whose other side is gone: TCP alone would not say so for long."""
+        while True:
+            await trio.sleep(PING_EVERY)
+            if self._busy:
+                continue  # With a full queue, the pong would wait behind what waits for us.
+            with suppress(ConnectionClosed):
+                with trio.move_on_after(PING_TIMEOUT) as waiting:
+                    await socket.ping()
+                if waiting.cancelled_caught and not self._busy:
+                    scope.cancel()
+
+    async def _read(self, socket: WebSocketConnection, handle: Handle) -> _End:
+        try:
+            while True:
+                message = parse_json(await socket.get_message())
+                if "." in message["type"]:
+                    await self._event(message, handle)
+                else:
+                    self._control(message)
+        except ConnectionClosed as closed:
+            reason: CloseReason | None = closed.reason
+            if reason is None:
+                return _End(None, "the connection broke")
+            return _End(reason.code, reason.reason or reason.name, self._pause)
+
+    async def _event(self, event: dict[str, Any], handle: Handle) -> None:
+        self._busy = True
+        try:
+            await handle(event)
+        finally:
+            self._busy = False
+        self._moved_to(event.get("cursor"))
+
+    def _control(self, message: dict[str, Any]) -> None:
+        """A message of the hub's about the feed itself."""
+        kind = message["type"]
+        if kind == "connection":
+            self._connected(message)
+        elif kind == "resumed":
+            self._resumed(message["replayed"])
+        elif kind == "gap":
+            missed = message["missed"]
+            what = "Events" if missed is None else f"{missed} events"
+            self._tell(f"Gap: {what} are no longer kept; it goes on with the oldest that are.")
+            self._moved_to(message["cursor"])
+        elif kind == "restarting":
+            self._pause = message["retry_after"]
+        elif kind == "error":
+            raise HookhubError(f"The hub refuses what was asked: {message['message']}")
+
+    def _connected(self, message: dict[str, Any]) -> None:
+        self._connections += 1
+        self._failures = 0
+        if self._connections == 1:
+            self._tell(f"Connected to {self._remote.url}. Ctrl-C ends.")
+        if self.cursor is None:
+            self._moved_to(message["cursor"])
+
+    def _resumed(self, replayed: int) -> None:
+        if self._lost_at is not None:
+            away = trio.current_time() - self._lost_at
+            self._lost_at = None
+            self._tell(f"Back after {away:.1f} s, with {replayed} events since; nothing is missed.")
+
+    def _moved_to(self, cursor: str | None) -> None:
+        if cursor is None:
+            return
+        self.cursor = cursor
+        if self._options.keep is not None:
+            _keep(self._options.keep, cursor)
+
+
+def _keep(path: Path, cursor: str) -> None:
+    """Write the cursor, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_text(f"{cursor}\n", "ascii")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HookhubError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+async def _dial(url: str) -> Stream:
+    """A connection to the hub, with TLS if the URL has it. Raises OSError."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http":
+        return await trio.open_tcp_stream(host, parts.port or 80)
+    stream = await trio.open_ssl_over_tcp_stream(
+        host, parts.port or 443, ssl_context=ssl.create_default_context(), https_compatible=True
+    )
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError as error:
+        await trio.aclose_forcefully(stream)
+        raise (
+            error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error))
+        ) from None
+    return stream
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).rstrip(".")
+
+
+def follow(
+    remote: Remote,
+    options: FollowOptions,
+    handle: Handle,
+    tell: Callable[[str], None],
+    *,
+    limit: int | None = None,
+    around: Callable[[], Any] | None = None,
+) -> None:
+    """Follow the feed until Ctrl-C, or until ``limit`` events have been handled.
+
+    Args:
+        handle: takes each event.
+        tell: takes sentences about the connection.
+        limit: None for no end.
+        around: makes an asynchronous context that is open meanwhile.
+
+    Raises:
+        HookhubError: as ``Feed.run`` and ``begin``.
+    """
+    feed = Feed(remote, options, begin(remote, options), tell)
+
+    async def main() -> None:
+        left = limit
+        with trio.CancelScope() as scope:
+
+            async def counted(event: dict[str, Any]) -> None:
+                nonlocal left
+                await handle(event)
+                if left is not None:
+                    left -= 1
+                    if left <= 0:
+                        scope.cancel()
+
+            if around is None:
+                await feed.run(counted)
+            else:
+                async with around():
+                    await feed.run(counted)
+
+    try:
+        trio.run(main)
+    except* KeyboardInterrupt:
+        # How people end it.
+        pass

@@ -1,0 +1,185 @@
+"""``hookhub init``."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookhub.cli.config_text import config_text
+from hookhub.cli.options import json_option
+from hookhub.cli.output import note, print_json
+from hookhub.cli.profiles import write_private
+from hookhub.config import DatabaseSettings, ServerSettings, load_settings
+from hookhub.config.checks import (
+    check_bind,
+    check_database_url,
+    check_network,
+    check_public_url,
+)
+from hookhub.errors import ConfigError, Conflict
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def _checked(check: Callable[[str], str]) -> Callable[..., Any]:
+    """An option's callback that lets a check of the settings speak."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            if isinstance(value, tuple):
+                return tuple(check(item) for item in value)
+            return None if value is None else check(value)
+        except ValueError as error:
+            # The value itself is not repeated: it may hold a password.
+            raise click.BadParameter(f"{error}.") from None
+
+    return callback
+
+
+@click.command("init")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("hookhub.toml"),
+    show_default=True,
+    help="The file to write.",
+)
+@click.option(
+    "--bind", callback=_checked(check_bind), metavar="ADDRESS", help="Where the hub listens."
+)
+@click.option(
+    "--database",
+    callback=_checked(check_database_url),
+    metavar="URL",
+    help="sqlite:///FILE or postgresql://….",
+)
+@click.option(
+    "--public-url",
+    callback=_checked(check_public_url),
+    metavar="URL",
+    help="How browsers reach the hub, if not by --bind.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    callback=_checked(check_network),
+    metavar="NETWORK",
+    help="A network (10.1.0.0/16) that webhooks may go to although it is private; several times.",
+)
+@click.option(
+    "--secret-key/--no-secret-key",
+    default=None,
+    help="Whether secrets are encrypted in the database, under a key that is made now and kept in "
+    "the file (by default: yes, if there is no database yet).",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing; what is not given has its default.")
+@json_option
+def init(
+    path: Path,
+    bind: str | None,
+    database: str | None,
+    public_url: str | None,
+    allow: tuple[str, ...],
+    secret_key: bool | None,
+    force: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Write a hookhub.toml with every setting explained; asks for those that matter.
+
+    Without a terminal, or with --yes, it asks nothing. The hub needs no such file: every setting
+    has a default.
+
+    \b
+    Examples:
+      hookhub init
+      hookhub init --yes --bind 0.0.0.0:8080 --database postgresql://me@db/hub
+      hookhub init --yes --allow 127.0.0.0/8 --config /etc/hookhub/hookhub.toml
+    """
+    if path.exists() and not force:
+        raise Conflict(f"{path} is there already; --force replaces it, --config names another.")
+    if sys.stdin.isatty() and not (yes or as_json):
+        bind, database, public_url, allow = _ask(bind, database, public_url, allow)
+    if secret_key is None:
+        secret_key = not _exists(database)
+    chosen: dict[str, dict[str, Any]] = {
+        "server": {"bind": bind, "public_url": public_url},
+        "database": {"url": database},
+        "auth": {"secret_key": _new_key() if secret_key else None},
+        "egress": {"allow": list(allow) or None},
+    }
+    _write(path, config_text(chosen))
+    if as_json:
+        print_json({"path": str(path), "secret_key": secret_key})
+        return
+    _what_next(path, secret_key)
+
+
+def _ask(
+    bind: str | None, database: str | None, public_url: str | None, allow: tuple[str, ...]
+) -> tuple[str | None, str | None, str | None, tuple[str, ...]]:
+    if bind is None:
+        bind = _prompt("Where shall the hub listen?", ServerSettings().bind, check_bind)
+    if database is None:
+        text = "Which database (sqlite:///FILE or postgresql://…)?"
+        database = _prompt(text, DatabaseSettings().url, check_database_url)
+    if public_url is None:
+        text = "How do browsers reach it, if not there (https://…; empty: they do)?"
+        public_url = _prompt(text, "", lambda value: check_public_url(value) if value else "")
+    if not allow and click.confirm(
+        "May webhooks go to programs on this machine (for development)?", default=False, err=True
+    ):
+        allow = LOOPBACK
+    return bind, database, public_url or None, allow
+
+
+def _prompt(text: str, default: str, check: Callable[[str], str]) -> str:
+    def convert(value: str) -> str:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise click.UsageError(f"It {error}.") from None
+
+    answer: str = click.prompt(
+        text, default=default, value_proc=convert, show_default=bool(default), err=True
+    )
+    return answer
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+
+
+def _exists(database: str | None) -> bool:
+    """Whether there is a database with plain secrets, perhaps: a key would not fit it yet."""
+    from hookhub.store.database import is_sqlite, sqlite_path
+
+    url = database or DatabaseSettings().url
+    return not is_sqlite(url) or sqlite_path(url).exists()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_private(path, text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
+    load_settings(path, {})
+
+
+def _what_next(path: Path, secret_key: bool) -> None:
+    click.echo(f"{path} is written, readable by you only.")
+    if secret_key:
+        note(
+            "It holds the key that secrets are encrypted under: back it up, but not beside the "
+            "database."
+        )
+    option = "" if str(path) == "hookhub.toml" else f" --config {path}"
+    click.echo(f"Next: 'hookhub check{option}', then 'hookhub serve{option}'.")

@@ -1,0 +1,46 @@
+"""What commands are made of, for those of plugins too (``hookhub_commands``).
+
+A command that speaks to a running hub takes ``remote_options``, and gets ``remote``, a
+``Remote`` with the address and the token that are meant. Errors of :mod:`hookhub.errors`
+that leave a command are told in a sentence, with exit status 1.
+"""
+
+from hookhub.cli.feed import follow
+from hookhub.cli.following import FollowOptions, follow_options
+from hookhub.cli.options import json_option
+from hookhub.cli.output import (
+    cell,
+    count,
+    note,
+    print_json,
+    print_json_line,
+    print_members,
+    print_table,
+    printable,
+    progress_bar,
+)
+from hookhub.cli.payload import read_object
+from hookhub.cli.remote import Remote, remote_options
+from hookhub.cli.replay import replay_range_options
+from hookhub.cli.watch import watch_replay
+
+__all__ = [
+    "FollowOptions",
+    "Remote",
+    "cell",
+    "count",
+    "follow",
+    "follow_options",
+    "json_option",
+    "note",
+    "print_json",
+    "print_json_line",
+    "print_members",
+    "print_table",
+    "printable",
+    "progress_bar",
+    "read_object",
+    "remote_options",
+    "replay_range_options",
+    "watch_replay",
+]

@@ -1,0 +1,91 @@
+"""The database itself, for commands that work beside a hub or without one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hookhub.config import DatabaseSettings
+from hookhub.errors import StoreError, StoreUnavailable
+from hookhub.secretbox import SecretBox
+from hookhub.store import Store
+from hookhub.store.database import NO_KEYS, is_sqlite, redacted_url, sqlite_path
+from hookhub.store.migrations import CORE
+from hookhub.store.schema import CORE_MIGRATIONS
+
+_MAGIC = b"SQLite format 3\x00"
+"""How files of SQLite begin, unless they are empty (sqlite.org/fileformat.html, §1.3)."""
+
+
+def require_database(settings: DatabaseSettings) -> None:
+    """For commands that only look, or change what is there: do not make one.
+
+    Raises:
+        StoreError: there is no database file, or it is something else; says what to do.
+    """
+    if not is_sqlite(settings.url):
+        return
+    path = sqlite_path(settings.url)
+    if not path.exists():
+        raise StoreError(
+            f"There is no database {path}. 'hookhub serve' makes it at its first start; if there "
+            "is one elsewhere, run this in its directory, or name its configuration with --config."
+        )
+    # SQLite itself notices only when it reads, in the middle of what a command does.
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+    if head and head != _MAGIC:
+        raise StoreError(
+            f"{path} is not an SQLite database; point [database] url at another file, or move this "
+            "one away and the hub makes a new one."
+        )
+
+
+@asynccontextmanager
+async def existing_store(
+    settings: DatabaseSettings, box: SecretBox = NO_KEYS
+) -> AsyncIterator[Store]:
+    """A database that is there, to be read as it is: nothing is made or migrated.
+
+    Args:
+        box: opens secrets, if the reader needs them.
+
+    Raises:
+        StoreError: there is none, or its tables are of another version; says what to do.
+    """
+    require_database(settings)
+    store = Store(settings, box=box)
+    try:
+        try:
+            version = (await store.versions()).get(CORE, 0)
+        except StoreUnavailable as error:
+            raise StoreError(
+                f"{redacted_url(settings.url)} cannot be read ({error.__cause__}). If it is "
+                "damaged, put a backup in its place; nothing was changed."
+            ) from error
+        problem = version_problem(version, redacted_url(settings.url))
+        if problem is not None:
+            raise StoreError(problem)
+        yield store
+    finally:
+        await store.close()
+
+
+def version_problem(version: int, where: str) -> str | None:
+    """What is wrong with the version of the core's tables; None if nothing is."""
+    known = len(CORE_MIGRATIONS)
+    if version == 0:
+        return (
+            f"There are no tables of a hub in {where} yet; 'hookhub serve' or 'migrate' makes them."
+        )
+    if version < known:
+        return (
+            f"The tables in {where} are at version {version}, this program is at {known}; "
+            "'hookhub migrate' brings them up to date (so does the next start of a hub)."
+        )
+    if version > known:
+        return (
+            f"The tables in {where} are at version {version}, newer than this program ({known}); "
+            "install the newer version, migrations do not go back."
+        )
+    return None

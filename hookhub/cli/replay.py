@@ -1,0 +1,140 @@
+"""``hookhub replay``: events of the past, sent to an endpoint once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from hookhub.cli.options import json_option
+from hookhub.cli.output import cell, print_json, print_table
+from hookhub.cli.remote import Remote, remote_options
+from hookhub.cli.watch import show_replay, watch_replay
+from hookhub.client.management import Management
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STATES = ("running", "paused", "done", "cancelled", "failed")
+
+
+def replay_range_options(command: F) -> F:
+    """Which events to replay, and whether to wait for the end."""
+    for option in (
+        click.option("--wait/--no-wait", default=True, help="Watch it until it is done (default)."),
+        click.option("--dry-run", is_flag=True, help="Only count the events."),
+        click.option(
+            "--only",
+            type=click.Choice(["all", "failed", "never_sent"]),
+            default="all",
+            show_default=True,
+            help="All, those whose deliveries have all failed, or those without any delivery.",
+        ),
+        click.option(
+            "--events", multiple=True, metavar="PATTERN", help="Types (user.*); several times."
+        ),
+        click.option("--until", metavar="TIME|CURSOR", help="Before this time, or up to a cursor."),
+        click.option("--since", metavar="TIME|CURSOR", help="From this time, or after a cursor."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("replay")
+def replay() -> None:
+    """Send events of the past to an endpoint of any sink once more, and steer that.
+
+    An endpoint is a webhook, or what another sink has; see also 'hookhub webhook replay'.
+    """
+
+
+@replay.command("start")
+@click.argument("endpoint_id", type=int)
+@replay_range_options
+@remote_options
+@json_option
+def start(endpoint_id: int, wait: bool, remote: Remote, as_json: bool, **wanted: Any) -> None:
+    """Start a replay, and watch it until it is done.
+
+    Ctrl-C ends the watching, not the replay.
+
+    \b
+    Examples:
+      hookhub replay start 3 --since 2026-01-31T00:00:00Z --dry-run
+      hookhub replay start 3 --events 'ticket.*' --only failed
+    """
+    with remote.client() as client:
+        begun = Management(client).start_replay(endpoint_id, **wanted)
+        watch_replay(client, begun, as_json=as_json, wait=wait)
+
+
+@replay.command("list")
+@click.option("--endpoint", "endpoint_id", type=int, help="Only those of this endpoint.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@remote_options
+@json_option
+def list_(endpoint_id: int | None, state: str | None, remote: Remote, as_json: bool) -> None:
+    """List replays, newest first.
+
+    \b
+    Example:
+      hookhub replay list --state running
+    """
+    with remote.client() as client:
+        items = list(Management(client).replays(endpoint_id=endpoint_id, state=state))
+    if as_json:
+        print_json({"items": items, "total": len(items)})
+        return
+    names = ("id", "endpoint_id", "state", "done", "total", "created_at", "finished_at")
+    columns = ("ID", "ENDPOINT", "STATE", "DONE", "TOTAL", "CREATED", "FINISHED")
+    print_table(columns, [[cell(item[name]) for name in names] for item in items])
+
+
+@replay.command("show")
+@click.argument("replay_id", type=int)
+@remote_options
+@json_option
+def show(replay_id: int, remote: Remote, as_json: bool) -> None:
+    """Show a replay and how far it is.
+
+    \b
+    Example:
+      hookhub replay show 7
+    """
+    with remote.client() as client:
+        show_replay(Management(client).replay(replay_id), as_json=as_json)
+
+
+@replay.command("watch")
+@click.argument("replay_id", type=int)
+@remote_options
+@json_option
+def watch(replay_id: int, remote: Remote, as_json: bool) -> None:
+    """Watch a replay until it is done; Ctrl-C ends the watching, not the replay.
+
+    \b
+    Example:
+      hookhub replay watch 7
+    """
+    with remote.client() as client:
+        watch_replay(client, Management(client).replay(replay_id), as_json=as_json, wait=True)
+
+
+def _steering(verb: str, what: str) -> click.Command:
+    @click.command(verb, help=f"{what}\n\n\b\nExample:\n  hookhub replay {verb} 7")
+    @click.argument("replay_id", type=int)
+    @remote_options
+    @json_option
+    def steer(replay_id: int, remote: Remote, as_json: bool) -> None:
+        with remote.client() as client:
+            show_replay(Management(client).steer_replay(replay_id, verb), as_json=as_json)
+
+    return steer
+
+
+for _verb, _what in (
+    ("pause", "Make no more deliveries for now; those that it has made go on."),
+    ("resume", "Go on with a paused or failed replay where it stopped."),
+    ("cancel", "End a replay; the deliveries that it has made stay."),
+):
+    replay.add_command(_steering(_verb, _what))

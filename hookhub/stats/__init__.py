@@ -1,0 +1,1 @@
+"""How it goes: what a hub counts about itself, minute by minute, for charts."""

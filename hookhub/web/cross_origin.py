@@ -1,0 +1,68 @@
+"""Pages of other origins: browsers let them call only what says so (CORS, Fetch §3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import quart
+from quart.wrappers import Response as QuartResponse
+from quart_trio.wrappers import TrioResponse
+
+from hookhub.config import Settings
+from hookhub.feed import origin_allowed, origins_known
+
+View = Callable[..., Awaitable[QuartResponse]]
+
+HEADERS = "Authorization, X-API-Key, Last-Event-ID"
+MAX_AGE = 7200
+"""Seconds that browsers remember a permission; none of them does so for longer."""
+
+
+class CrossOrigin:
+    """Lets the pages that may open ``/ws`` call routes that are marked ``cross_origin``.
+
+    A token is needed all the same: the hub has no cookies, so that a page gains nothing by whose
+    browser it is in.
+
+    Args:
+        settings: ``[live] origins`` and ``[server] public_url``; any page if there is neither.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = origins_known(settings)
+
+    def shared(self, view: View) -> View:
+        """A view whose answers, refusals included, these pages may read."""
+
+        async def answer(**params: int | str) -> QuartResponse:
+            response = await view(**params)
+            for name, value in self._permission().items():
+                response.headers[name] = value
+            return response
+
+        return answer
+
+    def preflight(self, method: str) -> View:
+        """The view that answers whether a page may send this method, with a token."""
+
+        async def answer() -> QuartResponse:
+            response = TrioResponse(b"", status=204)
+            del response.headers["Content-Type"], response.headers["Content-Length"]
+            response.headers["Access-Control-Allow-Methods"] = method
+            response.headers["Access-Control-Allow-Headers"] = HEADERS
+            response.headers["Access-Control-Max-Age"] = str(MAX_AGE)
+            for name, value in self._permission().items():
+                response.headers[name] = value
+            return response
+
+        return answer
+
+    def _permission(self) -> Mapping[str, str]:
+        exposed = {"Access-Control-Expose-Headers": "Retry-After"}
+        if not self._known:
+            return {"Access-Control-Allow-Origin": "*", **exposed}
+        origin = quart.request.headers.get("Origin")
+        if origin is None or not origin_allowed(self._settings, origin):
+            return {"Vary": "Origin"}
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **exposed}

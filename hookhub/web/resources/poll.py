@@ -1,0 +1,100 @@
+"""A request that waits for the next event: ``GET /events?wait=``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from hookhub.errors import TooManyRequests, Unauthorized
+from hookhub.feed import USER_AGENT_MAX, Status, Wanted
+from hookhub.routes import Request
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+CHECK = 0.5
+"""Seconds after which a revoked token is noticed."""
+
+Found = tuple[list[bytes], int]
+"""Frames, and the position after them."""
+
+
+class Poll:
+    """One waiting request; counted and shown as a live connection.
+
+    Args:
+        hub: whose feed.
+        request: with a principal.
+        wanted: which events.
+        position: everything up to here was looked at.
+    """
+
+    kind = "poll"
+
+    def __init__(self, hub: Hub, request: Request, wanted: Wanted, position: int) -> None:
+        assert request.principal is not None
+        self.principal = request.principal
+        self.client = request.client
+        self.user_agent = request.headers.get("user-agent", "")[:USER_AGENT_MAX]
+        self._hub = hub
+        self._gone = request.gone
+        self._wanted = wanted
+        self.position = position
+        self._scope = trio.CancelScope()
+
+    def status(self) -> Status:
+        """See :class:`hookhub.feed.LiveConnection`."""
+        return Status(
+            events=list(self._wanted),
+            where={name: item.spec for name, item in self._wanted.items() if item is not None},
+            events_sent=0,
+            bytes_sent=0,
+            messages_received=0,
+        )
+
+    def dismiss(self) -> None:
+        """Answer now."""
+        self._scope.cancel()
+
+    async def wait(self, seconds: float, look: Callable[[int], Awaitable[Found]]) -> Found:
+        """Look again whenever there is something newer, until something is found.
+
+        Ends with nothing when the time is over, the hub stops or the client hangs up.
+
+        Args:
+            look: reads on after a position.
+
+        Raises:
+            TooManyRequests: there are too many live connections.
+            Unauthorized: the token was revoked or has expired meanwhile.
+        """
+        full = self._hub.presence.full(self.principal)
+        if full is not None:
+            raise TooManyRequests(f"{full.capitalize()}.", headers={"Retry-After": "30"})
+        frames: list[bytes] = []
+        self._scope.deadline = trio.current_time() + seconds
+        with self._hub.presence.member(self), self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_client)
+                nursery.start_soon(self._watch_hub)
+                while not frames:
+                    await self._hub.feed.wait(self.position)
+                    frames, self.position = await look(self.position)
+                nursery.cancel_scope.cancel()
+        reason = self._hub.tokens.still_valid(self.principal)
+        if reason is not None:
+            raise Unauthorized(f"This token is {reason}; use another one.")
+        return frames, self.position
+
+    async def _watch_client(self) -> None:
+        await self._gone()
+        self._scope.cancel()
+
+    async def _watch_hub(self) -> None:
+        tokens, stopping = self._hub.tokens, self._hub.stopping
+        while tokens.still_valid(self.principal) is None and not stopping.is_set():
+            with trio.move_on_after(CHECK):
+                await stopping.wait()
+        self._scope.cancel()

@@ -1,0 +1,139 @@
+// The deliveries of a webhook: filters, attempt by attempt, trying them again.
+
+import { html, useEffect, useState } from "../vendor/preact/preact-htm.js";
+import { AttemptList } from "./attempts.js";
+import { useAction, useLoaded } from "./hooks.js";
+import { moment, t } from "./i18n.js";
+import { requestOf } from "./request.js";
+import { curl, printable } from "./text.js";
+import { Choice, Copy, Empty, Facts, Json, More, Pill, Trouble, useConfirm } from "./ui.js";
+
+const PAGE = 25;
+const MOST = 200;
+const REFRESH = 10_000;
+const STATUSES = ["", "pending", "success", "failed"];
+
+export function Deliveries({ session, webhook, news, refresh }) {
+  const [status, setStatus] = useState("");
+  const [search, setSearch] = useState("");
+  const [limit, setLimit] = useState(PAGE);
+  const [chosen, setChosen] = useState(new Set());
+  const load = () => session.api.get(`webhooks/${webhook.id}/deliveries`, { limit, status });
+  const found = useLoaded(load, [webhook.id, status, limit], REFRESH);
+  useEffect(() => void (news && found.refresh()), [news]);
+  const page = found.data;
+  const words = search.trim().toLowerCase();
+  const items = (page?.items ?? []).filter(
+    (item) => !words || `${item.event_type} ${item.event_id} ${item.error_message ?? ""} ${item.response_status ?? ""} ${JSON.stringify(item.payload)}`.toLowerCase().includes(words),
+  );
+  const choose = (id, on) => {
+    const next = new Set(chosen);
+    if (on) next.add(id);
+    else next.delete(id);
+    setChosen(next);
+  };
+  const done = () => {
+    setChosen(new Set());
+    found.refresh();
+    refresh();
+  };
+  const options = STATUSES.map((value) => [value, t(value ? `status.${value}` : "deliveries.all")]);
+  return html`<section aria-label=${t("deliveries.title")} id="deliveries">
+    <div class="toolbar"><h2>${t("deliveries.title")}</h2>
+      <label class="field"><span>${t("deliveries.filter")}</span><${Choice} id="delivery-status" value=${status} options=${options} onChange=${setStatus} /></label>
+      <label class="field grow"><span>${t("live.search")}</span><input type="search" id="delivery-search" value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></label>
+      ${session.can["webhooks:write"] && html`<${Bulk} session=${session} webhook=${webhook} chosen=${chosen} done=${done} />`}</div>
+    <${Trouble} problem=${found.problem} />
+    ${page && items.length === 0 && html`<${Empty}>${t(page.total ? "deliveries.none_such" : status ? "deliveries.none_such" : "deliveries.empty")}<//>`}
+    <div class="deliveries">${items.map(
+      (item) => html`<${Delivery} key=${item.id} session=${session} webhook=${webhook} item=${item} chosen=${chosen.has(item.id)} choose=${choose} done=${done} />`,
+    )}</div>
+    ${page && page.total > 0 && html`<${More} shown=${page.items.length} total=${Math.min(page.total, Math.max(MOST, page.items.length))} onMore=${() => setLimit(Math.min(MOST, limit + 50))} />`}
+  </section>`;
+}
+
+function Bulk({ session, webhook, chosen, done }) {
+  const [ask, question] = useConfirm();
+  const { run, busy, problem } = useAction();
+  const retry = () =>
+    run(async () => {
+      for (const id of chosen) await session.api.post(`deliveries/${id}/retry`);
+      session.say(t("retry.done", { n: chosen.size }));
+      done();
+    });
+  const all = () =>
+    ask({
+      title: t("retry.all_title"),
+      text: t("retry.all_text"),
+      button: t("retry.all"),
+      onYes: async () => {
+        const { retried } = await session.api.post(`webhooks/${webhook.id}/retry-failed`);
+        session.say(t("retry.done", { n: retried }));
+        done();
+      },
+    });
+  const cancel = () =>
+    ask({
+      title: t("pending.title"),
+      text: t("pending.text"),
+      button: t("pending.button"),
+      onYes: async () => {
+        const { cancelled } = await session.api.delete(`webhooks/${webhook.id}/deliveries`, { status: "pending" });
+        session.say(t("pending.done", { n: cancelled }));
+        done();
+      },
+    });
+  return html`<div class="actions">
+    ${chosen.size > 0 && html`<button type="button" id="retry-chosen" class="primary" disabled=${busy} onClick=${retry}>${t("retry.chosen", { n: chosen.size })}</button>`}
+    <button type="button" id="retry-all" onClick=${all}>${t("retry.all")}</button>
+    <button type="button" id="cancel-pending" onClick=${cancel}>${t("pending.button")}</button>
+    <${Trouble} problem=${problem} />${question}</div>`;
+}
+
+function Delivery({ session, webhook, item, chosen, choose, done }) {
+  const [open, setOpen] = useState(false);
+  const next = item.next_retry_at && item.status === "pending" && t("delivery.next", { time: moment(item.next_retry_at) });
+  const answer = item.error_message ?? (item.response_status && `HTTP ${item.response_status}`);
+  const result = [answer, item.held && t("delivery.held"), next].filter(Boolean).join(" · ");
+  const may = session.can["webhooks:write"];
+  return html`<div class="delivery-row">
+    ${may && html`<input type="checkbox" aria-label=${t("retry.choose", { id: item.id })} checked=${chosen} disabled=${item.status !== "failed"} onChange=${(event) => choose(item.id, event.currentTarget.checked)} />`}
+    <details open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
+      <summary><${Pill} tone=${item.status}>${t(`status.${item.status}`)}<//><span class="mono type-name">${item.event_type}</span>
+        <time datetime=${item.created_at}>${moment(item.created_at)}</time><span class="quiet">${t("delivery.attempts", { n: item.attempt_number })}</span>
+        <span class="result">${printable(result)}</span></summary>
+      ${open && html`<${Detail} session=${session} webhook=${webhook} item=${item} done=${done} />`}
+    </details></div>`;
+}
+
+function Detail({ session, webhook, item, done }) {
+  const seen = `${item.status} ${item.attempt_number}`;
+  const found = useLoaded(() => session.api.get(`deliveries/${item.id}`), [item.id]);
+  useEffect(() => void (found.data && found.refresh()), [seen]);
+  const { run, busy, problem } = useAction();
+  const delivery = found.data;
+  if (!delivery) return html`<div class="detail"><${Trouble} problem=${found.problem} /></div>`;
+  const act = (verb) => run(() => session.api.post(`deliveries/${item.id}/${verb}`)).then(done);
+  const last = delivery.attempts.at(-1);
+  const request = requestOf(webhook, {
+    event: { type: delivery.event_type, id: delivery.event_id, payload: delivery.payload },
+    delivery: delivery.id,
+    attempt: last?.number ?? 1,
+    at: last?.started_at,
+  });
+  return html`<div class="detail">
+    <div class="actions">
+      ${session.can["webhooks:write"] && delivery.status !== "success" && html`<button type="button" class="primary retry" disabled=${busy} onClick=${() => act("retry")}>${t("retry.one")}</button>`}
+      ${session.can["webhooks:write"] && webhook.ordered && delivery.status !== "success" && html`<button type="button" disabled=${busy} onClick=${() => act("skip")}>${t("delivery.skip")}</button>`}
+      <${Copy} label=${t("copy.curl")} text=${() => curl("POST", webhook.url, request.headers.filter(([, value]) => !value.startsWith("<")), request.body)} />
+    </div>
+    <${Trouble} problem=${problem} />
+    <h3>${t("delivery.attempts_title")}</h3>
+    ${delivery.attempts.length ? html`<${AttemptList} attempts=${delivery.attempts} />` : html`<p class="quiet">${t("delivery.none_yet")}</p>`}
+    <h3>${t("request.headers")}</h3><pre tabindex="0" role="region" aria-label=${t("request.headers")}>${request.headers.map(([name, value]) => printable(`${name}: ${value}`)).join("\n")}</pre>
+    <div class="subhead"><h3>${t("request.body")}</h3><${Copy} text=${() => request.body} /></div>
+    ${request.note && html`<p class="hint">${request.note}</p>`}
+    <${Json} value=${request.body} label=${t("request.body")} />
+    <${Facts} pairs=${[[t("event.id"), html`<code>${delivery.event_id}</code>`], [t("delivery.id"), `#${delivery.id}`]]} />
+  </div>`;
+}

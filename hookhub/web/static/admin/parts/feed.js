@@ -1,0 +1,212 @@
+// The events that the panel holds: the last ones of the history, then what happens, without a seam.
+
+import { Hub } from "../../hub.js";
+import { BASE, Problem, parse } from "./api.js";
+
+const ROWS = 2_000;
+const SLACK = 200; // rows are dropped so many at a time
+const BYTES = 24_000_000; // of all payloads' text together
+const HISTORY = 200;
+const DRAW = 80; // milliseconds between changes that are told of
+const RATE_OVER = 10; // seconds
+const AGAIN = 1_000;
+
+/**
+ * Rows oldest first, each `{key, size, event}` or `{key, size, missed}` (a gap). It tells its
+ * listeners of every change, but not more often than a page can be drawn.
+ */
+export class Feed {
+  #api;
+  #hub = null;
+  #turn = 0; // counts loads: what an older one brings is not wanted any more
+  #listeners = new Set();
+  #timer = null;
+  #gaps = 0;
+  #held = []; // what came during a pause
+  #bytes = 0;
+  #arrivals = [];
+  #search = "";
+  rows = [];
+  shown = []; // the rows that match the search
+  added = 0; // rows that were ever appended to `shown`
+  events = "";
+  where = null;
+  paused = false;
+  loading = true;
+  problem = null;
+  state = { name: "connecting" };
+  recovered = null; // {events, at}: what the last reconnect brought
+
+  /** `calls`: onEnd(code), when it will not go on; onEvent(event), for each live one. */
+  constructor(api, calls) {
+    this.#api = api;
+    this.calls = calls;
+  }
+
+  /** Call `listener` after changes; returns what ends that. */
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get waiting() {
+    return this.#held.filter((row) => row.event).length;
+  }
+
+  get rate() {
+    const since = performance.now() - RATE_OVER * 1000;
+    this.#arrivals = this.#arrivals.filter((time) => time > since);
+    return this.#arrivals.length / RATE_OVER;
+  }
+
+  close() {
+    this.#turn += 1;
+    this.#hub?.close();
+    clearTimeout(this.#timer);
+    this.#listeners.clear();
+    this.rows = this.shown = this.#held = [];
+  }
+
+  /** The history again and what follows, of these patterns (`a.*,b.c`) and this payload filter. */
+  async load(events, where) {
+    const turn = (this.#turn += 1);
+    this.loading = true;
+    this.#tell();
+    const page = await this.#history(turn, events, where);
+    if (turn !== this.#turn || !page) return;
+    this.#hub?.close();
+    Object.assign(this, { events, where, loading: false, problem: null, rows: [], shown: [] });
+    this.#held = [];
+    this.#bytes = 0;
+    for (const event of page.items) this.#append({ key: event.sequence, size: sizeOf(event), event });
+    this.#follow(page.cursor);
+    this.#tell();
+  }
+
+  async #history(turn, events, where) {
+    const query = { newest: true, limit: HISTORY, events, where: where && JSON.stringify(where) };
+    while (turn === this.#turn) {
+      try {
+        return await this.#api.get("events", query);
+      } catch (error) {
+        if (turn !== this.#turn) return null;
+        if ((error instanceof Problem && error.status < 500) || this.#hub) {
+          Object.assign(this, { problem: error, loading: false });
+          this.#tell();
+          return null;
+        }
+        this.state = { name: "offline", network: navigator.onLine, retryAt: Date.now() + AGAIN };
+        this.#tell();
+        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      }
+    }
+    return null;
+  }
+
+  #follow(since) {
+    let lived = false;
+    const hub = new Hub({
+      url: BASE,
+      token: this.#api.token,
+      events: this.events ? this.events.split(",") : "*",
+      where: this.where ?? undefined,
+      since,
+      parse,
+      onEvent: (event) => this.#arrived(event),
+      onGap: ({ missed }) => {
+        this.#take({ key: `gap-${(this.#gaps += 1)}`, size: 0, missed });
+      },
+      onResumed: ({ replayed }) => {
+        if (lived) this.recovered = { events: replayed, at: Date.now() };
+        lived = true;
+      },
+      onState: (state) => {
+        if (hub !== this.#hub) return;
+        this.state = state;
+        if (state.name === "stopped" && state.code !== "closed") this.calls.onEnd(state.code);
+        this.#tell();
+      },
+    });
+    this.#hub = hub;
+    this.state = hub.state;
+  }
+
+  /** The page knows of the gaps. */
+  acknowledge() {
+    this.#hub?.acknowledge();
+  }
+
+  pause(paused) {
+    this.paused = paused;
+    if (!paused) {
+      for (const row of this.#held) this.#append(row);
+      this.#held = [];
+    }
+    this.#tell();
+  }
+
+  search(text) {
+    this.#search = text.trim().toLowerCase();
+    this.shown = this.#search ? this.rows.filter((row) => this.#matches(row)) : this.rows;
+    this.#tell();
+  }
+
+  #matches({ event }) {
+    if (!event) return true;
+    const text = `${event.type} ${event.id} #${event.sequence} ${event.key ?? ""} ${event.source ?? ""} `;
+    return (text + JSON.stringify(event.payload)).toLowerCase().includes(this.#search);
+  }
+
+  #arrived(event) {
+    this.#arrivals.push(performance.now());
+    if (this.#arrivals.length > 20_000) this.#arrivals = this.#arrivals.slice(-10_000);
+    this.#take({ key: event.sequence ?? event.id, size: sizeOf(event), event, at: performance.now() });
+  }
+
+  #take(row) {
+    if (this.paused) {
+      this.#held.push(row);
+      if (this.#held.length > ROWS + SLACK) this.#held = this.#held.slice(-ROWS);
+    } else this.#append(row);
+    this.#tell();
+  }
+
+  #append(row) {
+    this.rows.push(row);
+    this.#bytes += row.size;
+    if (!this.#search) this.shown = this.rows;
+    if (!this.#search || this.#matches(row)) this.added += 1;
+    if (this.#search && this.#matches(row)) this.shown.push(row);
+    if (this.rows.length > ROWS + SLACK || (this.#bytes > BYTES && this.rows.length > 1)) this.#trim();
+  }
+
+  #trim() {
+    let drop = Math.max(0, this.rows.length - ROWS);
+    let bytes = this.#bytes;
+    for (let i = 0; i < this.rows.length - 1 && (i < drop || bytes > BYTES); i++) {
+      bytes -= this.rows[i].size;
+      drop = Math.max(drop, i + 1);
+    }
+    const gone = new Set(this.rows.splice(0, drop));
+    this.#bytes = bytes;
+    if (this.shown !== this.rows) this.shown = this.shown.filter((row) => !gone.has(row));
+  }
+
+  #tell() {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      for (const listener of [...this.#listeners]) listener();
+    }, DRAW);
+  }
+}
+
+// An estimate that costs little: texts are what makes payloads large.
+function sizeOf({ payload }) {
+  let size = 200;
+  for (const value of Object.values(payload)) {
+    if (typeof value === "string") size += value.length;
+    else if (value !== null && typeof value === "object") size += JSON.stringify(value).length;
+    else size += 10;
+  }
+  return size;
+}

@@ -1,0 +1,20 @@
+"""``hookhub webhook …`` and ``hookhub listen``: this plugin's commands."""
+
+from __future__ import annotations
+
+import click
+
+from hookhub_webhook.commands.actions import ACTIONS
+from hookhub_webhook.commands.deliveries import DELIVERIES
+from hookhub_webhook.commands.listen import listen
+from hookhub_webhook.commands.webhook import webhook
+
+__all__ = ["add_commands"]
+
+
+def add_commands(cli: click.Group) -> None:
+    """Put them below ``hookhub``."""
+    for command in (*ACTIONS, *DELIVERIES):
+        webhook.add_command(command)
+    cli.add_command(webhook)
+    cli.add_command(listen)

@@ -1,0 +1,107 @@
+"""The REST API of webhooks for Python programs and for the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from hookhub.client import Client
+from hookhub.errors import NotFound
+
+Json = dict[str, Any]
+
+
+class WebhookClient:
+    """Webhooks of a hub; each operation answers with its JSON.
+
+    Args:
+        client: with a token that has the scopes ``webhooks:read`` and ``webhooks:write``; it stays
+            the caller's to close.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(
+        self, *, event_type: str | None = None, is_active: bool | None = None
+    ) -> Iterator[Json]:
+        """All webhooks, in the order in which they were made."""
+        return self._client.items("/webhooks", {"event_type": event_type, "is_active": is_active})
+
+    def find(self, name_or_id: str) -> int:
+        """The id of a webhook by its id or its name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name_or_id.isascii() and name_or_id.isdigit():
+            return int(name_or_id)
+        for item in self.list():
+            if item["name"] == name_or_id:
+                return cast("int", item["id"])
+        raise NotFound(f"There is no webhook {name_or_id!r}; 'hookhub webhook list' shows all.")
+
+    def get(self, webhook_id: int) -> Json:
+        """One webhook. Raises NotFound."""
+        return self._object("GET", f"/webhooks/{webhook_id}")
+
+    def create(self, members: Mapping[str, Any]) -> Json:
+        """Make one; ``generate_secret`` in ``members`` lets the hub make its secret.
+
+        Raises:
+            ValidationFailed, UnknownEventType, EgressBlocked, Conflict: the hub refuses.
+        """
+        return self._object("POST", "/webhooks", members)
+
+    def update(self, webhook_id: int, changes: Mapping[str, Any]) -> Json:
+        """Change what is named; see :meth:`create`. Raises NotFound, too."""
+        return self._object("PATCH", f"/webhooks/{webhook_id}", changes)
+
+    def delete(self, webhook_id: int) -> None:
+        """Delete it; nothing more is sent to it. Raises NotFound."""
+        self._client.call("DELETE", f"/webhooks/{webhook_id}")
+
+    def enable(self, webhook_id: int) -> Json:
+        """Send events to it again. Raises NotFound."""
+        return self._object("POST", f"/webhooks/{webhook_id}/enable")
+
+    def disable(self, webhook_id: int) -> Json:
+        """Send no more events to it. Raises NotFound."""
+        return self._object("POST", f"/webhooks/{webhook_id}/disable")
+
+    def test(self, webhook_id: int, event_type: str | None = None) -> Json:
+        """Send the example of an event type now; ``success`` says what came of it."""
+        body = {} if event_type is None else {"event_type": event_type}
+        return self._object("POST", f"/webhooks/{webhook_id}/test", body)
+
+    def rotate_secret(self, webhook_id: int, secret: str | None = None) -> Json:
+        """Give it a new secret, shown in the answer and never again. Raises NotFound."""
+        body = {} if secret is None else {"secret": secret}
+        return self._object("POST", f"/webhooks/{webhook_id}/rotate-secret", body)
+
+    def replay(self, webhook_id: int, wanted: Mapping[str, Any]) -> Json:
+        """Send events of the past once more; ``dry_run`` in ``wanted`` only counts them."""
+        return self._object("POST", f"/webhooks/{webhook_id}/replay", wanted)
+
+    def deliveries(self, webhook_id: int, *, status: str | None, limit: int) -> Json:
+        """The newest deliveries and their ``total``. Raises NotFound."""
+        query = {"status": status, "limit": limit}
+        path = f"/webhooks/{webhook_id}/deliveries"
+        return cast("Json", self._client.call("GET", path, params=query))
+
+    def all_deliveries(self, webhook_id: int, *, status: str | None) -> Iterator[Json]:
+        """All deliveries, newest first. Raises NotFound."""
+        return self._client.items(f"/webhooks/{webhook_id}/deliveries", {"status": status})
+
+    def retry_failed(self, webhook_id: int) -> int:
+        """Attempt all failed deliveries again; returns how many those are. Raises NotFound."""
+        return cast("int", self._object("POST", f"/webhooks/{webhook_id}/retry-failed")["retried"])
+
+    def cancel_pending(self, webhook_id: int) -> int:
+        """End the pending deliveries as failed; returns how many those were. Raises NotFound."""
+        path = f"/webhooks/{webhook_id}/deliveries"
+        answer = self._client.call("DELETE", path, params={"status": "pending"})
+        return cast("int", answer["cancelled"])
+
+    def _object(self, method: str, path: str, body: Any = None) -> Json:
+        return cast("Json", self._client.call(method, path, body=body))

@@ -1,0 +1,189 @@
+"""``hookhub listen``: real events to a program on this machine, as webhooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from hookhub.cli.kit import (
+    FollowOptions,
+    Remote,
+    follow,
+    follow_options,
+    json_option,
+    note,
+    print_json_line,
+    printable,
+    remote_options,
+)
+from hookhub.config import EgressSettings, Settings
+from hookhub.egress import Egress
+from hookhub.events import Event, canonical_json, parse_timestamp
+from hookhub.sinks import Attempt, AttemptResult, Outcome
+from hookhub_webhook.commands.members import header_option
+from hookhub_webhook.signing import check_secret, generate_secret
+from hookhub_webhook.sink import WebhookSink
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
+
+WEBHOOK_ID = 0
+"""No webhook of a hub has it: a receiver can tell."""
+SHOWN = 200
+
+
+def _secret(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else check_secret(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+@click.command("listen")
+@click.option("--forward", "url", required=True, metavar="URL", help="Where to post the events.")
+@follow_options
+@click.option(
+    "--secret",
+    envvar="HOOKHUB_WEBHOOK_SECRET",
+    callback=_secret,
+    help="Signs the requests (or HOOKHUB_WEBHOOK_SECRET); without it, one is made and shown.",
+)
+@click.option("--no-secret", is_flag=True, help="Do not sign.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["payload", "envelope"]),
+    default="payload",
+    show_default=True,
+    help="What the body is.",
+)
+@header_option
+@click.option("--timeout", type=click.FloatRange(1, 60), help="Seconds for one request.")
+@click.option("-n", "--count", type=click.IntRange(1), help="End after so many events.")
+@remote_options
+@json_option
+def listen(
+    url: str,
+    events: tuple[str, ...],
+    where: str | None,
+    since: str | int | None,
+    keep: Path | None,
+    secret: str | None,
+    no_secret: bool,
+    format_: str,
+    headers: dict[str, str],
+    timeout: float | None,
+    count: int | None,
+    remote: Remote,
+    as_json: bool,
+) -> None:
+    """Post events to a program on this machine, exactly as a webhook would, and print its answers.
+
+    Nobody has to reach this machine from outside: the events come over the live feed. Each is
+    posted once, in order, signed by both schemes with --secret. When the hub restarts or the
+    network is cut, it goes on where it was; --since begins with events of the past, and --keep
+    goes on where the last run ended. Needs a token with the scope events:read.
+
+    \b
+    Examples:
+      hookhub listen --forward http://localhost:3000/hook
+      hookhub listen --forward http://localhost:3000/hook --events 'payment.*' --secret s3cret
+      hookhub listen --forward http://localhost:3000/hook --since 1h -n 10
+    """
+    if secret is None and not no_secret:
+        secret = generate_secret()
+        note(f"The requests are signed with the secret {secret}")
+    local = LocalWebhook(url, secret, format_, headers, timeout)
+
+    async def handle(event: dict[str, Any]) -> None:
+        if "sequence" in event:
+            started = time.monotonic()
+            result = await local.post(event)
+            _print(event, result, time.monotonic() - started, as_json=as_json)
+
+    chosen = FollowOptions(events, where, since, keep)
+    follow(remote, chosen, handle, note, limit=count, around=local.open)
+
+
+class LocalWebhook:
+    """Makes the attempts that a webhook with this URL would get, through the sink itself.
+
+    Args:
+        url: where to post; any address may be called, it is the developer's own machine.
+        secret: None to leave the signatures out.
+        format: ``payload`` or ``envelope``.
+        headers: sent with every request.
+        timeout: seconds; None for the hub's default.
+
+    Raises:
+        ValidationFailed: the URL or a header is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        secret: str | None,
+        format: str,
+        headers: dict[str, str],
+        timeout: float | None,
+    ) -> None:
+        settings = Settings(egress=EgressSettings(allow=["0.0.0.0/0", "::/0"]))
+        self._egress = Egress(settings.egress, connect_timeout=settings.delivery.connect_timeout)
+        # All that the sink takes of a hub for an attempt; keys are the hub's and stay there.
+        hub = SimpleNamespace(
+            settings=settings,
+            egress=self._egress,
+            plugin_settings=lambda name: {"ed25519": False},
+        )
+        self._sink = WebhookSink(cast("Hub", hub))
+        config = {"url": url, "format": format, "headers": headers, "timeout": timeout}
+        self._config = self._sink.validate(config)
+        self._secrets = () if secret is None else (secret,)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Closes the connections at the end of the block."""
+        try:
+            yield
+        finally:
+            await self._egress.aclose()
+
+    async def post(self, item: dict[str, Any]) -> AttemptResult:
+        """Post one event as the live feed brought it."""
+        sequence, timestamp = item["sequence"], parse_timestamp(item["timestamp"])
+        # The same text as the hub's: it was read from that, and is written by the same function.
+        payload = canonical_json(item["payload"])
+        event = Event(sequence, item["id"], item["type"], payload, timestamp)
+        attempt = Attempt(
+            delivery_id=sequence,
+            endpoint_id=WEBHOOK_ID,
+            number=1,
+            event=event,
+            config=self._config,
+            secrets=self._secrets,
+            timestamp=int(time.time()),
+        )
+        return await self._sink.attempt(attempt)
+
+
+def _print(event: dict[str, Any], result: AttemptResult, duration: float, *, as_json: bool) -> None:
+    good = result.outcome is Outcome.DELIVERED
+    if as_json:
+        shown = {name: event[name] for name in ("id", "type", "sequence", "cursor")}
+        shown |= {"success": good, "response_status": result.response_status}
+        shown |= {"response_body": result.response_body, "error": result.error}
+        shown |= {"error_message": result.error_message, "duration": round(duration, 6)}
+        print_json_line(shown)
+        return
+    mark = click.style("✓" if good else "✗", fg="green" if good else "red")
+    said = str(result.response_status or result.error)
+    text = (result.response_body or "") if result.response_status else (result.error_message or "")
+    answer = printable(" ".join(text.split()))[:SHOWN]
+    line = f"{mark} {event['type']} {event['id']} → {said} in {duration * 1000:.0f} ms  {answer}"
+    click.echo(line.rstrip())

@@ -1,0 +1,82 @@
+"""``/asyncapi.json`` describes every message that is said here, member by member."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from hookhub import Cursor
+from hookhub.hub import Hub
+from hookhub_websocket import messages
+from hookhub_websocket.messages import BadMessage
+
+SAID = [
+    messages.connection("c", ["*"], {}),
+    messages.connection("c", ["a"], {"a": {"x": 1}}),
+    messages.pong(),
+    messages.pong("id"),
+    messages.subscribed(["a"], {}, 1),
+    messages.subscribed(["a"], {"a": {"x": 1}}),
+    messages.resumed(5, "id"),
+    messages.gap(None, "c", "id"),
+    messages.replaying("c", "c", True, "id"),
+    messages.replayed(5, False),
+    messages.dropped(3),
+    messages.restarting(1.5),
+    messages.error(BadMessage("code", "sentence", "id", [{"loc": ["where"], "msg": "no"}])),
+]
+HEARD: list[dict[str, Any]] = [
+    {"type": "ping", "id": 1},
+    {"type": "subscribe", "events": ["a"], "where": {}, "id": 1},
+    {"type": "unsubscribe"},
+    {"type": "unsubscribe", "events": ["a"], "id": 1},
+    {"type": "resume", "cursor": "c", "id": 1},
+    {"type": "replay", "since": "c", "until": "c", "id": 1},
+]
+
+
+@pytest.fixture
+async def document(api: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await api.get("/asyncapi.json")).json()
+    return found
+
+
+def check(document: dict[str, Any], value: dict[str, Any], direction: str) -> None:
+    """The operation has the message; its members are all described, and the needed ones there."""
+    name = value["type"]
+    operation = document["operations"][direction]["messages"]
+    assert {"$ref": f"#/channels/websocket/messages/{name}"} in operation
+    schema = document["components"]["messages"][name]["payload"]
+    assert set(schema["required"]) <= value.keys() <= schema["properties"].keys(), name
+
+
+@pytest.mark.parametrize("said", SAID, ids=lambda said: json.loads(said)["type"])
+async def test_what_the_hub_says(document: dict[str, Any], said: bytes) -> None:
+    """Each message, with all members that it may have."""
+    check(document, json.loads(said), "sendToWebSocket")
+
+
+@pytest.mark.parametrize("heard", HEARD, ids=lambda heard: heard["type"])
+async def test_what_clients_say(document: dict[str, Any], heard: dict[str, Any]) -> None:
+    """Each message is understood as it is described."""
+    check(document, heard, "receiveFromWebSocket")
+    assert messages.parse_message(json.dumps(heard)).type == heard["type"]
+
+
+async def test_events_and_signals(
+    document: dict[str, Any], connect: Callable[..., Any], emit: Callable[..., Any], hub: Hub
+) -> None:
+    """As they come, live and replayed."""
+    async with connect(events="user.*,delivery.*") as client:
+        await emit()
+        check(document, await client.receive(), "sendToWebSocket")
+        hub.signals.send("delivery.attempted", {}, hub.now())
+        check(document, await client.receive(), "sendToWebSocket")
+        await client.ask(type="replay", since=str(Cursor(hub.feed.epoch, 0)))
+        replayed = await client.receive()
+        assert replayed["replay"] is True
+        check(document, replayed, "sendToWebSocket")

@@ -1,0 +1,89 @@
+"""What a person sees on a terminal, and what a program gets through a pipe."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from hookhub.cli.output import cell, count, printable
+
+Run = Callable[..., Result]
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What a command prints on a terminal, with its colours."""
+    main, terminal = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    program = subprocess.Popen(
+        [sys.executable, "-m", "hookhub", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+        env=environ,
+    )
+    os.close(terminal)
+    printed = b""
+    # Linux ends a terminal that nobody holds any more with EIO.
+    while True:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        printed += piece
+    os.close(main)
+    assert program.wait(timeout=60) == 0
+    return printed.decode()
+
+
+def test_a_table_is_drawn_on_a_terminal_and_plain_in_a_pipe(run: Run) -> None:
+    """Colours and lines are for people; the words are the same."""
+    run("token", "create", "--name", "ci", "--scope", "events:read")
+    seen, piped = on_a_terminal("token", "list"), run("token", "list").stdout
+    assert ESCAPE.search(seen)
+    assert "─" in seen
+    assert not ESCAPE.search(piped)
+    assert "─" not in piped
+    words = [word for word in ESCAPE.sub("", seen).split() if "─" not in word]
+    assert words == piped.split()
+
+
+def test_a_check_is_coloured_on_a_terminal(run: Run) -> None:
+    """The marks stand in a pipe too, without colours."""
+    assert ESCAPE.search(on_a_terminal("check"))
+    assert not ESCAPE.search(run("check").stdout)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain, Аня\n\tindented", "plain, Аня\n\tindented"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x9b2J\x7f\r", "\\x9b2J\\x7f\\x0d"),
+    ],
+)
+def test_control_characters_are_spelt_out(text: str, expected: str) -> None:
+    """Nothing that a stranger sent steers the terminal."""
+    assert printable(text) == expected
+
+
+def test_cells() -> None:
+    """Nothing is a dash; lists, truth and numbers as people write them."""
+    values = [None, "", 0, False, True, 1.5, ["a", "b"], {"a": 1}]
+    assert [cell(value) for value in values] == [
+        *("-", "-", "0", "no", "yes", "1.5"),
+        *("a, b", '{"a": 1}'),
+    ]
+    assert [count(n, "delivery") for n in (0, 1, 2)] == [
+        *("0 deliveries", "1 delivery", "2 deliveries"),
+    ]

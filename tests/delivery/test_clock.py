@@ -1,0 +1,229 @@
+"""The wall clock is set: nothing is made twice by the one who holds it, nothing waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from hookhub.config import DatabaseSettings
+from hookhub.delivery.clock import ClockWatch, latest_due
+from hookhub.sinks import AttemptResult, Outcome
+from hookhub.store import Store, open_store
+from hookhub.store.postponed import Waiting
+from hookhub_scripted import (
+    DELIVERED,
+    RETRY,
+    MovedClock,
+    Scripted,
+    all_delivered,
+    delivery_when,
+    running,
+    send,
+    send_more,
+)
+
+HOUR = 3_600.0
+SECOND = 1_000_000
+LEASE = 95.0
+"""Seconds: the longest attempt, and the margin."""
+
+
+@pytest.fixture
+def clock() -> MovedClock:
+    """The store's clock, and so the engine's."""
+    return MovedClock()
+
+
+@pytest.fixture
+async def store(any_database: str, clock: MovedClock) -> AsyncIterator[Store]:
+    """A store that goes by it."""
+    async with open_store(DatabaseSettings(url=any_database), clock) as opened:
+        yield opened
+
+
+def test_only_a_step_back_is_one() -> None:
+    """Not the first look, not the time that passes, not a small adjustment, not a step forward."""
+    watch = ClockWatch()
+    assert watch.look(50 * SECOND, 1.0) == 0
+    assert watch.look(60 * SECOND, 11.0) == 0
+    assert watch.look(60 * SECOND, 11.5) == 0
+    assert watch.look(90 * SECOND, 11.5) == 0
+    assert watch.look(31 * SECOND, 12.5) == pytest.approx(60)
+    assert watch.look(32 * SECOND, 13.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("due_in", "attempts", "schedule_from", "ended_in", "expected"),
+    [
+        (4, 1, 0, -1, 4),  # nothing is wrong
+        (3_604, 1, 0, 3_599, 5),  # its attempt ended in the future: the wait of then, from now on
+        (3_605, 1, 0, 3_600, 5),
+        (3_600, 0, 0, None, 0),  # never tried: it was due when it was made
+        (3_600, 2, 2, -9, 0),  # put back by hand: likewise
+        (9_000, 1, 0, 1_800, 7_200),  # a long Retry-After stays one
+        (500_000, 1, 0, None, 95_040),  # longer than anything could ask for
+        (500_000, 1, 0, -9, 95_040),
+        (-5, 1, 0, -9, -5),
+    ],
+)
+def test_when_a_delivery_may_be_due_at_the_latest(
+    due_in: int, attempts: int, schedule_from: int, ended_in: int | None, expected: int
+) -> None:
+    """A wait begins when an attempt ends, and is no longer than the schedule or a day."""
+    now = 10**15
+    ended = None if ended_in is None else now + ended_in * SECOND
+    item = Waiting(1, now + due_in * SECOND, attempts, schedule_from, ended)
+    assert latest_due(item, now, [5.0, 300.0], 0.1) - now == expected * SECOND
+
+
+async def test_set_back_while_it_runs(store: Store, clock: MovedClock) -> None:
+    """A retry that waits is due after its wait, not when the old time comes again."""
+    async with running(store, Scripted(RETRY), retry_schedule=[1.0], jitter=0.0):
+        await send(store)
+        await delivery_when(store, lambda d: d.attempt_number == 1)
+        clock.ahead = -HOUR
+        delivery = await delivery_when(store, lambda d: d.status == "success")
+    assert delivery.attempt_number == 2
+
+
+async def test_set_back_while_nobody_runs(store: Store, clock: MovedClock) -> None:
+    """The next start sees that the newest attempt was later than now."""
+    async with running(store, Scripted(RETRY), retry_schedule=[1.0], jitter=0.0):
+        await send(store)
+        await delivery_when(store, lambda d: d.attempt_number == 1)
+    clock.ahead = -HOUR
+    async with running(store, Scripted()):
+        await delivery_when(store, lambda d: d.status == "success")
+
+
+async def test_what_a_receiver_asked_for_is_still_granted(store: Store, clock: MovedClock) -> None:
+    """``Retry-After`` of two hours: not sooner than that, and not three hours later."""
+    later = AttemptResult(Outcome.RETRY, 503, error="status", retry_after=2 * HOUR)
+    async with running(store, Scripted(later), retry_schedule=[1.0], jitter=0.0):
+        await send(store)
+        before = await delivery_when(store, lambda d: d.attempt_number == 1)
+        assert before.next_retry_at is not None
+        clock.ahead = -HOUR
+        after = await delivery_when(store, lambda d: d.next_retry_at != before.next_retry_at)
+        assert after.next_retry_at is not None
+        assert after.next_retry_at - store.clock() == pytest.approx(2 * HOUR * SECOND, rel=0.01)
+
+
+async def test_leases_do_not_outlast_a_step_back(store: Store, clock: MovedClock) -> None:
+    """Who is killed after it has left nothing that waits for the old time."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink):
+        await send(store)
+        await sink.entered.wait()
+        clock.ahead = -HOUR
+        with trio.fail_after(10):
+            while (await _lease_end(store) - store.clock()) / SECOND > LEASE:
+                await trio.sleep(0.005)
+        sink.gate.set()
+        await delivery_when(store, lambda d: d.status == "success")
+    assert len(sink.attempts) == 1
+
+
+@pytest.mark.parametrize("result", [DELIVERED, RETRY], ids=["delivered", "retry"])
+async def test_set_forward_while_an_attempt_is_under_way(
+    store: Store, clock: MovedClock, result: AttemptResult
+) -> None:
+    """Its lease is over, says the clock; the one who makes the attempt does not make it twice."""
+    sink = Scripted(result)
+    sink.gate = trio.Event()
+    async with running(store, sink, retry_schedule=[3 * HOUR]):
+        await send(store)
+        await sink.entered.wait()
+        clock.ahead = HOUR
+        with trio.fail_after(10):
+            while await _lease_end(store) < store.clock():
+                await trio.sleep(0.005)
+        sink.gate.set()
+        delivery = await delivery_when(store, lambda d: d.attempt_number == 1)
+        assert delivery.attempts is not None
+        assert [item.number for item in delivery.attempts] == [1]
+        assert (delivery.status == "success") == (result is DELIVERED)
+        # It was taken, so nobody holds it any more.
+        assert await _leases(store) == []
+    assert len(sink.attempts) == 1
+
+
+async def test_set_forward_while_claims_wait_for_their_turn(
+    store: Store, clock: MovedClock
+) -> None:
+    """Each is attempted once."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink, concurrency=1):
+        await send(store)
+        await sink.entered.wait()
+        await send_more(store, 3)
+        clock.ahead = HOUR
+        with trio.fail_after(10):
+            while await _lease_end(store) < store.clock():
+                await trio.sleep(0.005)
+        sink.gate.set()
+        await all_delivered(store, 4)
+    assert sorted(attempt.delivery_id for attempt in sink.attempts) == [1, 2, 3, 4]
+
+
+async def test_a_claim_that_waited_too_long_is_renewed(store: Store, clock: MovedClock) -> None:
+    """Its lease could end under way; it is prolonged when its turn comes, and does not run out."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink, concurrency=1):
+        await send(store)
+        await sink.entered.wait()
+        await send_more(store, 2)
+        # The attempt takes long: not so long that leases end, but beyond their margin.
+        clock.ahead = LEASE / 2
+        sink.gate.set()
+        await all_delivered(store, 3)
+    assert len(sink.attempts) == 3
+
+
+async def test_a_claim_that_another_has_by_now_is_left_to_it(
+    store: Store, clock: MovedClock
+) -> None:
+    """Too long in the queue, and taken over: not attempted here."""
+    sink = Scripted()
+    sink.gate = trio.Event()
+    async with running(store, sink, concurrency=1):
+        await send(store)
+        await sink.entered.wait()
+        await send_more(store, 1)
+        await store.write(
+            lambda tx: tx.change(
+                "UPDATE hookhub_deliveries SET lease = 7, due_at = ? WHERE id = 2",
+                (tx.now + round(HOUR) * SECOND,),
+            )
+        )
+        clock.ahead = LEASE / 2
+        sink.gate.set()
+        await delivery_when(store, lambda d: d.status == "success")
+        await send_more(store, 1)
+        with trio.fail_after(10):
+            while len(sink.attempts) < 2:
+                await trio.sleep(0.005)
+    assert [attempt.delivery_id for attempt in sink.attempts] == [1, 3]
+
+
+async def _lease_end(store: Store) -> int:
+    """When the lease of the first delivery ends."""
+    rows = await store.read(
+        lambda reader: reader.sql("SELECT due_at FROM hookhub_deliveries WHERE id = 1")
+    )
+    found: int = rows[0][0]
+    return found
+
+
+async def _leases(store: Store) -> list[int]:
+    rows = await store.read(
+        lambda reader: reader.sql(
+            "SELECT id FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL"
+        )
+    )
+    return [row[0] for row in rows]

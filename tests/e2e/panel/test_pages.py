@@ -1,0 +1,276 @@
+"""The other pages, and what holds for all of them: languages, colours, small screens, axe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.waiting import wait_until
+
+OpenPanel = Callable[..., Any]
+Post = Callable[..., Any]
+
+ADMIN = Path(__file__).parents[3] / "hookhub" / "web" / "static" / "admin"
+AXE = Path(__file__).parents[2] / "data" / "axe" / "axe.min.js"
+
+WORLD = [
+    ("/users", {"username": "ada", "first_name": "Ada", "last_name": "Lovelace"}),
+    ("/users", {"username": "anya", "first_name": "Аня", "last_name": "Иванова"}),
+    ("/transactions", {"user_id": 1, "type": "deposit", "amount_kopeks": 49900}),
+    ("/tickets", {"user_id": 2, "title": "Invoice", "message_text": "Where is my invoice?"}),
+    ("/tickets/1/reply", {"message_text": "We are looking into it.", "is_from_admin": True}),
+    ("/transactions", {"user_id": 2, "type": "subscription_payment", "amount_kopeks": 9900}),
+    ("/users", {"username": "grace", "first_name": "Grace", "last_name": "Hopper"}),
+    ("/tickets/1/status", {"status": "answered"}),
+    ("/transactions", {"user_id": 3, "type": "deposit", "amount_kopeks": 150000}),
+    ("/tickets", {"user_id": 3, "title": "Bug", "message_text": "It does not crash at all."}),
+]
+PAGES = {
+    "live": "#rows .row",
+    "webhooks": "#webhook-list",
+    "webhooks/1": "#deliveries .delivery-row",
+    "webhooks/new": "#preview-body",
+    "overview": "#health",
+    "types": "#type-list",
+    "types/payment.completed": "#send-form",
+    "connections": "#connection-list",
+    "tokens": "#token-list",
+    "plugins": "#plugin-list",
+    "audit": "#audit-form",
+}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub with something on every page."""
+    settings = {"delivery": {"retry_schedule": [600.0], "jitter": 0.0}}
+    with HubProcess(tmp_path_factory.mktemp("hub"), settings) as running:
+        with running.client() as http:
+            nobody = "http://127.0.0.1:9/hooks/"
+            for name, event_type in (("CRM", "user.*"), ("Accounting", "payment.completed")):
+                body = {"name": name, "url": nobody + name.lower(), "event_type": event_type}
+                assert http.post("/webhooks", json=body).status_code == 201
+            for path, body in WORLD:
+                assert http.post(path, json=body).is_success
+            scopes = ["events:write"]
+            http.post("/tokens", json={"name": "shop", "scopes": scopes})
+
+            def tried() -> bool:
+                items = http.get("/webhooks/1/deliveries").json()["items"]
+                return all(item["attempt_number"] > 0 for item in items)
+
+            wait_until(tried, 30.0)
+        yield running
+
+
+def visit(panel: Any, place: str) -> None:
+    """Go to a page and wait until it shows what it is about."""
+    panel.page.evaluate("(to) => { location.hash = to }", f"#/{place}")
+    panel.expect(panel.page.locator(PAGES[place]).first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_for_everybody(hub: HubProcess, open_panel: OpenPanel, scheme: str) -> None:
+    """axe-core finds nothing serious on any page, in either colours."""
+    panel = open_panel(hub, color_scheme=scheme, reduced_motion="reduce", bypass_csp=True).open()
+    panel.page.evaluate(AXE.read_text("utf-8"))
+    check_axe(panel, "sign-in")
+    panel.sign_in().live()
+    for place in PAGES:
+        visit(panel, place)
+        check_axe(panel, place)
+    visit(panel, "live")
+    panel.rows().first.click()
+    panel.says("#event-payload", "{")
+    check_axe(panel, "an event")
+    visit(panel, "webhooks/1")
+    panel.page.click(".delivery-row summary >> nth=0")
+    panel.expect(panel.page.locator(".detail .attempts")).to_be_visible()
+    check_axe(panel, "a delivery")
+    panel.page.click("#webhook-delete")
+    check_axe(panel, "a question")
+    panel.page.keyboard.press("Escape")
+    panel.page.click("#replay-new")
+    check_axe(panel, "a replay")
+
+
+def check_axe(panel: Any, place: str) -> None:
+    """Run axe-core on what is seen."""
+    found = panel.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    serious = [item for item in found if item["impact"] in ("serious", "critical")]
+    told = [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in serious]
+    assert told == [], place
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_small_screen_in_russian(hub: HubProcess, open_panel: OpenPanel, scheme: str) -> None:
+    """At 360 pixels nothing is cut off, and the browser's language is the page's."""
+    small = {"width": 360, "height": 640}
+    panel = open_panel(hub, locale="ru-RU", viewport=small, color_scheme=scheme).open()
+    panel.says("#sign-in h1", "Вход").sign_in().live().says("#state", "В эфире")
+    for place in PAGES:
+        visit(panel, place)
+        assert panel.page.evaluate("document.documentElement.scrollWidth") == 360, place
+    visit(panel, "live")
+    panel.rows().first.click()
+    panel.expect(panel.page.locator("#event-close")).to_be_focused()
+    if scheme == "dark":
+        panel.picture("panel-small")
+    panel.page.click("#event-close")
+    ground = panel.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
+    panel.page.select_option("#language", "en")
+    panel.says("#pause", "Pause").says("#state", "Live")
+    assert panel.page.get_attribute("html", "lang") == "en"
+    panel.check()
+
+
+def test_pictures(hub: HubProcess, open_panel: OpenPanel, post: Post) -> None:
+    """Every page as the documentation shows it."""
+    panel = open_panel(hub, device_scale_factor=1.5).open()
+    panel.picture("panel-sign-in")
+    panel.sign_in().live()
+    for place in PAGES:
+        if place != "live":
+            visit(panel, place)
+            panel.page.mouse.move(640, 790)
+            if place == "webhooks/1":
+                panel.page.click(".delivery-row summary >> nth=0")
+                panel.expect(panel.page.locator(".detail .attempts")).to_be_visible()
+            panel.picture("panel-" + place.replace("/", "-").replace(".", "-"))
+    visit(panel, "live")
+    for path, body in WORLD:
+        if "status" not in path:
+            post(hub, path, {**body, "username": None} if path == "/users" else body)
+    panel.expect(panel.rows("ticket.created")).to_have_count(4)
+    panel.rows("payment.completed").first.click()
+    panel.says("#event-payload", '"amount_kopeks": 150000').says("#event-deliveries", "Accounting")
+    panel.says("#event-facts", "hookhub-payments")
+    panel.page.mouse.move(640, 790)
+    panel.picture("panel-live")
+    panel.check()
+
+
+def test_a_test_event(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """A form of the type's schema sends an event; what does not fit is told by its field."""
+    panel = open_panel(hub).open().sign_in().live().go("types")
+    panel.page.click("#type-list a >> text=user.created")
+    panel.says("main", "A user was created")
+    panel.page.fill("#send-user_id", "12345678901234567890")
+    panel.page.fill("#send-first_name", "Grace")
+    panel.page.fill("#send-last_name", "")
+    panel.page.click("#send-event")
+    panel.says("#sent", "Sent as #").says("#sent", "1 webhook")
+    panel.page.fill("#send-user_id", "twelve")
+    panel.page.click("#send-event")
+    panel.says("#send-problem", "user_id")
+    panel.page.fill("#send-user_id", "")
+    panel.page.click("#send-event")
+    panel.says("#send-problem", "user_id")
+    panel.page.check("#send-raw")
+    panel.page.fill("#send-payload", '{"user_id": 5, "more": [1.0]}')
+    panel.page.click("#send-event")
+    panel.says("#sent", "Sent as #")
+    panel.go("live")
+    panel.rows("user_id: 5").first.click()
+    panel.says("#event-payload", "1.0")
+    panel.expect(panel.rows("12345678901234567890")).to_have_count(1)
+    panel.check(provoked=True)
+
+
+def test_tokens(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """A token is shown once, works, is revoked, activated and deleted, each at once."""
+    panel = open_panel(hub).open().sign_in().live().go("tokens")
+    panel.page.click("#token-new")
+    panel.page.fill("#token-name", "for a test")
+    panel.page.check("[id='scope-webhooks:read']")
+    panel.page.click("#token-create")
+    panel.says("#token-made", "never again")
+    secret = panel.page.locator("#token-made code").inner_text()
+    panel.page.keyboard.press("Escape")
+    row = panel.page.locator("tr", has_text="for a test")
+    panel.expect(row).to_contain_text("webhooks:read")
+    assert secret not in panel.page.content()
+
+    def status() -> int:
+        with hub.client(headers={"Authorization": f"Bearer {secret}"}) as http:
+            return int(http.get("/webhooks").status_code)
+
+    assert status() == 200
+    row.locator(".revoke").click()
+    panel.says("#confirm", "locked out at once").confirm()
+    panel.expect(row).to_contain_text("revoked")
+    assert status() == 401
+    row.locator("button", has_text="Activate").click()
+    panel.expect(row.locator(".revoke")).to_be_visible()
+    assert status() == 200
+    row.locator(".delete").click()
+    panel.confirm()
+    panel.expect(row).to_have_count(0)
+    assert status() == 401
+    panel.check(token=secret)
+
+
+def test_connections(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """Who follows the feed is seen, and may be closed; that page says so and does not come back."""
+    other = open_panel(hub).open().sign_in().live()
+    panel = open_panel(hub).open().sign_in().live().go("connections")
+    rows = panel.page.locator("[data-connection]")
+    panel.expect(rows).to_have_count(2)
+    panel.expect(rows.first).to_contain_text("Chrome")
+    rows.first.locator("button").click()
+    panel.says("#confirm", "The token stays good").confirm()
+    other.says("#state[data-state=stopped]", "administrator closed")
+    panel.expect(rows).to_have_count(1)
+    panel.check(provoked=True)
+
+
+def test_plugins_and_audit(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """What is installed, and whether everything is there that was promised."""
+    panel = open_panel(hub).open().sign_in().live().go("plugins")
+    panel.says("[data-plugin=payments]", "payment.completed").says("[data-plugin=log]", "works")
+    panel.go("audit").page.click("#audit-run")
+    panel.says("#audit-report", "everything adds up")
+    panel.check()
+
+
+def test_the_overview_is_drawn(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """Figures of now, and charts over an hour, a day and a week."""
+    panel = open_panel(hub).open().sign_in().live().go("overview")
+    panel.says("[data-tile=webhooks]", "of 2").says("[data-tile=connections]", re.compile(r"\d"))
+    for span in ("day", "week", "hour"):
+        panel.page.click(f"[data-range={span}]")
+        panel.expect(panel.page.locator(f"[data-range={span}][aria-pressed=true]")).to_be_visible()
+        panel.expect(panel.page.locator(".chart canvas")).to_have_count(6)
+    label = panel.page.locator(".chart [role=img]").first.get_attribute("aria-label")
+    assert re.search(r"events: \d", label)
+    panel.check()
+
+
+def test_every_text_is_in_both_languages(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """English and Russian have the same keys with the same gaps, and no other key is asked for."""
+    panel = open_panel(hub).open()
+    load = "async (name) => (await import(`/admin/texts/${name}.js`)).default"
+    english, russian = (panel.page.evaluate(load, name) for name in ("en", "ru"))
+
+    def gaps(text: str | dict[str, str]) -> set[str]:
+        forms = text.values() if isinstance(text, dict) else [text]
+        return {gap for form in forms for gap in re.findall(r"\{(\w+)\}", form)}
+
+    assert english.keys() == russian.keys()
+    for key, text in english.items():
+        assert gaps(text) == gaps(russian[key]), key
+        if isinstance(text, dict):
+            assert text.keys() == {"one", "other"}, key
+            assert russian[key].keys() == {"one", "few", "many", "other"}, key
+    sources = "".join(path.read_text("utf-8") for path in ADMIN.rglob("*.js"))
+    asked = set(re.findall(r'\bt\("([\w.:]+)"', sources))
+    assert asked
+    assert asked <= english.keys()
+    assert json.dumps(russian, ensure_ascii=False).count("ё") > 10

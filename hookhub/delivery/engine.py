@@ -78,6 +78,7 @@ class Engine:
         self._leases = Leases(store, self._nodes, attempts.longest)
         self._clock = ClockWatch()
         self._nursery: trio.Nursery | None = None
+        self._around: trio.Nursery | None = None
         self._bell = trio.Event()
         self._stopping = False
         self._ended = trio.Event()
@@ -231,6 +232,7 @@ class Engine:
         """Deliver until :meth:`stop`, then wait for the attempts in flight."""
         try:
             async with trio.open_nursery() as around:
+                self._around = around
                 try:
                     await around.start(self._recorder.run)
                     await around.start(self._nodes.run)
@@ -247,7 +249,7 @@ class Engine:
             self._nursery = attempts
             await self.refresh()
             if await was_set_back(self._store):
-                attempts.start_soon(self._mend)
+                self._mend_soon()
             self._store.hand_over_to(self)
             task_status.started()
             await self._claim_until_stopped()
@@ -265,7 +267,9 @@ class Engine:
             self._bell = trio.Event()
             pause = self._poll
             try:
-                await self._watch_clock()
+                back = self._clock.look(self._store.clock(), time.monotonic())
+                if back:
+                    await self._set_back(back)
                 if trio.current_time() >= self._look_at:
                     self._look_at = trio.current_time() + self._poll
                     await self.look_around()
@@ -297,22 +301,23 @@ class Engine:
             self._broke_at, _ = self._leases.new(0)
         return self._rest_until is None or now >= self._rest_until
 
-    async def _watch_clock(self) -> None:
-        back = self._clock.look(self._store.clock(), time.monotonic())
-        if not back or self._nursery is None:
-            return
-        log.warning("clock.set_back", seconds=round(back, 1))
+    async def _set_back(self, seconds: float) -> None:
+        """The clock was set back."""
+        log.warning("clock.set_back", seconds=round(seconds, 1))
         # Their leases end by the old time; what is in flight ends by itself before its lease does.
         lanes = self._scheduler
         await self._leases.give_back([claim for lane in lanes for claim in lanes.drop_queue(lane)])
         self._look_soon()
-        self._nursery.start_soon(self._mend)
+        self._mend_soon()
+
+    def _mend_soon(self) -> None:
+        # Not among the attempts: a stop does not wait for it.
+        if self._around is not None and not self._mending:
+            self._mending = True
+            self._around.start_soon(self._mend)
 
     async def _mend(self) -> None:
         """Bring forward what waits for a time by a clock that was set back since."""
-        if self._mending:
-            return
-        self._mending = True
         try:
             endpoints = [lane.endpoint for lane in self._scheduler]
             jitter, span = self._settings.jitter, self._leases.span
@@ -408,7 +413,9 @@ class Engine:
     async def _deliver(self, lane: Lane, claim: Claim) -> None:
         delivered: bool | None = None
         try:
-            mine = await self._begin(lane, claim)
+            mine: Claim | None = claim
+            if lane.closed or not self._leases.good(claim, self._store.clock()):
+                mine = await self._begin(lane, claim)
             if mine is None:
                 return
             started_at = self._store.clock()
@@ -428,14 +435,14 @@ class Engine:
             self._finished(lane, delivered)
 
     async def _begin(self, lane: Lane, claim: Claim) -> Claim | None:
-        """The claim, if it may be attempted now."""
+        """The claim, if it may be attempted all the same."""
         if lane.closed:
             # Switched off since.
             await self._leases.give_back([claim])
             self._scheduler.due_by(lane, self._store.clock())
             return None
         try:
-            return await self._leases.begin(claim, self._store.clock())
+            return await self._leases.renew(claim, self._store.clock())
         except StoreUnavailable:
             self._scheduler.due_by(lane, claim.until)
             return None

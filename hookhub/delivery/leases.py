@@ -86,22 +86,23 @@ class Leases:
         if count:
             log.info("delivery.leases_released", deliveries=count)
 
-    async def begin(self, claim: Claim, now: int) -> Claim | None:
+    def good(self, claim: Claim, now: int) -> bool:
+        """Whether an attempt may begin; else :meth:`renew` it first."""
+        if now + self._longest > claim.until:
+            # So long in the queue that the lease could end under way.
+            return False
+        return claim.lease < GUARDED or lease_count(claim.lease) > self._doubt
+
+    async def renew(self, claim: Claim, now: int) -> Claim | None:
         """The claim, good for the longest attempt; None if somebody else has it by now.
 
         Raises:
             StoreUnavailable: nobody can say.
         """
-        if now + self._longest <= claim.until and not self._doubtful(claim):
-            return claim
-        # So long in the queue that the lease could end under way, or that it may be another's.
         until = now + self.span
         if await self._store.write(lambda tx: renew(tx, claim, until), locks=False):
             return claim._replace(until=until)
         return None
-
-    def _doubtful(self, claim: Claim) -> bool:
-        return claim.lease >= GUARDED and lease_count(claim.lease) <= self._doubt
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """What will not be attempted here is due again at once."""

@@ -80,20 +80,16 @@ class Recorder:
         self._waiting += 1
         self._bytes += size
         try:
-            await self._written(batch)
-        finally:
-            self._waiting -= 1
-            self._bytes -= size
-        return batch.recorded[position]
-
-    async def _written(self, batch: _Batch) -> None:
-        try:
             await batch.done.wait()
         except trio.Cancelled:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS):
                 await batch.done.wait()
             self._lost += not batch.done.is_set()
             raise
+        finally:
+            self._waiting -= 1
+            self._bytes -= size
+        return batch.recorded[position]
 
     def close(self) -> None:
         """Nobody records any more: :meth:`run` ends."""
@@ -142,15 +138,15 @@ class Recorder:
         """Write until the database takes it; raises what is wrong with the records themselves."""
         pause = PAUSE_FIRST
         began = trio.current_time()
-        write = self._write
+        unit = _unit(self._write, items)
         while True:
             try:
-                recorded = await self._store.write(lambda tx: write(tx, items), locks=locks)
+                recorded = await self._store.write(unit, locks=locks)
                 self.failing = None
                 return recorded
             except StoreUnavailable as error:
                 self.failing = error.detail
-                write = self._write_rest
+                unit = _unit(self._write_rest, items)
                 if trio.current_time() - began > SUSPICIOUS and await self._takes_others():
                     raise
             await trio.sleep(pause)
@@ -173,3 +169,7 @@ class Recorder:
         except StoreUnavailable:
             return False
         return True
+
+
+def _unit(write: WriteBatch, items: Sequence[Record]) -> Callable[[Transaction], list[Recorded]]:
+    return lambda tx: write(tx, items)

@@ -26,7 +26,7 @@ _TIMEOUT = 3
 """Seconds until a server that does not take in what is sent to it counts as gone."""
 _KEEP_ALIVE = {"idle": 5, "interval": 5, "count": 3}
 """How the server shall look whether this hub's machine is still there; its own default is hours."""
-_LIVING = (
+LIVING = (
     "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
     f"AND classid = {LOCK_CLASS} "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -83,7 +83,7 @@ class NodeLock:
 
     def living(self) -> set[int]:
         """The numbers of all nodes that hold their lock. Raises StoreUnavailable."""
-        return self._run(lambda: {row[0] for row in run_sql(self._database, _LIVING).fetchall()})
+        return self._run(lambda: {row[0] for row in run_sql(self._database, LIVING).fetchall()})
 
     def server_age(self) -> float:
         """Seconds since the server was started. Raises StoreUnavailable."""

@@ -131,6 +131,17 @@ def locked_later(directory: Path) -> Iterator[object]:
         connection.rollback()
 
 
+@contextlib.asynccontextmanager
+async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
+    """It runs, and is closed when nobody records any more."""
+    async with trio.open_nursery() as around:
+        await around.start(recorder.run)
+        try:
+            yield recorder
+        finally:
+            recorder.close()
+
+
 def record(number: int, body: str | None = None) -> Record:
     claim = Claim(number, 1, 0, 0, 1, 10**18, Event(number, f"e{number}", "a.b", "{}", 0))
     return Record(claim, 1, 0.5, "delivered", "success", None, 200, body, None, None)
@@ -156,12 +167,9 @@ async def test_one_that_the_database_never_takes_does_not_hold_up_the_rest(
         results[number] = await recorder.record(record(number))
 
     with trio.fail_after(100 * SUSPICIOUS), structlog.testing.capture_logs() as said:
-        async with trio.open_nursery() as around:
-            await around.start(recorder.run)
-            async with trio.open_nursery() as nursery:
-                for number in (1, 2, 3):
-                    nursery.start_soon(one, number)
-            recorder.close()
+        async with recording(recorder), trio.open_nursery() as nursery:
+            for number in (1, 2, 3):
+                nursery.start_soon(one, number)
     assert sorted(written) == [1, 3]
     assert results == {1: Recorded(True, False), 2: None, 3: Recorded(True, False)}
     assert recorder.failing is None
@@ -170,25 +178,17 @@ async def test_one_that_the_database_never_takes_does_not_hold_up_the_rest(
 
 async def test_what_was_written_without_being_told_is_not_written_twice(store: Store) -> None:
     """A connection may break between the commit and the news of it."""
-    tries: list[int] = []
+    told = iter([False])
 
-    def write(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
-        tries.append(len(items))
-        return record_all(tx, items)
-
-    class Broken(Store):
+    class Breaking(Store):
         async def write(self, unit: Any, *, locks: bool = True) -> Any:
             done = await store.write(unit, locks=locks)
-            if len(tries) == 1:
+            if not next(told, True):
                 raise StoreUnavailable("The connection broke.")
             return done
 
-    recorder = Recorder(Broken(store.settings), write)
-    async with trio.open_nursery() as around:
-        await around.start(recorder.run)
+    async with recording(Recorder(Breaking(store.settings), record_all)) as recorder:
         assert await recorder.record(record(1)) == Recorded(True, False)
-        recorder.close()
-    assert tries == [1]
     rows = await store.read(lambda reader: reader.sql("SELECT number FROM hookhub_attempts"))
     assert rows == [(1,)]
 
@@ -207,8 +207,7 @@ async def test_kept_answers_are_bounded(store: Store) -> None:
     token = trio.lowlevel.current_trio_token()
     recorder = Recorder(store, write)
     body = "x" * (KEPT_BYTES // 2)
-    async with trio.open_nursery() as around:
-        await around.start(recorder.run)
+    async with recording(recorder):
         async with trio.open_nursery() as nursery:
             for number in (1, 2, 3):
                 nursery.start_soon(recorder.record, record(number, body))
@@ -216,5 +215,4 @@ async def test_kept_answers_are_bounded(store: Store) -> None:
             assert recorder.waiting == 3
             go_on.set()
         assert recorder.waiting == 0
-        recorder.close()
     assert sorted(len(body or "") for body in bodies.values()) == [0, *[KEPT_BYTES // 2] * 2]

@@ -10,7 +10,7 @@ from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.receiver import Hang, open_receiver
 from hookhub.testing.waiting import wait_until_async
 
-SOON = 20.0
+SOON = 40.0
 """Seconds, the start of a process on a busy machine included: much less than a lease."""
 
 

@@ -7,13 +7,19 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from hookhub.config import Settings
 from hookhub.delivery.model import NewEndpoint
 from hookhub.events import parse_timestamp
 from hookhub.hub import Hub
+from hookhub.plugins import Plugins
+from hookhub.server import open_hub
 from hookhub.stats.model import RANGES
 from hookhub.stats.recorder import LATE
+from hookhub.store import open_store
+from hookhub.store.series import read_points
 from hookhub.testing.waiting import wait_until_async
 
 COUNTED = {"events", "attempts", "delivered", "failed"}
@@ -92,14 +98,14 @@ async def test_the_oldest_pending_delivery(api: httpx.AsyncClient, hub: Hub) -> 
 @pytest.mark.parametrize("name", RANGES)
 async def test_series(api: httpx.AsyncClient, hub: Hub, name: str) -> None:
     """Every step that is over has a point; those of which nothing is known say so."""
-    await some(api, hub)
     span = RANGES[name]  # type: ignore[index]
-    passed = 0
+    began, passed = hub.now(), 0
 
     def later() -> int:
-        return hub_clock() + passed
+        return began + passed
 
-    hub_clock, hub.store.clock = hub.store.clock, later
+    hub.store.clock = later
+    await some(api, hub)
     passed += 60 * 1_000_000
     await hub.stats.tick()
     passed += (span.step + LATE) * 1_000_000
@@ -109,13 +115,28 @@ async def test_series(api: httpx.AsyncClient, hub: Hub, name: str) -> None:
     assert len(at) == span.length // span.step
     assert {after - before for before, after in pairwise(at)} == {span.step * 1_000_000}
     assert at[-1] + span.step * 1_000_000 <= later()
-    known = [point for point in series["points"] if point["pending"] is not None]
-    assert len(known) == 1
-    assert known[0].keys() == {"at"} | COUNTED | LATENCIES | GAUGES
-    assert (known[0]["delivered"], known[0]["failed"], known[0]["connections"]) == (1, 1, 0)
-    assert known[0]["latency_p50"] > 0
+    [known] = [point for point in series["points"] if point["attempts"]]
+    assert known.keys() == {"at"} | COUNTED | LATENCIES | GAUGES
+    assert (known["attempts"], known["delivered"], known["failed"]) == (2, 1, 1)
+    assert (known["pending"], known["connections"]) == (0, 0)
+    assert known["latency_p50"] > 0
     unknown = series["points"][0]
     assert [unknown[key] for key in ("events", "latency_p50", "pending")] == [0, None, None]
+
+
+async def test_a_hub_writes_by_itself(hub_settings: Settings, hub_plugins: Plugins) -> None:
+    """When a minute is over, and when it stops."""
+    async with open_hub(hub_settings, hub_plugins) as hub:
+        await hub.emit("user.created", {"user_id": 1})
+        began = hub.now()
+        hub.store.clock = lambda: began + 60 * 1_000_000
+        with trio.fail_after(15):
+            while not hub.stats.statistics()["samples_total"]:
+                await trio.sleep(0.02)
+        await hub.emit("user.created", {"user_id": 1})
+    async with open_store(hub_settings.database) as store:
+        rows = await store.read(lambda reader: read_points(reader, 60, 0, 2**62))
+    assert sum(point.counts.events for point in rows.values()) == 2
 
 
 async def test_an_hour_is_what_is_shown_if_nothing_is_said(api: httpx.AsyncClient) -> None:

@@ -16,9 +16,10 @@ from hookhub.errors import ConfigError
 from hookhub.hub import Hub
 from hookhub.testing.serving import TOKEN
 from hookhub.testing.waiting import wait_until_async
-from hookhub_websocket.session import STRIKES, Session
+from hookhub_websocket.session import Session
 from hookhub_websocket.settings import read_settings
 from hookhub_websocket.sink import WATCH, WebSocketSink
+from hookhub_websocket.watch import STRIKES
 
 QUICK = {"plugins": {"websocket": {"write_timeout": 0.3, "close_timeout": 2.0}}}
 

@@ -47,6 +47,17 @@ class Gate:
         await self._open.wait()
 
 
+class OpenGate(Gate):
+    """Of several hubs there is always one, or else they must find out for themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open()
+
+    def close(self) -> None:
+        """It stays open."""
+
+
 class Caller:
     """One client's connection.
 

@@ -8,11 +8,14 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+
+from hookhub.store.leases import GUARDED, lease_node
+from hookhub.store.nodes import LIVING
 
 LEASED = (
     "SELECT id, attempts + 1 FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL "
@@ -26,6 +29,9 @@ Row = tuple[Any, ...]
 class Database(Protocol):
     """What the proof needs of both databases. All methods block."""
 
+    gone: tuple[type[Exception], ...]
+    """What is raised when there is no database; a commit under way may have been one."""
+
     def insert(self, rows: Sequence[Row], *, commit: bool) -> None:
         """Put rows into ``hookhub_outbox`` in one transaction, and commit or undo it."""
 
@@ -38,6 +44,8 @@ class Database(Protocol):
 
 class Sqlite:
     """A file. One connection at a time, so that a copy of the file is a consistent one."""
+
+    gone: tuple[type[Exception], ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -69,6 +77,7 @@ class Postgres:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.gone: tuple[type[Exception], ...] = (pytest.importorskip("psycopg").OperationalError,)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -103,3 +112,28 @@ class Postgres:
         with self._connected() as connection:
             found: list[Row] = connection.execute(sql).fetchall()
             return found
+
+
+class PostgresOfMany(Postgres):
+    """A server with several hubs: what is claimed by those who live is none of the dead one's.
+
+    Args:
+        running: how many hubs run.
+    """
+
+    def __init__(self, url: str, running: Callable[[], int]) -> None:
+        super().__init__(url)
+        self._count = running
+
+    def leased(self) -> list[tuple[int, int]]:
+        with self._connected() as connection:
+            connection.autocommit = True
+            deadline = time.monotonic() + 10
+            while len(living := self._living(connection)) > self._count():
+                assert time.monotonic() < deadline, "the server has not noticed a death"
+                time.sleep(0.005)
+            rows = connection.execute(LEASED.replace(" FROM", ", lease FROM")).fetchall()
+        return [row[:2] for row in rows if row[2] < GUARDED or lease_node(row[2]) not in living]
+
+    def _living(self, connection: Any) -> set[int]:
+        return {row[0] for row in connection.execute(LIVING).fetchall()}

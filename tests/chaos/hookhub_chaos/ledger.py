@@ -40,6 +40,8 @@ class Ledger:
     """Groups whose answer was lost and that were not repeated: all there, or nothing."""
     outbox: set[str] = field(default_factory=set)
     """Markers of rows that were committed."""
+    outbox_unsure: set[str] = field(default_factory=set)
+    """Markers of rows whose commit was not answered: there or not."""
     never: set[str] = field(default_factory=set)
     """Markers of rows that were rolled back."""
     users: set[int] = field(default_factory=set)

@@ -188,6 +188,9 @@ class Producer:
         markers = [item["payload"]["marker"] for item in items]
         try:
             await trio.to_thread.run_sync(partial(self._database.insert, rows, commit=commit))
+        except self._database.gone:
+            self._ledger.outbox_unsure.update(markers)
+            return
         except Exception as error:
             if "full" not in str(error) and "I/O" not in str(error):
                 raise

@@ -34,7 +34,6 @@ def show(name: str, outcome: Outcome) -> None:
         ("claimed at the kills", f"{tally.claimed}"),
         ("in flight at the kills", f"{tally.in_flight}, at most {tally.most_in_flight} at one"),
         ("duplicates", f"{outcome.duplicates}"),
-        ("of them by a moved clock", f"{outcome.at_jumps}"),
         ("acknowledged, not heard", f"{outcome.unheard}"),
         ("other faults", f"{len(outcome.faults)}"),
         ("losses", f"{len(outcome.losses)}"),

@@ -15,7 +15,8 @@ from typing import Any
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.calls import Caller, Gate
+from hookhub_chaos.calls import Caller, Gate, OpenGate
+from hookhub_chaos.cluster import Cluster
 from hookhub_chaos.database import Database
 from hookhub_chaos.follower import Follower
 from hookhub_chaos.ledger import Ledger, Webhook
@@ -74,8 +75,6 @@ class Tally:
     noted: Counter[tuple[int, int]] = field(default_factory=Counter)
     """Delivery and attempt to how often it had been received by the last of those kills."""
     receiver_kills: int = 0
-    jumps: list[float] = field(default_factory=list)
-    """When the hub's clock was set forward, by Trio's clock."""
     began: float = field(default_factory=time.monotonic)
 
 
@@ -83,12 +82,17 @@ class World:
     """One run; see :func:`open_world`."""
 
     def __init__(
-        self, hub: HubProcess, database: Database, seed: int, nursery: trio.Nursery
+        self,
+        hub: HubProcess,
+        database: Database,
+        seed: int,
+        nursery: trio.Nursery,
+        gate: Gate | None = None,
     ) -> None:
         self.hub = hub
         self.database = database
         self.seed = seed
-        self.gate = Gate()
+        self.gate = gate or Gate()
         self.moments = Moments(self.chance("moments"))
         self.ledger = Ledger()
         self.tally = Tally()
@@ -298,7 +302,10 @@ async def open_world(hub: HubProcess, database: Database, seed: int) -> AsyncIte
     """A world around a hub that does not run yet; the hub is killed at the end."""
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        world = World(hub, database, seed, nursery)
+        together = isinstance(hub, Cluster)
+        world = World(hub, database, seed, nursery, OpenGate() if together else None)
+        if isinstance(hub, Cluster):
+            nursery.start_soon(hub.balance, world.chance("balance"))
         try:
             yield world
         except Exception as error:

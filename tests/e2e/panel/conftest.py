@@ -9,7 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,8 @@ FLAGS = [
 ]
 # Chromium's own words about answers that a test provokes.
 NETWORK = ("Failed to load resource:", "WebSocket connection to")
+# And about a connection that a page no longer needs.
+LEFT = "WebSocket is closed before the connection is established."
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ class Panel:
         page.on("websocket", lambda socket: self.addresses.append(socket.url))
 
     def _said(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
+        if kind in ("error", "warning") and not text.endswith(LEFT):
             self.errors.append(text)
 
     def open(self, place: str = "/admin/") -> Panel:
@@ -212,8 +214,8 @@ class Receiver:
         self.requests: list[tuple[dict[str, str], bytes]] = []
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@contextmanager
+def receiving() -> Iterator[Receiver]:
     """A receiver on the loopback interface."""
     told = Receiver()
 
@@ -238,3 +240,17 @@ def receiver() -> Iterator[Receiver]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of one test."""
+    with receiving() as told:
+        yield told
+
+
+@pytest.fixture(scope="module")
+def polite_receiver() -> Iterator[Receiver]:
+    """A receiver of all tests of a module; it thanks."""
+    with receiving() as told:
+        yield told

@@ -5,12 +5,13 @@ import { Feed } from "./parts/feed.js";
 import { useRedraw } from "./parts/hooks.js";
 import { chooseLanguage, currentLanguage, t } from "./parts/i18n.js";
 import { State } from "./parts/state.js";
-import { Toast } from "./parts/ui.js";
+import { Toast, Trouble } from "./parts/ui.js";
 import { PAGES } from "./pages/pages.js";
 import { SignIn } from "./pages/sign-in.js";
-import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact/preact-htm.js";
+import { html, render, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "./vendor/preact/preact-htm.js";
 
 const THEME = "hookhub.theme";
+const ASK = 3_000; // milliseconds
 const HEADER = /^[\x21-\x7e]+$/; // anything else cannot stand in a header
 
 /** Signs in: gives the session that pages work with. `onEnd(key)`: it is over, and why. */
@@ -36,6 +37,10 @@ async function open(token, onEnd) {
       },
     });
     session.feed.load("", null);
+  } else if (can["webhooks:read"]) {
+    // Without the feed nobody says that the token was revoked.
+    const timer = setInterval(() => api.get("replays", { limit: 1 }).catch(() => {}), ASK);
+    session.close = () => (clearInterval(timer), api.close());
   }
   return session;
 }
@@ -127,14 +132,27 @@ function App() {
     <main id="main">
       ${session
         ? html`<section id=${page.name} key=${`${page.name}/${rest}`} aria-label=${t(`nav.${page.name}`)}>
-            <${page.view} session=${session} rest=${rest} theme=${theme} /></section>`
+            <${Whole}><${page.view} session=${session} rest=${rest} theme=${theme} /><//></section>`
         : entry.ready && html`<${SignIn} ...${entry} signIn=${signIn} />`}
     </main>
     <${Toast} text=${toast} />`;
 }
 
+/** A mistake in a page is told, and does not take the rest of the panel with it. */
+function Whole({ children }) {
+  const [error, again] = useErrorBoundary((thrown) => reportError(thrown));
+  if (!error) return children;
+  return html`<${Trouble} problem=${new Error(t("problem.panel", { detail: String(error) }))} />
+    <p><button type="button" onClick=${again}>${t("problem.again")}</button></p>`;
+}
+
+/** For the keyboard: past the sections, to the page. */
+const Skip = () =>
+  html`<button type="button" class="skip" onClick=${() => document.querySelector("main :is(h1, input, button, a)")?.focus()}>${t("nav.skip")}</button>`;
+
 function Bar({ session, page, tools, signOut }) {
   return html`<header id="bar">
+    ${session && html`<${Skip} />`}
     <a class="brand" href="#/live"><img src="icon.svg" alt="" width="24" height="24" /><span>hookhub</span></a>
     ${session && html`<${Tabs} session=${session} page=${page} />`}
     ${session && html`<${State} session=${session} />`}

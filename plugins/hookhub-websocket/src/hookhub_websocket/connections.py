@@ -57,11 +57,11 @@ class Connections:
             self._left.unpark_all()
 
     def check(self, mean_frame: float) -> None:
-        """Look at every session once; see :meth:`Session.check`."""
+        """Look at every session once; see :meth:`hookhub_websocket.watch.Watch.check`."""
         now = trio.current_time()
         for session in list(self._sessions):
             try:
-                session.check(now, mean_frame)
+                session.watch.check(now, mean_frame)
             except Exception:
                 log.exception("websocket.check_failed", client=session.client)
                 session.link.abort()

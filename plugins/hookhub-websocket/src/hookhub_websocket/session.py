@@ -34,14 +34,13 @@ from hookhub_websocket.messages import BadMessage, ClientMessage
 from hookhub_websocket.rate import MessageRate, Pace
 from hookhub_websocket.replays import Replay
 from hookhub_websocket.settings import WebSocketSettings
+from hookhub_websocket.watch import Watch
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 SIGNALS = 100
 """Signals that are joined into one write."""
-STRIKES = 4
-"""Looks in a row that find a client behind its limit with a write under way, until it is slow."""
 
 log = structlog.get_logger("hookhub.websocket")
 
@@ -99,10 +98,7 @@ class Session:
         self._fanout = fanout
         self._replay: Replay | None = None
         self._rate = MessageRate(settings.message_rate, settings.message_burst, link.last_heard)
-        self._write_timeout = settings.write_timeout
-        self._may_skip = settings.slow == "gap"
-        self._pinged_at = link.last_heard
-        self._strikes = 0
+        self.watch = Watch(hub, link, self.feeder, principal, settings)
 
     async def run(self, begin: Begin) -> None:
         """Serve the client until one side closes or the connection breaks."""
@@ -343,53 +339,6 @@ class Session:
     def dismiss(self) -> None:
         """An administrator wants it gone."""
         self.link.close(Why.DISMISSED, DISMISSED_REASON)
-
-    # -- watching --------------------------------------------------------------------------
-
-    def check(self, now: float, mean_frame: float) -> None:
-        """Close the connection if its token, its client's life or its pace asks for it.
-
-        Args:
-            now: Trio's clock.
-            mean_frame: bytes of an average event, to tell a lag in bytes.
-        """
-        if self.link.closed is not None:
-            return
-        reason = self._hub.tokens.still_valid(self.principal)
-        if reason is not None:
-            why = Why.EXPIRED if reason == "expired" else Why.REVOKED
-            self.link.close(why, f"The token is {reason}")
-        elif self._is_stuck(now) or (self._is_behind(mean_frame) and not self._may_skip):
-            self.link.close(Why.SLOW, f"Too slow; resume with cursor={self.feeder.cursor}")
-        elif self._strikes >= STRIKES:
-            self._strikes = 0
-            self.outbox.post(self.feeder.skip())
-        else:
-            self._check_life(now)
-
-    def _is_stuck(self, now: float) -> bool:
-        since = self.outbox.writing_since
-        return since is not None and now - since > self._write_timeout
-
-    def _is_behind(self, mean_frame: float) -> bool:
-        """Whether it has been found behind its limit, with a write under way, often enough."""
-        if self.outbox.writing_since is None or self.feeder.replaying:
-            self._strikes = 0
-        elif self.feeder.lag * mean_frame > self._hub.settings.live.max_lag:
-            self._strikes += 1
-        else:
-            self._strikes = 0
-        return self._strikes >= STRIKES
-
-    def _check_life(self, now: float) -> None:
-        """Ping in turn; a client that has said nothing at all since its ping is dead."""
-        live = self._hub.settings.live
-        if self.link.last_heard >= self._pinged_at:
-            if now - self._pinged_at >= live.heartbeat:
-                self._pinged_at = now
-                self.link.ping()
-        elif now - self._pinged_at > live.heartbeat_timeout:
-            self.link.close(Why.DEAD, "No answer to a ping")
 
 
 def _in_address(error: BadMessage | HookhubError) -> BadMessage:

@@ -8,6 +8,7 @@ import { html, useState } from "../vendor/preact/preact-htm.js";
 
 const REFRESH = 2_000;
 const PAGE = 50;
+const MORE = 200;
 
 export function Connections({ session }) {
   if (!session.can["events:read"]) return html`<${NoScope} scope="events:read" what="scope.connections" />`;
@@ -16,7 +17,7 @@ export function Connections({ session }) {
 
 function List({ session }) {
   const [limit, setLimit] = useState(PAGE);
-  const { data, problem, refresh } = useLoaded(() => session.api.get("live/connections", { limit }), [limit], REFRESH);
+  const { data, problem, refresh } = useLoaded(() => session.api.list("live/connections", {}, limit), [limit], REFRESH);
   const [ask, question] = useConfirm();
   const heads = ["who", "kind", "since", "events", "lag", "sent", "actions"];
   return html`<${Head} title=${t("nav.connections")}>${data && html`<span class="quiet">${t("connections.count", { n: data.total })}</span>`}<//>
@@ -25,7 +26,7 @@ function List({ session }) {
     ${data?.total === 0 && html`<${Empty}><p>${t("connections.empty")}</p><pre tabindex="0">hookhub tail</pre><//>`}
     ${data?.items.length > 0 && html`<div class="card" id="connection-list"><table class="list"><thead><tr>${heads.map((name) => html`<th scope="col">${t(`connection.${name}`)}</th>`)}</tr></thead>
       <tbody>${data.items.map((item) => html`<${Row} key=${item.id} session=${session} item=${item} refresh=${refresh} ask=${ask} />`)}</tbody></table></div>`}
-    ${data?.total > PAGE && html`<${More} shown=${data.items.length} total=${data.total} onMore=${() => setLimit(200)} />`}${question}`;
+    ${data?.total > PAGE && html`<${More} shown=${data.items.length} total=${data.total} onMore=${() => setLimit(limit + MORE)} />`}${question}`;
 }
 
 function Row({ session, item, refresh, ask }) {

@@ -4,7 +4,7 @@ import { BASE } from "../parts/api.js";
 import { EventTypesOf } from "../parts/catalogue.js";
 import { EventDetail } from "../parts/event-detail.js";
 import { useMedia, useRedraw } from "../parts/hooks.js";
-import { moment, number, t } from "../parts/i18n.js";
+import { number, t } from "../parts/i18n.js";
 import { EventList } from "../parts/event-list.js";
 import { curl } from "../parts/text.js";
 import { Empty, NoScope, Trouble } from "../parts/ui.js";
@@ -60,19 +60,17 @@ function Filter({ session, feed }) {
     const same = patterns === feed.events && JSON.stringify(filter) === JSON.stringify(feed.where);
     if (!same || feed.problem) feed.load(patterns, filter);
   };
-  const cleared = (setter) => (event) => {
-    setter(event.currentTarget.value);
-  };
+  const typed = (setter) => (event) => setter(event.currentTarget.value);
   return html`<form id="filter-form" class="toolbar" onSubmit=${load}>
       <label class="field grow"><span>${t("live.filter")}</span>
-        <input id="filter" type="search" list="types" value=${events} onInput=${cleared(setEvents)} onChange=${load} autocomplete="off" autocapitalize="off" spellcheck="false"
+        <input id="filter" type="search" list="types" value=${events} onInput=${typed(setEvents)} onChange=${load} autocomplete="off" autocapitalize="off" spellcheck="false"
           aria-invalid=${Boolean(feed.problem)} aria-describedby="filter-problem" placeholder=${t("live.filter_example")} /></label>
       <${EventTypesOf} session=${session} id="types" />
       <label class="field grow"><span>${t("live.where")}</span>
-        <input id="where" type="search" value=${where} onInput=${cleared(setWhere)} onChange=${load} autocomplete="off" autocapitalize="off" spellcheck="false"
+        <input id="where" type="search" value=${where} onInput=${typed(setWhere)} onChange=${load} autocomplete="off" autocapitalize="off" spellcheck="false"
           aria-invalid=${Boolean(wrong || feed.problem)} aria-describedby="filter-problem" placeholder=${'{"user_id": {"$gt": 100}}'} /></label>
       <label class="field grow"><span>${t("live.search")}</span>
-        <input id="search" type="search" onInput=${(event) => feed.search(event.currentTarget.value)} autocomplete="off" spellcheck="false" placeholder=${t("live.search_example")} /></label>
+        <input id="search" type="search" value=${feed.sought} onInput=${(event) => feed.search(event.currentTarget.value)} autocomplete="off" spellcheck="false" placeholder=${t("live.search_example")} /></label>
       <button type="submit" class="sr">${t("live.apply")}</button>
       <${Pause} feed=${feed} />
       <${Count} feed=${feed} />

@@ -8,6 +8,7 @@ import { html, useState } from "../vendor/preact/preact-htm.js";
 
 const REFRESH = 10_000;
 const PAGE = 50;
+const MORE = 200;
 const SCOPES = ["events:read", "events:write", "webhooks:read", "webhooks:write", "admin"];
 
 export function Tokens({ session }) {
@@ -17,7 +18,7 @@ export function Tokens({ session }) {
 
 function List({ session }) {
   const [limit, setLimit] = useState(PAGE);
-  const { data, problem, refresh } = useLoaded(() => session.api.get("tokens", { limit }), [limit], REFRESH);
+  const { data, problem, refresh } = useLoaded(() => session.api.list("tokens", {}, limit), [limit], REFRESH);
   const [open, setOpen] = useState(false);
   const [ask, question] = useConfirm();
   const heads = ["name", "scopes", "created", "expires", "used", "actions"];
@@ -25,7 +26,7 @@ function List({ session }) {
     <${Trouble} problem=${problem} />
     ${data && html`<div class="card" id="token-list"><table class="list"><thead><tr>${heads.map((name) => html`<th scope="col">${t(`token.${name}`)}</th>`)}</tr></thead>
       <tbody>${data.items.map((item) => html`<${Row} key=${item.id} session=${session} item=${item} refresh=${refresh} ask=${ask} />`)}</tbody></table></div>`}
-    ${data?.total > PAGE && html`<${More} shown=${data.items.length} total=${data.total} onMore=${() => setLimit(200)} />`}
+    ${data?.total > PAGE && html`<${More} shown=${data.items.length} total=${data.total} onMore=${() => setLimit(limit + MORE)} />`}
     ${question}${open && html`<${NewToken} session=${session} onClose=${() => (setOpen(false), refresh())} />`}`;
 }
 

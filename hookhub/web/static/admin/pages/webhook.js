@@ -43,6 +43,7 @@ const About = ({ webhook }) =>
     [t("webhook.description"), printable(webhook.description ?? "")],
     [t("webhook.signed"), t(webhook.has_secret ? "webhook.signed_secret" : "webhook.signed_key")],
     [t("webhook.headers"), Object.keys(webhook.headers).join(", ")],
+    [t("webhook.ca"), webhook.ca && t("yes")],
     [t("webhook.ordered"), webhook.ordered && t("yes")],
     [t("webhook.timeout"), webhook.timeout && seconds(webhook.timeout)],
     [t("webhook.retry_schedule"), webhook.retry_schedule?.map(seconds).join(", ")],

@@ -10,7 +10,7 @@ import { Webhook } from "./webhook.js";
 
 const REFRESH = 10_000;
 const PAGE = 50;
-const MOST = 200;
+const MORE = 200;
 
 export function Webhooks({ session, rest }) {
   if (!session.can["webhooks:read"]) return html`<${NoScope} scope="webhooks:read" what="scope.webhooks" />`;
@@ -23,7 +23,7 @@ export function Webhooks({ session, rest }) {
 function List({ session }) {
   const [limit, setLimit] = useState(PAGE);
   const [active, setActive] = useState("");
-  const load = () => session.api.get("webhooks", { limit, is_active: active });
+  const load = () => session.api.list("webhooks", { is_active: active }, limit);
   const { data, problem, refresh } = useLoaded(load, [limit, active], REFRESH);
   useSignals(session, {}, useThrottled(refresh, 1_000));
   const may = session.can["webhooks:write"];
@@ -35,7 +35,7 @@ function List({ session }) {
     ${data && data.total === 0 && html`<${Empty}><p>${t(active ? "webhooks.none_such" : "webhooks.empty")}</p>
       ${may && !active && html`<p><a href="#/webhooks/new">${t("webhooks.empty_new")}</a></p>`}<//>`}
     ${data?.items.length > 0 && html`<${Table} items=${data.items} />`}
-    ${data?.total > PAGE && html`<${More} shown=${data.items.length} total=${Math.min(data.total, MOST)} onMore=${() => setLimit(MOST)} />`}`;
+    ${data?.total > PAGE && html`<${More} shown=${data.items.length} total=${data.total} onMore=${() => setLimit(limit + MORE)} />`}`;
 }
 
 function Table({ items }) {

@@ -5,6 +5,7 @@ export const BASE = new URL("../", document.baseURI);
 
 const KEY = "hookhub.token";
 const TIMEOUT = 20_000;
+const LIST = 200; // the most that one request gives
 const EXACT = ['"payload"', '"example"', '"since"'];
 
 /** The hub refused; `code` is stable, `message` is its sentence for a person. */
@@ -98,6 +99,18 @@ export class Api {
 
   delete(path, query) {
     return this.call("DELETE", path, { query });
+  }
+
+  /** The first `limit` items of a list, however many requests that takes. */
+  async list(path, query, limit) {
+    const found = await this.get(path, { ...query, limit: Math.min(limit, LIST) });
+    while (found.items.length < Math.min(limit, found.total)) {
+      const rest = Math.min(LIST, limit - found.items.length);
+      const page = await this.get(path, { ...query, limit: rest, offset: found.items.length });
+      if (page.items.length === 0) break;
+      found.items.push(...page.items);
+    }
+    return found;
   }
 
   async #fetch(method, url, body) {

@@ -46,6 +46,13 @@ export function Chart({ title, times, series, range, theme, show = (value) => nu
 
 const textOf = (value, show) => (value === null || value === undefined ? "–" : show(value));
 
+/** Points without neighbours, which no line shows. */
+function lone(plot, index) {
+  const values = plot.data[index];
+  const known = (at) => values[at] !== null && values[at] !== undefined;
+  return [...values.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
+}
+
 function latest(plot) {
   const last = Math.max(...plot.data.slice(1).map((values) => values.findLastIndex((value) => value !== null)));
   if (last >= 0 && plot.legend) plot.setLegend({ idx: last }, false);
@@ -72,7 +79,7 @@ function options(node, { series, range, show }) {
       { label: t("chart.time"), value: (plot, at) => (at === null ? "–" : moment(new Date(at * 1000).toISOString())) },
       ...series.map((item) => {
         const stroke = colour(item.colour);
-        return { label: item.label, stroke, width: 2, fill: item.fill ? stroke.replace(/^rgb\((.*)\)$/, "rgba($1, .12)") : undefined, points: { size: 4 }, value: (plot, value) => textOf(value, show) };
+        return { label: item.label, stroke, width: 2, fill: item.fill ? stroke.replace(/^rgb\((.*)\)$/, "rgba($1, .12)") : undefined, points: { show: true, size: 4, filter: lone }, value: (plot, value) => textOf(value, show) };
       }),
     ],
   };

@@ -9,7 +9,7 @@ import { curl, printable } from "./text.js";
 import { Choice, Copy, Empty, Facts, Json, More, Pill, Trouble, useConfirm } from "./ui.js";
 
 const PAGE = 25;
-const MOST = 200;
+const MORE = 50;
 const REFRESH = 10_000;
 const STATUSES = ["", "pending", "success", "failed"];
 
@@ -18,7 +18,7 @@ export function Deliveries({ session, webhook, news, refresh }) {
   const [search, setSearch] = useState("");
   const [limit, setLimit] = useState(PAGE);
   const [chosen, setChosen] = useState(new Set());
-  const load = () => session.api.get(`webhooks/${webhook.id}/deliveries`, { limit, status });
+  const load = () => session.api.list(`webhooks/${webhook.id}/deliveries`, { status }, limit);
   const found = useLoaded(load, [webhook.id, status, limit], REFRESH);
   useEffect(() => void (news && found.refresh()), [news]);
   const page = found.data;
@@ -41,14 +41,14 @@ export function Deliveries({ session, webhook, news, refresh }) {
   return html`<section aria-label=${t("deliveries.title")} id="deliveries">
     <div class="toolbar"><h2>${t("deliveries.title")}</h2>
       <label class="field"><span>${t("deliveries.filter")}</span><${Choice} id="delivery-status" value=${status} options=${options} onChange=${setStatus} /></label>
-      <label class="field grow"><span>${t("live.search")}</span><input type="search" id="delivery-search" value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></label>
+      <label class="field grow"><span>${t("live.search")}</span><input type="search" id="delivery-search" placeholder=${t("live.search_example")} value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></label>
       ${session.can["webhooks:write"] && html`<${Bulk} session=${session} webhook=${webhook} chosen=${chosen} done=${done} />`}</div>
     <${Trouble} problem=${found.problem} />
     ${page && items.length === 0 && html`<${Empty}>${t(page.total ? "deliveries.none_such" : status ? "deliveries.none_such" : "deliveries.empty")}<//>`}
     <div class="deliveries">${items.map(
       (item) => html`<${Delivery} key=${item.id} session=${session} webhook=${webhook} item=${item} chosen=${chosen.has(item.id)} choose=${choose} done=${done} />`,
     )}</div>
-    ${page && page.total > 0 && html`<${More} shown=${page.items.length} total=${Math.min(page.total, Math.max(MOST, page.items.length))} onMore=${() => setLimit(Math.min(MOST, limit + 50))} />`}
+    ${page && page.total > 0 && html`<${More} shown=${page.items.length} total=${page.total} onMore=${() => setLimit(limit + MORE)} />`}
   </section>`;
 }
 

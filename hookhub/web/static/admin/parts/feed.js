@@ -31,6 +31,7 @@ export class Feed {
   added = 0; // rows that were ever appended to `shown`
   events = "";
   where = null;
+  sought = ""; // the search as it was written
   paused = false;
   loading = true;
   problem = null;
@@ -146,6 +147,7 @@ export class Feed {
   }
 
   search(text) {
+    this.sought = text;
     this.#search = text.trim().toLowerCase();
     this.shown = this.#search ? this.rows.filter((row) => this.#matches(row)) : this.rows;
     this.#tell();

@@ -23,7 +23,7 @@ export function useRedraw() {
  * while the page is seen. Gives `{data, problem, refresh}`; after a failure the last data stay.
  */
 export function useLoaded(load, deps, interval = 0) {
-  const [found, setFound] = useState({ deps: null, data: null, problem: null });
+  const [found, setFound] = useState({ data: null, problem: null });
   const turn = useRef(0);
   const latest = useRef(load);
   latest.current = load;
@@ -40,15 +40,18 @@ export function useLoaded(load, deps, interval = 0) {
   useEffect(() => {
     setFound({ data: null, problem: null });
     refresh();
+    return () => (turn.current += 1);
+  }, deps);
+  useEffect(() => {
+    if (!interval) return undefined;
     const look = () => document.hidden || refresh();
-    const timer = interval ? setInterval(look, interval) : null;
-    if (interval) document.addEventListener("visibilitychange", look);
+    const timer = setInterval(look, interval);
+    document.addEventListener("visibilitychange", look);
     return () => {
-      turn.current += 1;
       clearInterval(timer);
       document.removeEventListener("visibilitychange", look);
     };
-  }, deps);
+  }, [interval]);
   return { ...found, refresh };
 }
 

@@ -1,20 +1,23 @@
 // Replays of a webhook: how far they are, and starting one after a dry run.
 
-import { html, useState } from "../vendor/preact/preact-htm.js";
+import { html, useEffect, useState } from "../vendor/preact/preact-htm.js";
 import { EventTypesOf } from "./catalogue.js";
 import { useAction, useLoaded } from "./hooks.js";
 import { moment, number, t } from "./i18n.js";
 import { printable } from "./text.js";
 import { Choice, Dialog, Field, Pill, Progress, Trouble, useConfirm } from "./ui.js";
 
-const REFRESH = 2_000;
+const REFRESH = { running: 1_000, quiet: 15_000 };
 const SHOWN = 5;
 const TONES = { running: "pending", paused: "", done: "success", cancelled: "", failed: "failed" };
 
 export function Replays({ session, webhook }) {
   const [open, setOpen] = useState(false);
   const load = () => session.api.get("replays", { endpoint_id: webhook.id, limit: SHOWN });
-  const { data, problem, refresh } = useLoaded(load, [webhook.id], REFRESH);
+  const [running, setRunning] = useState(false);
+  const interval = running ? REFRESH.running : REFRESH.quiet;
+  const { data, problem, refresh } = useLoaded(load, [webhook.id], interval);
+  useEffect(() => setRunning(Boolean(data?.items.some(({ state }) => state === "running"))), [data]);
   const may = session.can["webhooks:write"];
   const items = data?.items ?? [];
   return html`<section id="replays" aria-label=${t("replay.heading")}>

@@ -155,6 +155,7 @@ export function Toast({ text }) {
 
 /** "Show more" below a list of which only a part is here. */
 export const More = ({ shown, total, onMore }) =>
+  total > 0 &&
   html`<p class="more quiet">${t("list.of", { shown, n: total })}
     ${shown < total && html` <button type="button" onClick=${onMore}>${t("list.more")}</button>`}</p>`;
 

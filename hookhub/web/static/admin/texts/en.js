@@ -2,6 +2,7 @@
 
 export default {
   "nav.sections": "Sections",
+  "nav.skip": "To the page",
   "nav.live": "Live",
   "nav.webhooks": "Webhooks",
   "nav.overview": "Overview",
@@ -31,6 +32,8 @@ export default {
   "unit.s": "{n} s",
   "unit.min": "{n} min",
   "unit.h": "{n} h",
+  "problem.panel": "Something in the panel is wrong: {detail}",
+  "problem.again": "Try again",
   "problem.unreachable": "The hub does not answer; what is shown is the last that was known.",
 
   "scope.missing": "This token lacks the scope {scope}, so it cannot {what}. Sign in with one that has it.",
@@ -362,6 +365,7 @@ export default {
   "plugin.broken": "broken",
   "plugin.disabled": "disabled",
   "plugin.event_types": "Event types",
+  "plugin.routes": "Routes",
   "plugin.sources": "Sources",
   "plugin.live_sinks": "Live sinks",
   "plugin.durable_sinks": "Durable sinks",

@@ -2,6 +2,7 @@
 
 export default {
   "nav.sections": "Разделы",
+  "nav.skip": "К странице",
   "nav.live": "Лента",
   "nav.webhooks": "Вебхуки",
   "nav.overview": "Обзор",
@@ -31,6 +32,8 @@ export default {
   "unit.s": "{n} с",
   "unit.min": "{n} мин",
   "unit.h": "{n} ч",
+  "problem.panel": "В панели что-то сломалось: {detail}",
+  "problem.again": "Попробовать снова",
   "problem.unreachable": "Хаб не отвечает; показано последнее, что известно.",
 
   "scope.missing": "У этого токена нет права {scope}, поэтому он не может {what}. Войдите с другим.",
@@ -362,6 +365,7 @@ export default {
   "plugin.broken": "сломан",
   "plugin.disabled": "отключён",
   "plugin.event_types": "Типы событий",
+  "plugin.routes": "Адреса API",
   "plugin.sources": "Источники",
   "plugin.live_sinks": "Живые приёмники",
   "plugin.durable_sinks": "Надёжные приёмники",

@@ -6,6 +6,7 @@ import click
 
 from hookhub_webhook.commands.actions import ACTIONS
 from hookhub_webhook.commands.deliveries import DELIVERIES
+from hookhub_webhook.commands.importing import import_
 from hookhub_webhook.commands.listen import listen
 from hookhub_webhook.commands.webhook import webhook
 
@@ -14,7 +15,7 @@ __all__ = ["add_commands"]
 
 def add_commands(cli: click.Group) -> None:
     """Put them below ``hookhub``."""
-    for command in (*ACTIONS, *DELIVERIES):
+    for command in (*ACTIONS, *DELIVERIES, import_):
         webhook.add_command(command)
     cli.add_command(webhook)
     cli.add_command(listen)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hookhub.testing.requirements import find_program
 from hookhub.web.browser_client import FOLDER
 
-USE = Path(__file__).parent / "use_of_types.ts"
+USE = Path(__file__).parent / "types" / "use_of_hub.ts"
 
 
 def members(text: str) -> set[str]:

@@ -1,0 +1,118 @@
+"""What is wrong with webhooks that shall be imported, as far as it can be told from here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from hookhub.config import EgressSettings
+from hookhub.egress import Egress
+from hookhub.errors import FieldError, HookhubError
+from hookhub.events import field_errors, type_matcher, unknown_event_type
+from hookhub_webhook.commands.import_rows import Row
+from hookhub_webhook.config import header_errors
+from hookhub_webhook.shapes import NewWebhook
+
+
+def check_rows(rows: Sequence[Row], known_types: Sequence[str] | None, *, rename: bool) -> None:
+    """Find what the hub would refuse; only it knows which private addresses it may call.
+
+    Args:
+        rows: members become those of ``POST /webhooks``; mistakes are added to ``errors``.
+        known_types: the hub's event types; None leaves them unchecked.
+        rename: put a number behind a name that an earlier row has, instead of refusing it.
+    """
+    # Whether an address may be called is the hub's to say; here it is how the URL is spelt.
+    egress = Egress(EgressSettings(allow=["0.0.0.0/0", "::/0"]))
+    taken: dict[str, str] = {}
+    for row in rows:
+        if not row.errors:
+            _one_list_of_types(row.members)
+            row.errors += _name_errors(row, taken, rename=rename)
+            row.errors += _member_errors(row.members, egress)
+            if known_types is not None:
+                row.errors += _type_errors(row.members.get("event_types", ()), known_types)
+
+
+def _one_list_of_types(members: dict[str, Any]) -> None:
+    """``event_type`` and ``event_types`` as the hub tells them: one list, each type once."""
+    found: list[Any] = []
+    for name in ("event_type", "event_types"):
+        given = members.pop(name, [])
+        found += given if isinstance(given, list) else [given]
+    if found:
+        members["event_types"] = list({str(item): item for item in found}.values())
+
+
+def _name_errors(row: Row, taken: dict[str, str], *, rename: bool) -> list[FieldError]:
+    name = row.name
+    if name in taken and rename:
+        number = 2
+        while f"{name} ({number})" in taken:
+            number += 1
+        row.members["name"] = name = f"{name} ({number})"
+    before = taken.setdefault(name, row.place)
+    if not name or before == row.place:
+        return []
+    message = (
+        f"{before} has this name too, and the hub tells webhooks by their names: rename one "
+        "(--rename puts a number behind it), or make one row of them with both event types"
+    )
+    return [{"loc": ["name"], "msg": message}]
+
+
+def _member_errors(members: dict[str, Any], egress: Egress) -> list[FieldError]:
+    try:
+        valid = NewWebhook.model_validate(members)
+    except ValidationError as error:
+        return field_errors(error)
+    found = header_errors(valid.headers)
+    if valid.event_types is None:
+        found.append({"loc": ["event_type"], "msg": "Field required; '*' is all events"})
+    for name, check in (("url", egress.check_url), ("ca", egress.check_trust)):
+        if name in members:
+            try:
+                # In the hub's normal form, so that it can be compared with what is there.
+                members[name] = check(members[name])
+            except HookhubError as error:
+                found.append({"loc": [name], "msg": error.detail})
+    return found
+
+
+def _type_errors(patterns: Sequence[Any], known: Sequence[str]) -> list[FieldError]:
+    return [
+        {"loc": ["event_types"], "msg": unknown_event_type(pattern, known).detail}
+        for pattern in patterns
+        if isinstance(pattern, str) and pattern != "*" and not _matches(pattern, known)
+    ]
+
+
+def _matches(pattern: str, known: Sequence[str]) -> bool:
+    if not pattern.endswith(".*"):
+        return pattern in known
+    return any(map(type_matcher([pattern]), known))
+
+
+def differences(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], *, hidden: bool
+) -> dict[str, Any]:
+    """The members that a webhook of the hub has otherwise.
+
+    Args:
+        found: as the hub shows it: a secret and the values of headers are never there.
+        hidden: whether what cannot be compared counts as different, or only if it is visibly so
+            (no secret, other names of headers).
+    """
+    changes = {}
+    for name, value in wanted.items():
+        if name == "secret":
+            differs = hidden or not found["has_secret"]
+        elif name == "headers":
+            differs = hidden or set(value) != set(found["headers"])
+        else:
+            differs = found[name] != value
+        if differs:
+            changes[name] = value
+    return changes

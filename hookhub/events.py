@@ -298,7 +298,7 @@ class EventRegistry:
 
         Raises:
             UnknownEventType: there is no such type.
-            ValidationError: pydantic's, of the first wrong one.
+            pydantic.ValidationError: of the first wrong one.
         """
         validate = self._validators.get(name)
         if validate is None:

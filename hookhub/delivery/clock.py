@@ -7,12 +7,11 @@ would wait until the old time comes again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import structlog
 
-from hookhub.delivery.model import Endpoint
 from hookhub.delivery.policy import RETRY_AFTER_MAX
 from hookhub.store import Reader, Store, Transaction
 from hookhub.store.postponed import (
@@ -51,28 +50,19 @@ class ClockWatch:
         return before - ahead
 
 
-def latest_due(item: Waiting, now: int, schedule: Sequence[float], jitter: float) -> int:
+def latest_due(item: Waiting, now: int) -> int:
     """When a delivery may be due at the latest, microseconds. Pure.
 
-    What was never tried was due as soon as it was there. Else it was given a wait when its last
-    attempt ended; that attempt cannot have ended later than now.
+    What was never tried, or was put back by hand, was due as soon as that was written. Else it was
+    given a wait when its last attempt ended, and that was not later than now.
     """
     if item.attempts <= item.schedule_from:
         return min(item.due_at, now)
-    longest = max([RETRY_AFTER_MAX, *schedule]) * (1 + jitter)
-    bound = now + round(longest * 1_000_000)
-    if item.ended_at is not None and item.ended_at > now:
-        bound = min(bound, max(now, item.due_at - (item.ended_at - now)))
-    return min(item.due_at, bound)
+    wait = round(RETRY_AFTER_MAX * 1_000_000) if item.wait is None else item.wait
+    return min(item.due_at, now + wait)
 
 
-async def mend(
-    store: Store,
-    endpoints: Iterable[Endpoint],
-    schedule: Callable[[Endpoint], Sequence[float]],
-    jitter: float,
-    span: int,
-) -> int:
+async def mend(store: Store, endpoint_ids: Iterable[int], span: int) -> int:
     """Bring forward whatever waits longer than it may; returns how many deliveries that were.
 
     In small steps, so that nobody who writes waits for it.
@@ -85,22 +75,20 @@ async def mend(
     """
     await store.write(lambda tx: cap_leases(tx, tx.now + span), locks=False)
     found = 0
-    for endpoint in endpoints:
-        found += await _mend_one(store, endpoint.id, schedule(endpoint), jitter)
+    for endpoint_id in endpoint_ids:
+        found += await _mend_one(store, endpoint_id)
     if found:
         log.warning("clock.retries_brought_forward", deliveries=found)
     return found
 
 
-async def _mend_one(
-    store: Store, endpoint_id: int, schedule: Sequence[float], jitter: float
-) -> int:
+async def _mend_one(store: Store, endpoint_id: int) -> int:
     found = 0
     before = (HELD, 0)
     while True:
         page = await store.read(partial(_page, endpoint_id, before))
         now = store.clock()
-        due = [(item, latest_due(item, now, schedule, jitter)) for item in page]
+        due = [(item, latest_due(item, now)) for item in page]
         late = [(item, moment) for item, moment in due if moment < item.due_at]
         if late:
             await store.write(partial(_bring_forward, late), locks=False)

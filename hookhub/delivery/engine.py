@@ -20,23 +20,22 @@ import trio
 
 from hookhub.config import DeliverySettings
 from hookhub.delivery.attempts import Attempts, storable
-from hookhub.delivery.breaker import Breaker
 from hookhub.delivery.clock import ClockWatch, mend, was_set_back
 from hookhub.delivery.lanes import Lane, Scheduler
 from hookhub.delivery.leases import Leases
 from hookhub.delivery.life import DeliveryLife
-from hookhub.delivery.limits import RateLimit, Window
 from hookhub.delivery.model import Claim, Endpoint
 from hookhub.delivery.nodes import Nodes
 from hookhub.delivery.policy import decide
 from hookhub.delivery.recorder import Recorder
+from hookhub.delivery.roster import Roster
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.errors import HookhubError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import NewDelivery, Store
-from hookhub.store.deliveries import Record, claim_due, next_due
-from hookhub.store.endpoints import endpoints_generation, find_endpoint, load_endpoints
+from hookhub.store.claims import claim_due, next_due
+from hookhub.store.deliveries import Record
 
 REST = 1.5
 """Seconds after a failure of the database in which nothing is claimed: meanwhile every node writes
@@ -72,6 +71,7 @@ class Engine:
         self._poll = poll
         self._chance = chance or random.Random()
         self._scheduler = Scheduler(settings.concurrency)
+        self._roster = Roster(store, self._scheduler, attempts.sinks, settings.endpoint_concurrency)
         self._recorder = Recorder(store, verdicts.record)
         self._life = life
         self._nodes = Nodes(store, self._look_soon, self._doubt)
@@ -82,7 +82,6 @@ class Engine:
         self._bell = trio.Event()
         self._stopping = False
         self._ended = trio.Event()
-        self._generation = -1
         self._look_at = 0.0
         self._rest_until: float | None = None
         self._broke_at = 0
@@ -155,76 +154,21 @@ class Engine:
 
     async def refresh(self) -> None:
         """Look again at the endpoints, if any changed here or elsewhere."""
-        generation = await self._store.read(endpoints_generation)
-        if generation == self._generation:
-            return
-        endpoints = await self._store.read(load_endpoints)
-        due = await self._store.read(lambda reader: next_due(reader, endpoints))
-        dropped: list[Claim] = []
-        for endpoint_id in self._scheduler.lanes.keys() - endpoints.keys():
-            lane = self._scheduler.lanes.pop(endpoint_id)
-            lane.closed = True
-            dropped += self._scheduler.drop_queue(lane)
-        for endpoint in endpoints.values():
-            dropped += self._put(endpoint)
-            self._scheduler.set_due(self._scheduler.lanes[endpoint.id], due[endpoint.id])
-        self._generation = generation
-        await self._leases.give_back(dropped)
-        self._pump()
-        self._bell.set()
+        dropped = await self._roster.refresh()
+        if dropped is not None:
+            await self._changed(dropped)
 
     async def endpoint_changed(self, endpoint_id: int, endpoint: Endpoint | None) -> None:
         """Go by an endpoint that this process made, changed or (None) deleted.
 
         Alone, so that making a thousand of them does not read all of them a thousand times.
         """
-        if endpoint is None:
-            lane = self._scheduler.lanes.pop(endpoint_id, None)
-            if lane is not None:
-                lane.closed = True
-                await self._leases.give_back(self._scheduler.drop_queue(lane))
-            return
-        dropped = self._put(endpoint)
-        due = await self._store.read(lambda reader: next_due(reader, [endpoint_id]))
-        lane = self._scheduler.lanes.get(endpoint_id)
-        if lane is not None:
-            self._scheduler.set_due(lane, due[endpoint_id])
+        await self._changed(await self._roster.change(endpoint_id, endpoint))
+
+    async def _changed(self, dropped: Sequence[Claim]) -> None:
         await self._leases.give_back(dropped)
         self._pump()
         self._bell.set()
-
-    def _put(self, endpoint: Endpoint) -> list[Claim]:
-        """Make or change a lane; returns what must not be attempted now."""
-        limit = endpoint.options.concurrency or self._settings.endpoint_concurrency
-        closed = (
-            not endpoint.is_active
-            or endpoint.sink not in self._attempts.sinks
-            or endpoint.unreadable is not None
-        )
-        lane = self._scheduler.lanes.get(endpoint.id)
-        self._tell_unreadable(endpoint, lane)
-        if lane is None:
-            rate = RateLimit(endpoint.options.rate_limit)
-            lane = Lane(endpoint, Window(limit), rate, Breaker())
-            self._scheduler.lanes[endpoint.id] = lane
-        else:
-            if endpoint.options.rate_limit != lane.endpoint.options.rate_limit:
-                lane.rate = RateLimit(endpoint.options.rate_limit)
-            if endpoint.config != lane.endpoint.config or (lane.closed and not closed):
-                # Changed or switched on by hand: what it did before says nothing any more.
-                lane.breaker = Breaker()
-            lane.endpoint = endpoint
-            lane.window.limit = limit
-            lane.window.size = min(lane.window.size, limit)
-        lane.closed = closed
-        return self._scheduler.drop_queue(lane) if closed else []
-
-    def _tell_unreadable(self, endpoint: Endpoint, before: Lane | None) -> None:
-        was = None if before is None else before.endpoint.unreadable
-        if endpoint.unreadable is not None and was is None:
-            log.error("endpoint.unreadable", endpoint_id=endpoint.id, reason=endpoint.unreadable)
-        elif endpoint.unreadable is None and was is not None:
-            log.info("endpoint.readable", endpoint_id=endpoint.id)
 
     # -- running ---------------------------------------------------------------------------
 
@@ -319,9 +263,7 @@ class Engine:
     async def _mend(self) -> None:
         """Bring forward what waits for a time by a clock that was set back since."""
         try:
-            endpoints = [lane.endpoint for lane in self._scheduler]
-            jitter, span = self._settings.jitter, self._leases.span
-            await mend(self._store, endpoints, self._schedule, jitter, span)
+            await mend(self._store, list(self._scheduler.lanes), self._leases.span)
         except HookhubError as error:
             log.warning("clock.mend_failed", error=error.detail)
         finally:
@@ -331,7 +273,7 @@ class Engine:
     async def look_around(self) -> None:
         """Find what was changed or made due, here or by other processes."""
         await self.refresh()
-        await self._read_again()
+        await self._roster.read_again()
         lanes = [lane for lane in self._scheduler if not lane.closed]
         due = await self._store.read(
             lambda reader: next_due(reader, [lane.endpoint.id for lane in lanes])
@@ -341,22 +283,6 @@ class Engine:
             if found is not None:
                 self._scheduler.due_by(lane, found)
         self._bell.set()
-
-    async def _read_again(self) -> None:
-        """Look whether secrets that could not be read can be read now: sealing them anew is no
-        change of their endpoint."""
-        wanted = [lane.endpoint.id for lane in self._unreadable()]
-        if not wanted:
-            return
-        found = await self._store.read(
-            lambda reader: [find_endpoint(reader, endpoint_id) for endpoint_id in wanted]
-        )
-        for endpoint in found:
-            if endpoint is not None and endpoint.unreadable is None:
-                await self.endpoint_changed(endpoint.id, endpoint)
-
-    def _unreadable(self) -> list[Lane]:
-        return [lane for lane in self._scheduler if lane.endpoint.unreadable is not None]
 
     async def _claim(self) -> None:
         now, now_us = trio.current_time(), self._store.clock()
@@ -508,9 +434,10 @@ class Engine:
         schedule = self._schedule(endpoint)
         jitter = self._settings.jitter
         decision = decide(result, failures, schedule, jitter, self._chance.random())
-        due_at = None
+        due_at = wait = None
         if decision.wait is not None:
-            due_at = self._store.clock() + round(decision.wait * 1_000_000)
+            wait = round(decision.wait * 1_000_000)
+            due_at = self._store.clock() + wait
         timings = {name: round(seconds, 6) for name, seconds in result.timings.items()}
         return Record(
             claim=claim,
@@ -526,6 +453,7 @@ class Engine:
             ordered=endpoint.options.ordered,
             timings=json.dumps(timings) if timings else None,
             gone=result.disable_endpoint,
+            wait=wait,
         )
 
     # -- how it goes -----------------------------------------------------------------------
@@ -536,12 +464,12 @@ class Engine:
 
     def warnings(self) -> str | None:
         """What the hub goes on without: endpoints whose secrets it cannot read."""
-        lanes = self._unreadable()
-        if not lanes:
+        found = self._roster.unreadable()
+        if not found:
             return None
-        ids = ", ".join(str(lane.endpoint.id) for lane in lanes[:10])
-        more = f" and {len(lanes) - 10} more" if len(lanes) > 10 else ""
-        return f"Nothing is sent to the endpoints {ids}{more}. {lanes[0].endpoint.unreadable}"
+        ids = ", ".join(str(endpoint.id) for endpoint in found[:10])
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        return f"Nothing is sent to the endpoints {ids}{more}. {found[0].unreadable}"
 
     def breaker_states(self, endpoint_ids: Iterable[int]) -> dict[int, str]:
         """Endpoint to the state of its breaker on this node."""
@@ -559,7 +487,7 @@ class Engine:
             "handed_over_total": self._handed_over,
             "unrecorded_total": self._unrecorded,
             "unrecorded": self._recorder.waiting,
-            "endpoints_unreadable": len(self._unreadable()),
+            "endpoints_unreadable": len(self._roster.unreadable()),
             "nodes": self._nodes.living,
             "taken_over_total": self._nodes.taken_over,
             "breakers_opened_total": self._opened,

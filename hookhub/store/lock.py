@@ -17,8 +17,8 @@ class HubLock:
 
     The first one there can take it exclusively for a moment: then no other hub is alive, and the
     leases of the one before are nobody's. The system drops the lock when a process dies, however
-    it dies. Where there is no such lock (PostgreSQL, Windows), nobody is known to be alone, and
-    leases end by themselves.
+    it dies. On PostgreSQL :mod:`hookhub.store.nodes` does that and more; on Windows nobody is known
+    to be alone, and leases end by themselves.
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:

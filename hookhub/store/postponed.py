@@ -20,8 +20,8 @@ class Waiting(NamedTuple):
     due_at: int
     attempts: int
     schedule_from: int
-    ended_at: int | None
-    """When its last attempt ended, by the clock of that time."""
+    wait: int | None
+    """How long it was to wait when its last attempt ended."""
 
 
 def from_the_future(reader: Reader) -> bool:
@@ -45,17 +45,14 @@ def waiting_page(reader: Reader, endpoint_id: int, before: tuple[int, int]) -> l
     due_at, delivery_id = before
     rows = reader.sql(
         "SELECT d.id, d.due_at, d.attempts, d.schedule_from, "
-        "(SELECT MAX(a.started_at + a.duration * 1000000) FROM hookhub_attempts a "
+        "(SELECT MAX(a.retry_wait) FROM hookhub_attempts a "
         "WHERE a.delivery_id = d.id AND a.number = d.attempts) FROM hookhub_deliveries d "
         "WHERE d.endpoint_id = ? AND d.status = 0 AND d.lease IS NULL AND d.due_at > ? "
         "AND d.due_at <= ? AND (d.due_at < ? OR d.id < ?) "
         f"ORDER BY d.due_at DESC, d.id DESC LIMIT {PAGE}",
         (endpoint_id, reader.now, min(due_at, HELD - 1), due_at, delivery_id),
     )
-    return [
-        Waiting(row[0], row[1], row[2], row[3], None if row[4] is None else int(row[4]))
-        for row in rows
-    ]
+    return [Waiting(*row) for row in rows]
 
 
 def bring_forward(tx: Transaction, changes: Sequence[tuple[Waiting, int]]) -> None:

@@ -5,7 +5,9 @@ the order of commits on PostgreSQL too, and the numbers have no gaps.
 
 ``due_at`` of a delivery is what the engine looks at: the time of the next attempt, or while a
 lease runs, the end of the lease. So a claim that nobody finishes comes back by itself, and one
-partial index finds the work of each endpoint. ``next_retry_at`` is what people see.
+partial index finds the work of each endpoint. ``next_retry_at`` is what people see. ``retry_wait``
+of an attempt is how long the next one was to wait (microseconds): what ``due_at`` may be at most
+when the clock has been set back since.
 
 ``order_key`` is set while a delivery holds back later ones of the same key (strict order): from its
 commit until it is delivered or skipped. Those behind it are due at :data:`HELD`, that is, never.
@@ -133,7 +135,8 @@ CREATE TABLE hookhub_attempts (
     response_body TEXT,
     error TEXT,
     error_message TEXT,
-    timings TEXT
+    timings TEXT,
+    retry_wait {bigint}
 )
 """
 _JOBS = """

@@ -55,27 +55,42 @@ def test_only_a_step_back_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("due_in", "attempts", "schedule_from", "ended_in", "expected"),
+    ("due_in", "attempts", "schedule_from", "wait", "expected"),
     [
-        (4, 1, 0, -1, 4),  # nothing is wrong
-        (3_604, 1, 0, 3_599, 5),  # its attempt ended in the future: the wait of then, from now on
-        (3_605, 1, 0, 3_600, 5),
+        (4, 1, 0, 5, 4),  # nothing is wrong
+        (-5, 1, 0, 5, -5),
+        (3_604, 1, 0, 5, 5),
+        (90_000, 1, 0, 7_200, 7_200),  # a long Retry-After stays one
         (3_600, 0, 0, None, 0),  # never tried: it was due when it was made
-        (3_600, 2, 2, -9, 0),  # put back by hand: likewise
-        (9_000, 1, 0, 1_800, 7_200),  # a long Retry-After stays one
-        (500_000, 1, 0, None, 95_040),  # longer than anything could ask for
-        (500_000, 1, 0, -9, 95_040),
-        (-5, 1, 0, -9, -5),
+        (3_600, 2, 2, 300, 0),  # put back by hand: likewise
+        (500_000, 1, 0, None, 86_400),  # longer than a receiver can ask for
     ],
 )
 def test_when_a_delivery_may_be_due_at_the_latest(
-    due_in: int, attempts: int, schedule_from: int, ended_in: int | None, expected: int
+    due_in: int, attempts: int, schedule_from: int, wait: int | None, expected: int
 ) -> None:
-    """A wait begins when an attempt ends, and is no longer than the schedule or a day."""
+    """Its last attempt ended before now, so what it was to wait begins before now."""
     now = 10**15
-    ended = None if ended_in is None else now + ended_in * SECOND
-    item = Waiting(1, now + due_in * SECOND, attempts, schedule_from, ended)
-    assert latest_due(item, now, [5.0, 300.0], 0.1) - now == expected * SECOND
+    micro = None if wait is None else wait * SECOND
+    item = Waiting(1, now + due_in * SECOND, attempts, schedule_from, micro)
+    assert latest_due(item, now) - now == expected * SECOND
+
+
+async def test_set_forward_and_back_while_an_attempt_is_under_way(
+    store: Store, clock: MovedClock
+) -> None:
+    """It began by one time and ended by another; its retry waits for neither."""
+    sink = Scripted(RETRY)
+    sink.gate = trio.Event()
+    async with running(store, sink, retry_schedule=[1.0], jitter=0.0):
+        await send(store)
+        await sink.entered.wait()
+        clock.ahead = HOUR
+        sink.gate.set()
+        await delivery_when(store, lambda d: d.attempt_number == 1)
+        clock.ahead = 0
+        delivery = await delivery_when(store, lambda d: d.status == "success")
+    assert delivery.attempt_number == 2
 
 
 async def test_set_back_while_it_runs(store: Store, clock: MovedClock) -> None:

@@ -20,7 +20,7 @@ from hookhub.delivery.model import Claim
 from hookhub.delivery.nodes import GRACE, NEVER, Absences, Nodes
 from hookhub.sinks import AttemptResult
 from hookhub.store import Store, open_store
-from hookhub.store.deliveries import claim_due
+from hookhub.store.claims import claim_due
 from hookhub.store.leases import GUARDED, lease_base, lease_count, lease_node, leasing_nodes
 from hookhub.store.nodes import NodeLock
 from hookhub.testing.postgres import running_cluster
@@ -66,8 +66,11 @@ def hanging(*script: AttemptResult) -> Scripted:
 
 
 async def settle(store: Store) -> None:
-    """A server that runs for a while: who comes first is not somebody who comes back to it."""
+    """A server that runs for a while, and has seen the end of the one before: who comes first is
+    not somebody who comes back to it."""
     with trio.fail_after(20):
+        while await _sessions(store):
+            await trio.sleep(0.01)
         lock = NodeLock(store.settings)
         try:
             while lock.server_age() < 10.5:

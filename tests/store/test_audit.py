@@ -12,6 +12,7 @@ from hookhub.store import Store
 from hookhub.store import audit as audits
 from hookhub.store import deliveries as units
 from hookhub.store.audit import audit
+from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record
 from hookhub.store.endpoints import delete_endpoint, insert_endpoint
 
@@ -32,7 +33,7 @@ async def send(store: Store, count: int, key: str | None = None, at: int | None 
 
 async def settle(store: Store, endpoint: int, *statuses: Status) -> None:
     found = await store.write(
-        lambda tx: units.claim_due(tx, [(endpoint, len(statuses))], lease=1, until=LATER)
+        lambda tx: claim_due(tx, [(endpoint, len(statuses))], lease=1, until=LATER)
     )
     words = {"success": "delivered", "pending": "retry", "failed": "give_up"}
     records = [
@@ -217,7 +218,7 @@ async def test_a_late_success_counts(store: Store) -> None:
     """Given up meanwhile, and then the receiver had it: that is a success, and all adds up."""
     await make(store, "one")
     await send(store, 1)
-    claimed = await store.write(lambda tx: units.claim_due(tx, [(1, 1)], lease=1, until=0))
+    claimed = await store.write(lambda tx: claim_due(tx, [(1, 1)], lease=1, until=0))
     await store.write(lambda tx: units.cancel_pending(tx, 1))
     late = Record(claimed.claims[0], 1, 0.5, "delivered", "success", None, 200, None, None, None)
     [recorded] = await store.write(lambda tx: units.record_all(tx, [late]))

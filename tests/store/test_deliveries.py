@@ -11,6 +11,7 @@ from hookhub.errors import Conflict, NotFound
 from hookhub.events import Draft, new_event_id
 from hookhub.store import Store
 from hookhub.store import deliveries as units
+from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record
 from hookhub.store.endpoints import (
     delete_endpoint,
@@ -40,7 +41,7 @@ async def claim(
     store: Store, lease: int = 1, limit: int = 10, until: int | None = None, endpoint: int = 1
 ) -> list[Claim]:
     found = await store.write(
-        lambda tx: units.claim_due(
+        lambda tx: claim_due(
             tx, [(endpoint, limit)], lease=lease, until=tx.now + HOUR if until is None else until
         )
     )

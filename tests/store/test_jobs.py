@@ -13,6 +13,7 @@ from hookhub.store import Store
 from hookhub.store import deliveries as delivery_units
 from hookhub.store import jobs as units
 from hookhub.store.audit import audit
+from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record
 from hookhub.store.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
 from hookhub.store.jobs import Candidate, Wanted
@@ -34,7 +35,7 @@ async def send(
 
 async def settle(store: Store, endpoint: int, *statuses: Status) -> None:
     found = await store.write(
-        lambda tx: delivery_units.claim_due(tx, [(endpoint, len(statuses))], lease=1, until=LATER)
+        lambda tx: claim_due(tx, [(endpoint, len(statuses))], lease=1, until=LATER)
     )
     words = {"success": "delivered", "pending": "retry", "failed": "give_up"}
     records = [
@@ -195,9 +196,7 @@ async def test_strict_order_holds_for_replayed_events(store: Store) -> None:
     await store.write(lambda tx: units.step(tx, replay, "me", candidates, 2, LATER))
     going: list[int] = []
     for _ in range(3):
-        claimed = await store.write(
-            lambda tx: delivery_units.claim_due(tx, [(endpoint, 9)], lease=1, until=LATER)
-        )
+        claimed = await store.write(lambda tx: claim_due(tx, [(endpoint, 9)], lease=1, until=LATER))
         [claim] = claimed.claims
         going.append(claim.event.sequence)
         record = Record(

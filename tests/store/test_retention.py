@@ -15,6 +15,7 @@ from hookhub.retention import Retention, Totals
 from hookhub.store import Store, open_store
 from hookhub.store import deliveries as units
 from hookhub.store.audit import audit
+from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record
 from hookhub.store.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
 from hookhub.store.events import accept, history_bounds, read_events
@@ -57,9 +58,7 @@ async def send(store: Store, count: int = 1, key: str | None = None) -> None:
 async def settle(store: Store, *statuses: Status, endpoint: int = 1) -> None:
     """Claim as many deliveries of an endpoint, oldest first, and write down how each went."""
     wanted = [(endpoint, len(statuses))]
-    found = await store.write(
-        lambda tx: units.claim_due(tx, wanted, lease=1, until=store.clock() + DAY)
-    )
+    found = await store.write(lambda tx: claim_due(tx, wanted, lease=1, until=store.clock() + DAY))
     records = [record(claim, status) for claim, status in zip(found.claims, statuses, strict=True)]
     await store.write(lambda tx: units.record_all(tx, records))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.requirements import find_program
 
 OpenPanel = Callable[..., Any]
 Post = Callable[..., Any]
@@ -29,6 +32,7 @@ def test_from_nothing_to_a_delivery(
     start_hub: StartHub, open_panel: OpenPanel, emit: Emit, receiver: Any
 ) -> None:
     """A webhook is made by hand, gets what the preview showed, signed with the shown secret."""
+    find_program("curl")
     hub = start_hub()
     panel = open_panel(hub).open().sign_in().live().go("webhooks")
     panel.says("main", "No webhooks yet")
@@ -65,6 +69,18 @@ def test_from_nothing_to_a_delivery(
     panel.says(".detail", "thank you").says(".detail", "X-Webhook-Delivery: 1")
     panel.says(".detail", '{"user_id": 700}')
     assert [json.loads(request[1])["user_id"] for request in receiver.requests] == [700]
+
+    # The same for a terminal: the command does what the hub did, but for the signatures.
+    panel.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel.page.click(".detail .actions .copy")
+    panel.says(".detail .actions .copy", "Copied")
+    command = panel.page.evaluate("navigator.clipboard.readText()")
+    direct = {**os.environ, "no_proxy": "*"}
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True, timeout=30, env=direct)
+    (headers, body), (again, same) = receiver.requests
+    assert same == body
+    assert again["x-webhook-delivery"] == headers["x-webhook-delivery"] == "1"
+    assert "x-webhook-signature" not in again
     panel.check()
 
 

@@ -4,8 +4,8 @@ import { html, useEffect, useState } from "../vendor/preact/preact-htm.js";
 import { AttemptList } from "./attempts.js";
 import { useAction, useLoaded } from "./hooks.js";
 import { moment, t } from "./i18n.js";
-import { requestOf } from "./request.js";
-import { curl, printable } from "./text.js";
+import { curlOf, requestOf } from "./request.js";
+import { printable } from "./text.js";
 import { Choice, Copy, Empty, Facts, Json, More, Pill, Trouble, useConfirm } from "./ui.js";
 
 const PAGE = 25;
@@ -125,7 +125,7 @@ function Detail({ session, webhook, item, done }) {
     <div class="actions">
       ${session.can["webhooks:write"] && delivery.status !== "success" && html`<button type="button" class="primary retry" disabled=${busy} onClick=${() => act("retry")}>${t("retry.one")}</button>`}
       ${session.can["webhooks:write"] && webhook.ordered && delivery.status !== "success" && html`<button type="button" disabled=${busy} onClick=${() => act("skip")}>${t("delivery.skip")}</button>`}
-      <${Copy} label=${t("copy.curl")} text=${() => curl("POST", webhook.url, request.headers.filter(([, value]) => !value.startsWith("<")), request.body)} />
+      <${Copy} label=${t("copy.curl")} text=${() => curlOf(request)} />
     </div>
     <${Trouble} problem=${problem} />
     <h3>${t("delivery.attempts_title")}</h3>

@@ -1,7 +1,7 @@
 // The request that a webhook gets, as docs/webhooks.md has it: for a preview, and to copy.
 
 import { t } from "./i18n.js";
-import { pythonJson } from "./text.js";
+import { curl, pythonJson } from "./text.js";
 
 const encoder = new TextEncoder();
 
@@ -34,6 +34,10 @@ export function requestOf(webhook, { event, delivery = t("request.delivery"), at
     note: transformed ? t("request.transformed", { name: webhook.transform.name }) : "",
   };
 }
+
+/** A command for a terminal that makes the request, without what the panel cannot know. */
+export const curlOf = ({ method, url, headers, body }) =>
+  curl(method, url, headers.filter(([, value]) => !value.includes("<")), body);
 
 function envelope({ type, timestamp, payload, id }) {
   const [kind, time, name] = [type, timestamp ?? t("request.time"), id].map(pythonJson);

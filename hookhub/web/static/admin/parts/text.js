@@ -42,10 +42,7 @@ const byCodePoint = ([one], [other]) => {
 };
 
 const ascii = (text) =>
-  JSON.stringify(text).replace(
-    /[\u007f-\uffff]/g,
-    (c) => (c === "\u007f" ? c : "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0")),
-  );
+  JSON.stringify(text).replace(/[\u007f-\uffff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
 
 /** As Python's `json.dumps(value, sort_keys=True)` writes it: the body of a webhook. */
 export function pythonJson(value) {

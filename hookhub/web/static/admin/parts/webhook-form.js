@@ -4,8 +4,8 @@ import { html, useEffect, useMemo, useState } from "../vendor/preact/preact-htm.
 import { patternsOf, useEventTypes } from "./catalogue.js";
 import { useAction, useLoaded } from "./hooks.js";
 import { t } from "./i18n.js";
-import { requestOf, signed } from "./request.js";
-import { curl, printable } from "./text.js";
+import { curlOf, requestOf, signed } from "./request.js";
+import { printable } from "./text.js";
 import { Check, Choice, Copy, Field, Head, Json, Secrets, Trouble } from "./ui.js";
 
 const NEW = {
@@ -187,7 +187,7 @@ function Preview({ form, session, webhook }) {
   if (!request) return null;
   const lines = [`POST ${request.url || "https://…"}`, ...request.headers.map(([name, value]) => `${name}: ${value}`)];
   return html`<section class="card pad preview" id="preview" aria-label=${t("preview.title")}>
-    <div class="subhead"><h2>${t("preview.title")}</h2><${Copy} label=${t("copy.curl")} text=${() => curl("POST", request.url, request.headers, request.body)} /></div>
+    <div class="subhead"><h2>${t("preview.title")}</h2><${Copy} label=${t("copy.curl")} text=${() => curlOf(request)} /></div>
     ${wanted.length > 1 && html`<${Choice} id="preview-type" label=${t("test.type")} value=${type.name} options=${wanted.map(({ name }) => [name, name])} onChange=${setChoice} />`}
     <pre tabindex="0" role="region" aria-label=${t("preview.title")}>${lines.map(printable).join("\n")}</pre>
     ${request.note && html`<p class="hint">${request.note}</p>`}

@@ -1,0 +1,120 @@
+"""Which endpoints there are, as lanes: read anew when any changed, here or on another node."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import structlog
+
+from hookhub.delivery.breaker import Breaker
+from hookhub.delivery.lanes import Lane, Scheduler
+from hookhub.delivery.limits import RateLimit, Window
+from hookhub.delivery.model import Claim, Endpoint
+from hookhub.store import Store
+from hookhub.store.claims import next_due
+from hookhub.store.endpoints import endpoints_generation, find_endpoint, load_endpoints
+
+log = structlog.get_logger("hookhub.delivery")
+
+
+class Roster:
+    """Keeps a scheduler's lanes as the endpoints are.
+
+    What its methods return was claimed for lanes that are closed now: the caller gives it back.
+
+    Args:
+        sinks: names of those that are there; endpoints of others wait.
+        concurrency: attempts at once for endpoints that have no number of their own.
+    """
+
+    def __init__(
+        self, store: Store, scheduler: Scheduler, sinks: Collection[str], concurrency: int
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._sinks = sinks
+        self._concurrency = concurrency
+        self._generation = -1
+
+    async def refresh(self) -> list[Claim] | None:
+        """Read all of them if any changed; None if none did."""
+        generation = await self._store.read(endpoints_generation)
+        if generation == self._generation:
+            return None
+        endpoints = await self._store.read(load_endpoints)
+        due = await self._store.read(lambda reader: next_due(reader, endpoints))
+        dropped: list[Claim] = []
+        for endpoint_id in self._scheduler.lanes.keys() - endpoints.keys():
+            dropped += self._remove(endpoint_id)
+        for endpoint in endpoints.values():
+            dropped += self._put(endpoint)
+            self._scheduler.set_due(self._scheduler.lanes[endpoint.id], due[endpoint.id])
+        self._generation = generation
+        return dropped
+
+    async def change(self, endpoint_id: int, endpoint: Endpoint | None) -> list[Claim]:
+        """Go by one that was made, changed or (None) deleted, without reading all of them."""
+        if endpoint is None:
+            return self._remove(endpoint_id)
+        dropped = self._put(endpoint)
+        due = await self._store.read(lambda reader: next_due(reader, [endpoint_id]))
+        lane = self._scheduler.lanes.get(endpoint_id)
+        if lane is not None:
+            self._scheduler.set_due(lane, due[endpoint_id])
+        return dropped
+
+    async def read_again(self) -> None:
+        """Look whether secrets that could not be read can be read now: sealing them anew is no
+        change of their endpoint."""
+        wanted = self.unreadable()
+        if not wanted:
+            return
+        found = await self._store.read(
+            lambda reader: [find_endpoint(reader, endpoint.id) for endpoint in wanted]
+        )
+        for endpoint in found:
+            if endpoint is not None and endpoint.unreadable is None:
+                await self.change(endpoint.id, endpoint)
+
+    def unreadable(self) -> list[Endpoint]:
+        """Endpoints that nothing is sent to because their secrets cannot be read here."""
+        lanes = self._scheduler
+        return [lane.endpoint for lane in lanes if lane.endpoint.unreadable is not None]
+
+    def _remove(self, endpoint_id: int) -> list[Claim]:
+        lane = self._scheduler.lanes.pop(endpoint_id, None)
+        if lane is None:
+            return []
+        lane.closed = True
+        return self._scheduler.drop_queue(lane)
+
+    def _put(self, endpoint: Endpoint) -> list[Claim]:
+        """Make or change a lane."""
+        limit = endpoint.options.concurrency or self._concurrency
+        there = endpoint.sink in self._sinks
+        closed = not (endpoint.is_active and there and endpoint.unreadable is None)
+        lane = self._scheduler.lanes.get(endpoint.id)
+        _tell_unreadable(endpoint, lane)
+        if lane is None:
+            rate = RateLimit(endpoint.options.rate_limit)
+            lane = Lane(endpoint, Window(limit), rate, Breaker())
+            self._scheduler.lanes[endpoint.id] = lane
+        else:
+            if endpoint.options.rate_limit != lane.endpoint.options.rate_limit:
+                lane.rate = RateLimit(endpoint.options.rate_limit)
+            if endpoint.config != lane.endpoint.config or (lane.closed and not closed):
+                # Changed or switched on by hand: what it did before says nothing any more.
+                lane.breaker = Breaker()
+            lane.endpoint = endpoint
+            lane.window.limit = limit
+            lane.window.size = min(lane.window.size, limit)
+        lane.closed = closed
+        return self._scheduler.drop_queue(lane) if closed else []
+
+
+def _tell_unreadable(endpoint: Endpoint, before: Lane | None) -> None:
+    was = None if before is None else before.endpoint.unreadable
+    if endpoint.unreadable is not None and was is None:
+        log.error("endpoint.unreadable", endpoint_id=endpoint.id, reason=endpoint.unreadable)
+    elif endpoint.unreadable is None and was is not None:
+        log.info("endpoint.readable", endpoint_id=endpoint.id)

@@ -1,0 +1,405 @@
+"""What deploying.md shows works: proxies, unit, container file, backups, alerts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import sqlite3
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from hookhub.client import Client
+from hookhub.testing.fixtures import StartHub
+from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.ports import free_port
+from hookhub.testing.postgres import PostgresCluster, find_binaries
+from hookhub.testing.requirements import find_program, missing
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SHOWN = DOCS / "examples" / "deploying"
+
+
+def page(name: str) -> str:
+    """The text of one page."""
+    return (DOCS / name).read_text("utf-8")
+
+
+def put(text: str, replacements: dict[str, str]) -> str:
+    """The text with each of these replaced; each must be there."""
+    for old, new in replacements.items():
+        assert old in text, f"{old!r} is not shown any more"
+        text = text.replace(old, new)
+    return text
+
+
+# -- proxies ---------------------------------------------------------------------------------
+
+
+class Proxy(NamedTuple):
+    """A proxy with the documented configuration before a hub."""
+
+    hub: HubProcess
+    port: int
+    trust: ssl.SSLContext
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.hub.token}"}
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.url, headers=self.headers, verify=self.trust, trust_env=False, timeout=30
+        )
+
+
+class Files(NamedTuple):
+    """Where a proxy's files are in this test."""
+
+    directory: Path
+    certificate: Path
+    key: Path
+    log: Path
+
+
+def nginx_command(files: Files, hub: int, port: int) -> list[str]:
+    """nginx with the documented file as it is included from ``conf.d``."""
+    program = find_program("nginx")
+    site = put(
+        (SHOWN / "nginx.conf").read_text(),
+        {
+            "listen 80;": f"listen 127.0.0.1:{free_port()};",
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "127.0.0.1:8080": f"127.0.0.1:{hub}",
+            "/etc/ssl/hub.example.org.pem": str(files.certificate),
+            "/etc/ssl/hub.example.org.key": str(files.key),
+            "/var/log/nginx/hookhub.log": str(files.log),
+        },
+    )
+    temporary = "".join(
+        f"{name}_temp_path {files.directory}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    # Its workers would be nobody, who may not enter a test's directory.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    main = files.directory / "nginx.conf"
+    main.write_text(
+        f"{user}daemon off;\npid {files.directory}/nginx.pid;\nworker_processes 1;\n"
+        f"events {{ worker_connections 64; }}\nhttp {{\n{temporary}\n{site}\n}}\n"
+    )
+    errors = files.directory / "error.log"
+    return [program, "-p", str(files.directory), "-e", str(errors), "-c", str(main)]
+
+
+def caddy_command(files: Files, hub: int, port: int) -> list[str]:
+    """Caddy with the documented file, a certificate of the test's, and no port 80."""
+    program = find_program("caddy")
+    site = put(
+        (SHOWN / "Caddyfile").read_text(),
+        {
+            "hub.example.org {": f"https://127.0.0.1:{port} {{\n"
+            f"\ttls {files.certificate} {files.key}",
+            "127.0.0.1:8080": f"127.0.0.1:{hub}",
+            "/var/log/caddy/hookhub.log": str(files.log),
+        },
+    )
+    main = files.directory / "Caddyfile"
+    main.write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{site}")
+    return [program, "run", "--config", str(main), "--adapter", "caddyfile"]
+
+
+COMMANDS: dict[str, Callable[[Files, int, int], list[str]]] = {
+    "nginx": nginx_command,
+    "caddy": caddy_command,
+}
+
+
+@pytest.fixture(params=sorted(COMMANDS))
+def proxy(request: pytest.FixtureRequest, tmp_path: Path, start_hub: StartHub) -> Iterator[Proxy]:
+    """Each documented proxy before a hub that knows its public address."""
+    port = free_port()
+    files = Files(tmp_path, tmp_path / "hub.pem", tmp_path / "hub.key", tmp_path / "access.log")
+    make = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 "
+        f"-subj /CN=hub -addext subjectAltName=IP:127.0.0.1 -keyout {files.key} "
+        f"-out {files.certificate}"
+    )
+    subprocess.run(make.split(), check=True, capture_output=True)
+    hub = start_hub({"server": {"public_url": f"https://127.0.0.1:{port}"}})
+    command = COMMANDS[request.param](files, hub.port, port)
+    env = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    with open(tmp_path / "said", "wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=env)
+        try:
+            wait_listening(process, port, tmp_path / "said")
+            trust = ssl.create_default_context(cafile=str(files.certificate))
+            yield Proxy(hub, port, trust, files.log)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def wait_listening(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
+    """Wait until the proxy takes connections."""
+    limit = time.monotonic() + 20
+    while True:
+        assert process.poll() is None, said.read_text(errors="replace")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < limit, said.read_text(errors="replace")
+            time.sleep(0.02)
+        else:
+            return
+
+
+@asynccontextmanager
+async def following(
+    proxy: Proxy, query: str = "", origin: str | None = None
+) -> AsyncIterator[WebSocketConnection]:
+    """A WebSocket through the proxy, with the token in its address.
+
+    The socket is the test's own: trio-websocket leaves it open when the proxy closes first.
+    """
+    tcp = await trio.open_tcp_stream("127.0.0.1", proxy.port)
+    tls = trio.SSLStream(tcp, proxy.trust, server_hostname="127.0.0.1", https_compatible=True)
+    headers = [] if origin is None else [(b"Origin", origin.encode())]
+    path = f"/ws?{query}&token={proxy.hub.token}"
+    async with trio.open_nursery() as nursery:
+        try:
+            host = f"127.0.0.1:{proxy.port}"
+            yield await wrap_client_stream(nursery, tls, host, path, extra_headers=headers)
+        finally:
+            await trio.aclose_forcefully(tcp)
+            nursery.cancel_scope.cancel()
+
+
+EVENT = {"type": "user.created", "payload": {"user_id": 1}}
+
+
+async def test_proxies_pass_everything(proxy: Proxy) -> None:
+    """REST, a large batch, a WebSocket and an event stream pass, each event as it comes."""
+    with trio.fail_after(60):
+        async with proxy.client() as http:
+            many = [{**EVENT, "payload": {"user_id": 1, "note": "x" * 2000}}] * 1000
+            answer = await http.post("/events/batch", json=many)
+            assert answer.status_code == 202, answer.text
+            async with following(proxy) as ws:
+                assert json.loads(await ws.get_message())["status"] == "connected"
+                streamed = await trio.to_thread.run_sync(send_and_read, proxy)
+                assert streamed["payload"] == {"user_id": 1}
+                told = json.loads(await ws.get_message())
+                assert told["payload"] == {"user_id": 1}
+            page_ = await http.get("/admin/")
+            assert page_.status_code == 200
+
+
+def send_and_read(proxy: Proxy) -> Any:
+    """Open an event stream, send an event, and read it from the stream, which goes on.
+
+    What a proxy would hold back until the end of the answer would never come.
+    """
+    with httpx.Client(
+        base_url=proxy.url, headers=proxy.headers, verify=proxy.trust, trust_env=False, timeout=30
+    ) as http:
+        with http.stream("GET", "/events/stream") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            http.post("/events", json=EVENT).raise_for_status()
+            data = next(line for line in stream.iter_lines() if line.startswith("data:"))
+    return json.loads(data.removeprefix("data:"))
+
+
+async def test_browsers_of_the_public_url_only(proxy: Proxy) -> None:
+    """Host and Origin arrive as the browser sent them, so the hub's own page may connect."""
+    with trio.fail_after(20):
+        async with following(proxy, origin=proxy.url) as ws:
+            assert json.loads(await ws.get_message())["status"] == "connected"
+        async with following(proxy, origin="https://elsewhere.example") as ws:
+            with pytest.raises(ConnectionClosed) as closed:
+                await ws.get_message()
+    assert closed.value.reason is not None
+    assert closed.value.reason.code == 1008
+
+
+async def test_proxies_keep_what_is_inside(proxy: Proxy) -> None:
+    """/metrics is not for the outside, and no token is in the access log."""
+    async with proxy.client() as http:
+        assert (await http.get("/metrics")).status_code == 404
+        async with following(proxy, "events=*") as ws:
+            await ws.get_message()
+        await http.get("/webhooks", headers={"X-API-Key": proxy.hub.token})
+    with trio.fail_after(10):
+        while not all(path in (text := proxy.log.read_text()) for path in ("/ws", "/webhooks")):
+            await trio.sleep(0.05)
+    assert proxy.hub.token not in text
+
+
+# -- unit, container, alerts -----------------------------------------------------------------
+
+
+def test_unit_is_one(tmp_path: Path) -> None:
+    """systemd finds nothing wrong with the unit; its command is one."""
+    program = find_program("systemd-analyze")
+    text = (SHOWN / "hookhub.service").read_text()
+    command = re.search(r"^ExecStart=/opt/hookhub/bin/hookhub (.*)$", text, re.MULTILINE)
+    assert command is not None
+    assert shlex.split(command[1]) == ["serve", "--config", "/etc/hookhub/hookhub.toml"]
+    unit = tmp_path / "hookhub.service"
+    unit.write_text(put(text, {"/opt/hookhub/bin/hookhub": shutil.which("true") or "/bin/true"}))
+    done = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True)
+    if "Failed to initialize manager" in done.stderr or "Operation not permitted" in done.stderr:
+        missing("systemd-analyze", "systemd cannot look at units here.")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_container_file(start_hub: StartHub, tmp_path: Path) -> None:
+    """What it copies and installs is there, its settings are, and its health check tells."""
+    lines = (SHOWN / "Containerfile").read_text().splitlines()
+    steps = [line.partition(" ")[::2] for line in lines if line and not line.startswith("#")]
+    env = dict(text.split("=", 1) for word, text in steps if word == "ENV")
+    settings = {name: value for name, value in env.items() if name.startswith("HOOKHUB_")}
+    command = [json.loads(text) for word, text in steps if word in ("ENTRYPOINT", "CMD")]
+    assert command == [["hookhub"], ["serve"]]
+    assert settings["HOOKHUB_SERVER__BIND"] == "0.0.0.0:8080"
+    (install,) = [text for _, text in steps if "pip install" in text]
+    for pattern in re.findall(r"(?<=\./)[\w*/-]+", install):
+        assert list(ROOT.glob(f"{pattern}/setup.cfg")), pattern
+    (check,) = [text for word, text in steps if word == "HEALTHCHECK"]
+    program = json.loads(check[check.index("[") :])
+    hub = start_hub(env={name: settings[name] for name in settings if "BIND" not in name})
+    program[2] = put(program[2], {"127.0.0.1:8080": f"127.0.0.1:{hub.port}"})
+    healthy = subprocess.run(program, capture_output=True, env={**os.environ, "no_proxy": "*"})
+    assert healthy.returncode == 0, healthy.stderr
+    hub.kill()
+    assert subprocess.run(program, capture_output=True).returncode == 1
+
+
+def test_alerts_name_metrics_that_exist() -> None:
+    """Every metric of the rules is one that operations.md lists."""
+    known = set(re.findall(r"^\| `(hookhub_\w+)`", page("operations.md"), re.MULTILINE))
+    expressions = re.findall(r"expr: (.*)", (SHOWN / "alerts.yml").read_text())
+    named = {name for text in expressions for name in re.findall(r"hookhub_\w+", text)}
+    assert named
+    assert {name.removesuffix("_bucket") for name in named} <= known
+
+
+# -- backups ---------------------------------------------------------------------------------
+
+
+def send(client: Client, *users: int) -> None:
+    """One event for each user."""
+    for user in users:
+        client.send("user.created", {"user_id": user})
+
+
+def newest_cursor(client: Client) -> str:
+    """The cursor of the newest event."""
+    return str(client.call("GET", "/events", params={"newest": True, "limit": 1})["cursor"])
+
+
+def check_restored(hub: HubProcess, cursors: list[str]) -> None:
+    """The hub has the events of the copy, and takes no cursor of before the restore for one."""
+    with Client(hub.url, hub.token) as client:
+        kept = [event.payload["user_id"] for event in client.events()]
+        assert kept == [1, 2]
+        # Their sequences are given out again; the cursors must not mean the new events.
+        send(client, 5, 6, 7)
+        for cursor in cursors:
+            answer = client.call("GET", "/events", params={"after": cursor})
+            assert "gap" in answer, answer
+    done = hub.run("audit")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_sqlite_backup_and_restore(start_hub: StartHub, tmp_path: Path) -> None:
+    """The scripts copy a running hub's database and put it back, with a new epoch."""
+    find_program("sqlite3")
+    hub = start_hub()
+    database, copies = tmp_path / "hookhub.db", tmp_path / "copies"
+    with Client(hub.url, hub.token) as client:
+        send(client, 1, 2)
+        cursors = [newest_cursor(client)]
+        run = [str(SHOWN / "backup.sh"), str(database), str(copies)]
+        copy = Path(subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip())
+        assert copy.stat().st_mode & 0o077 == 0
+        send(client, 3, 4)
+        cursors.append(newest_cursor(client))
+    hub.kill()
+    assert Path(f"{database}-wal").exists()
+    run = [str(SHOWN / "restore.sh"), str(copy), str(database)]
+    subprocess.run(run, check=True, capture_output=True)
+    (aside,) = tmp_path.glob("before-*")
+    assert {path.name for path in aside.iterdir()} >= {"hookhub.db", "hookhub.db-wal"}
+    hub.start()
+    check_restored(hub, cursors)
+
+
+def test_sqlite_dot_backup(start_hub: StartHub, tmp_path: Path) -> None:
+    """The other way to copy, in one line, gives a whole database too."""
+    find_program("sqlite3")
+    hub = start_hub()
+    with Client(hub.url, hub.token) as client:
+        send(client, 1, 2)
+    (line,) = re.findall(r"^sqlite3 .*\.backup.*$", page("deploying.md"), re.MULTILINE)
+    copy = tmp_path / "copy.db"
+    command = put(
+        line,
+        {
+            "/var/lib/hookhub/hookhub.db": str(tmp_path / "hookhub.db"),
+            "/var/backups/hookhub/copy.db": str(copy),
+        },
+    )
+    subprocess.run(shlex.split(command), check=True, capture_output=True)
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM hookhub_events").fetchall() == [(2,)]
+    connection.close()
+
+
+def test_postgres_dump_and_restore(
+    start_hub: StartHub, postgres_url: str, postgres_cluster: PostgresCluster, tmp_path: Path
+) -> None:
+    """The shown commands dump a running hub's database and restore it, with a new epoch."""
+    binaries = find_binaries()
+    assert binaries is not None
+    hub = start_hub({"database": {"url": postgres_url}})
+    with Client(hub.url, hub.token) as client:
+        send(client, 1, 2)
+        cursors = [newest_cursor(client)]
+        shown = re.findall(r"^(?:pg_dump|pg_restore|psql) .*$", page("deploying.md"), re.MULTILINE)
+        assert [line.split()[0] for line in shown] == ["pg_dump", "pg_restore", "psql"]
+
+        def run(line: str, url: str) -> None:
+            words = shlex.split(put(line, {"postgresql://hookhub@db/hookhub": url}))
+            words = [word.replace("hookhub.dump", str(tmp_path / "hub.dump")) for word in words]
+            program = shutil.which(words[0]) or str(binaries / words[0])
+            subprocess.run([program, *words[1:]], check=True, capture_output=True)
+
+        run(shown[0], postgres_url)
+        send(client, 3, 4)
+        cursors.append(newest_cursor(client))
+    hub.kill()
+    fresh = postgres_cluster.new_database()
+    for line in shown[1:]:
+        run(line, fresh)
+    hub.configure({"database": {"url": fresh}})
+    hub.start()
+    check_restored(hub, cursors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
@@ -49,3 +50,14 @@ async def egress() -> AsyncIterator[Egress]:
     egress = Egress(EgressSettings(allow=["127.0.0.0/8"]))
     yield egress
     await egress.aclose()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Programs that tests start and interrupt take over what this process ignores.
+
+    A shell without job control, nohup and some builders start what runs in the background with
+    SIGINT ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -155,7 +155,13 @@ def _feed_messages() -> list[Json]:
     seconds = {"type": "number", "minimum": 0}
     code = {"type": "integer", "description": "As the close codes of the WebSocket"}
     return [
-        _control("resumed", "Everything missed was sent", {"id": _ID}, replayed=_COUNT),
+        _control(
+            "resumed",
+            "Everything up to cursor was sent",
+            {"id": _ID},
+            replayed=_COUNT,
+            cursor=_STRING,
+        ),
         _control(
             "gap",
             "Events are gone; on after cursor",

@@ -14,6 +14,7 @@ from hookhub.feed import Broadcaster, Feed, same_for_all
 from hookhub.feed.selection import everything
 from hookhub.sinks import Entry, LiveSink
 from hookhub.store import Store, open_store
+from hookhub.store.events import read_events
 
 ALL = everything
 
@@ -177,3 +178,17 @@ async def test_recent_is_what_memory_holds(store: Store) -> None:
     assert feed.recent(3, 10) is not None
     assert feed.recent(2, 10) is None
     assert feed.recent(8, 10) == []
+
+
+async def test_a_hole_in_what_was_published(store: Store) -> None:
+    """Another process's events that were deleted before this one saw them are a gap, no mix-up."""
+    await send(store, 9)
+    feed = Feed(store, LiveSettings())
+    events = await store.read(lambda reader: read_events(reader, 0, 9))
+    feed.publish(feed.entries(events[:3]))
+    await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 6"))
+    feed.publish(feed.entries(events[6:]))
+    part = await feed.read(1, ALL)
+    assert [entry.event.sequence for entry in part.entries] == [7, 8, 9]
+    assert (part.position, part.missed) == (9, 5)
+    assert await read_all(feed, 7) == [8, 9]

@@ -11,6 +11,7 @@ import trio
 
 from hookhub.config import Settings
 from hookhub.events import Cursor
+from hookhub.feed import Feed, Resume
 from hookhub.hub import Hub
 from hookhub.testing.serving import settings_for_tests
 
@@ -21,7 +22,7 @@ USER = {"user_id": 1}
 def hub_settings(hub_database: str) -> Settings:
     """A hub that takes two live connections with one token."""
     tables = settings_for_tests(hub_database)
-    tables["live"] = {"max_connections_per_token": 2}
+    tables["live"] = {"max_connections_per_token": 2, "ring_events": 1}
     return Settings.model_validate(tables)
 
 
@@ -111,6 +112,30 @@ async def test_a_gap_is_told_at_once(api: httpx.AsyncClient) -> None:
     with trio.fail_after(5):
         answer = await api.get("/events", params={"after": "othr-5", "wait": 60})
     assert answer.json()["gap"] == {"missed": None}
+
+
+async def test_what_goes_while_it_is_read_is_a_gap(
+    api: httpx.AsyncClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention may come between the look at the cursor and the page."""
+    for _ in range(10):
+        await hub.emit("user.created", USER)
+    resume = Feed.resume
+
+    async def look_in_time(feed: Feed, cursor: Cursor) -> Resume:
+        found = await resume(feed, cursor)
+        await hub.write(
+            lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence BETWEEN 3 AND 6")
+        )
+        return found
+
+    monkeypatch.setattr(Feed, "resume", look_in_time)
+    after = str(Cursor(hub.feed.epoch, 2))
+    page = (await api.get("/events", params={"after": after})).json()
+    assert [item["sequence"] for item in page["items"]] == [7, 8, 9, 10]
+    assert page["gap"] == {"missed": 4}
+    nothing = (await api.get("/events", params={"after": after, "events": "ticket.*"})).json()
+    assert (nothing["items"], nothing["gap"]) == ([], {"missed": 4})
 
 
 async def test_a_stop_ends_the_wait(ask: Callable[..., Asked], hub: Hub) -> None:

@@ -16,6 +16,7 @@ import trio
 from hookhub.config import Settings
 from hookhub.delivery.model import EndpointOptions, NewEndpoint
 from hookhub.events import Cursor
+from hookhub.feed import Feed, Resume
 from hookhub.hub import Hub
 from hookhub.routes import Principal, Request
 from hookhub.testing.serving import TOKEN, settings_for_tests
@@ -135,7 +136,9 @@ async def test_going_on_after_a_cursor(api: httpx.AsyncClient, hub: Hub) -> None
         received = [await reader.some() for _ in range(4)]
         resumed = received.pop(2)
         assert [item.data["sequence"] for item in received] == [4, 5, 6]
-        assert resumed == Sent(items[4]["cursor"], "resumed", {"type": "resumed", "replayed": 2})
+        now = items[4]["cursor"]
+        verdict = {"type": "resumed", "replayed": 2, "cursor": now}
+        assert resumed == Sent(now, "resumed", verdict)
     async with streaming(api, query) as reader:
         assert (await reader.some()).data["sequence"] == 2
 
@@ -226,6 +229,41 @@ async def test_limits(api: httpx.AsyncClient, hub: Hub) -> None:
         pass
 
 
+async def test_limits_hold_for_those_who_come_at_once(
+    api: httpx.AsyncClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds no room any more after its cursor was looked up is told, and sent away."""
+    resume, looking, all_there = Feed.resume, 0, trio.Event()
+
+    async def look_together(feed: Feed, cursor: Cursor) -> Resume:
+        nonlocal looking
+        looking += 1
+        if looking == 3:
+            all_there.set()
+        await all_there.wait()
+        return await resume(feed, cursor)
+
+    monkeypatch.setattr(Feed, "resume", look_together)
+    heard: list[str] = []
+
+    async def follow() -> None:
+        async with streaming(api, f"?after={hub.feed.cursor()}") as reader:
+            said = await reader.some()
+            heard.append(said.event)
+            if said.event == "closing":
+                assert said.data["code"] == 1013
+                assert said.data["reason"].startswith("Full: this token has 2 connections")
+                assert await reader.next() is None
+            while len(heard) < 3:
+                await trio.sleep(0.01)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(follow)
+    assert sorted(heard) == ["closing", "resumed", "resumed"]
+
+
 async def test_a_revoked_token_ends_its_streams(api: httpx.AsyncClient, hub: Hub) -> None:
     """Within a second the stream ends, properly."""
     token, secret = await hub.tokens.create("short", ["events:read"])
@@ -285,13 +323,14 @@ async def test_the_verdict_stands_between_replay_and_live(api: httpx.AsyncClient
     async with streaming(api, f"?after={beginning}") as reader:
         await hub.accept([hub.draft("user.created", {"user_id": n}) for n in range(300)])
         received = [await reader.some() for _ in range(1_501)]
-    assert received.pop(1_200).data == {"type": "resumed", "replayed": 1_200}
+    there = str(Cursor(hub.feed.epoch, 1_200))
+    verdict = {"type": "resumed", "replayed": 1_200, "cursor": there}
+    assert received.pop(1_200).data == verdict
     assert [item.data["sequence"] for item in received] == list(range(1, 1_501))
     async with streaming(api, f"?after={beginning}&events=ticket.*") as reader:
         resumed = await reader.some()
-        assert resumed == Sent(
-            str(hub.feed.cursor()), "resumed", {"type": "resumed", "replayed": 0}
-        )
+        now = str(hub.feed.cursor())
+        assert resumed == Sent(now, "resumed", {"type": "resumed", "replayed": 0, "cursor": now})
 
 
 async def test_a_browser_is_told_when_to_come_back(api: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ from hookhub.errors import (
     UnknownEventType,
 )
 from hookhub.events import Cursor
-from hookhub.feed import Select, same_for_all
+from hookhub.feed import Resume, Select, same_for_all
 from hookhub.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -32,7 +32,7 @@ from hookhub.web.resources.models import (
     payload_filter,
     replay_headers,
 )
-from hookhub.web.resources.poll import Poll
+from hookhub.web.resources.poll import Found, Poll
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -116,36 +116,36 @@ class _Events:
         feed = self._hub.feed
         wanted = same_for_all(event_patterns(query.events), payload_filter(query.where))
         match = feed.select(wanted)
-        position, gap = 0, ""
-        if query.after is not None:
-            resume = await feed.resume(Cursor.parse(query.after))
-            position = resume.position
-            if resume.gap:
-                missed = "null" if resume.missed is None else resume.missed
-                gap = f', "gap": {{"missed": {missed}}}'
+        resume = None if query.after is None else await feed.resume(Cursor.parse(query.after))
         read = self._newest if query.newest else self._following
-        frames, position = await read(position, match, query.limit)
-        if query.wait and not frames and not gap:
-            poll = Poll(self._hub, request, wanted, position)
-            frames, position = await poll.wait(
+        found = await read(0 if resume is None else resume.position, match, query.limit)
+        if resume is None:
+            found = found._replace(missed=0)  # The history begins where it begins.
+        gone = resume is not None and resume.gap
+        if query.wait and not (found.frames or found.missed or gone):
+            poll = Poll(self._hub, request, wanted, found.position)
+            found = await poll.wait(
                 query.wait, lambda after: self._following(after, match, query.limit)
             )
-        more = "true" if position < feed.last else "false"
-        tail = f'], "cursor": "{Cursor(feed.epoch, position)}", "has_more": {more}{gap}}}'
-        return Response(b'{"items": [' + b", ".join(frames) + tail.encode())
+        more = "true" if found.position < feed.last else "false"
+        gap = _gap(resume, found.missed)
+        tail = f'], "cursor": "{Cursor(feed.epoch, found.position)}", "has_more": {more}{gap}}}'
+        return Response(b'{"items": [' + b", ".join(found.frames) + tail.encode())
 
-    async def _following(self, position: int, match: Select, limit: int) -> tuple[list[bytes], int]:
-        """The first events after a position, and the position after them."""
+    async def _following(self, position: int, match: Select, limit: int) -> Found:
+        """The first events after a position."""
         frames: list[bytes] = []
+        missed = 0
         for _ in range(READS_PER_PAGE):
             part = await self._hub.feed.read(position, match, limit - len(frames))
             frames += [entry.frame for entry in part.entries]
+            missed += part.missed
             unchanged, position = part.position == position, part.position
             if unchanged or len(frames) >= limit:
                 break
-        return frames, position
+        return Found(frames, position, missed)
 
-    async def _newest(self, floor: int, match: Select, limit: int) -> tuple[list[bytes], int]:
+    async def _newest(self, floor: int, match: Select, limit: int) -> Found:
         """The last events after a position, and the position of now."""
         feed = self._hub.feed
         # Below the oldest event that is kept there is nothing to look through.
@@ -158,7 +158,7 @@ class _Events:
             if low == floor or len(frames) >= limit:
                 break
             high = low
-        return frames[-limit:], now
+        return Found(frames[-limit:], now)
 
     async def _between(self, low: int, high: int, match: Select) -> list[bytes]:
         """The events after ``low`` up to and including ``high``, at most WINDOW."""
@@ -175,6 +175,15 @@ class _Events:
         """One event."""
         event = await self._hub.get_event(str(request.params["event_id"]))
         return Response(event.encode(self._hub.feed.epoch))
+
+
+def _gap(resume: Resume | None, missed: int) -> str:
+    """What a page says about events that are gone: at its cursor, or since that was looked up."""
+    if resume is not None and resume.gap:
+        if resume.missed is None:
+            return ', "gap": {"missed": null}'
+        missed += resume.missed
+    return f', "gap": {{"missed": {missed}}}' if missed else ""
 
 
 def event_routes(hub: Hub) -> Sequence[Route]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 CHECK = 0.5
 """Seconds after which a revoked token is noticed."""
 
-Found = tuple[list[bytes], int]
-"""Frames, and the position after them."""
+
+class Found(NamedTuple):
+    """What a look at the feed found."""
+
+    frames: list[bytes]
+    position: int
+    """Up to here it was looked at."""
+    missed: int = 0
+    """Events on the way that retention had deleted."""
 
 
 class Poll:
@@ -59,7 +66,7 @@ class Poll:
         self._scope.cancel()
 
     async def wait(self, seconds: float, look: Callable[[int], Awaitable[Found]]) -> Found:
-        """Look again whenever there is something newer, until something is found.
+        """Look again whenever there is something newer, until something is found or missed.
 
         Ends with nothing when the time is over, the hub stops or the client hangs up.
 
@@ -73,20 +80,21 @@ class Poll:
         full = self._hub.presence.full(self.principal)
         if full is not None:
             raise TooManyRequests(f"{full.capitalize()}.", headers={"Retry-After": "30"})
-        frames: list[bytes] = []
+        found = Found([], self.position)
         self._scope.deadline = trio.current_time() + seconds
         with self._hub.presence.member(self), self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_client)
                 nursery.start_soon(self._watch_hub)
-                while not frames:
+                while not (found.frames or found.missed):
                     await self._hub.feed.wait(self.position)
-                    frames, self.position = await look(self.position)
+                    found = await look(self.position)
+                    self.position = found.position
                 nursery.cancel_scope.cancel()
         reason = self._hub.tokens.still_valid(self.principal)
         if reason is not None:
             raise Unauthorized(f"This token is {reason}; use another one.")
-        return frames, self.position
+        return found
 
     async def _watch_client(self) -> None:
         await self._gone()

@@ -28,7 +28,7 @@ CHECK = 0.5
 """Seconds after which a revoked token is noticed."""
 SIGNALS = 100
 """Signals that are joined into one piece."""
-EXPIRED, REVOKED = 4201, 4502
+FULL, EXPIRED, REVOKED = 1013, 4201, 4502
 """Why a stream ends, in the close codes of the WebSocket (contract §2)."""
 
 
@@ -124,6 +124,11 @@ class Subscriber:
         Args:
             retry: seconds that a browser shall wait before it comes back.
         """
+        full = self._hub.presence.full(self.principal)
+        if full is not None:
+            # Others have come in since there was room, and the status has been sent.
+            yield self._counted(_closing(FULL, f"Full: {full}"))
+            return
         with self._hub.presence.member(self), self._signals:
             if self.principal.may(SIGNAL_SCOPE):
                 self._signals.choose(self._wanted)
@@ -175,8 +180,9 @@ class Subscriber:
         if self._target is None or position < self._target:
             return []
         self._target = None
-        data = {"type": "resumed", "replayed": self._sent}
-        return [_event("resumed", data, self._cursor(position))]
+        cursor = self._cursor(position)
+        data = {"type": "resumed", "replayed": self._sent, "cursor": cursor}
+        return [_event("resumed", data, cursor)]
 
     def _signalled(self) -> list[bytes]:
         signals, dropped = self._signals.take(SIGNALS)

@@ -116,7 +116,8 @@ async def test_a_client_that_never_reads_delays_nobody(
     async with connect(since=reason.partition("=")[2]) as again:
         for sequence in range(position + 1, 101):
             assert (await again.receive())["sequence"] == sequence
-        assert await again.receive() == {"type": "resumed", "replayed": 100 - position}
+        verdict = await again.receive()
+        assert (verdict["type"], verdict["replayed"]) == ("resumed", 100 - position)
 
 
 @pytest.mark.parametrize("hub_tables", [{"live": {"max_lag": 100_000}}])
@@ -154,7 +155,8 @@ async def test_a_replay_may_be_longer_than_the_limit(
     await client.message()
     for sequence in range(1, 61):
         assert (await client.message())["sequence"] == sequence
-    assert await client.message() == {"type": "resumed", "replayed": 60}
+    verdict = await client.message()
+    assert (verdict["type"], verdict["replayed"]) == ("resumed", 60)
 
 
 @pytest.mark.parametrize(

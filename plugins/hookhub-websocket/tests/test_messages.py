@@ -133,6 +133,9 @@ async def test_an_error_carries_the_id(connect: Callable[..., Any]) -> None:
 
 async def test_a_bad_filter_in_the_address_is_told(connect: Callable[..., Any]) -> None:
     """The greeting comes first all the same; nothing is subscribed that was not asked for."""
+    async with connect(events=" , ") as client:
+        assert client.greeting["events"] == []
+        assert (await client.receive())["code"] == "validation_failed"
     async with connect(events="User") as client:
         answer = await client.receive()
         assert (answer["type"], answer["code"]) == ("error", "validation_failed")

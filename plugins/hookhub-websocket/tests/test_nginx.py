@@ -120,7 +120,8 @@ async def converse(port: int, emit: Callable[..., Any], cursor: str | None = Non
         first = json.loads(await ws.get_message())
         assert first["status"] == "connected"
         if cursor is not None:
-            assert json.loads(await ws.get_message()) == {"type": "resumed", "replayed": 0}
+            verdict = {"type": "resumed", "replayed": 0, "cursor": cursor}
+            assert json.loads(await ws.get_message()) == verdict
         await emit(3)
         received = [json.loads(await ws.get_message()) for _ in range(3)]
         await ws.send_message('{"type": "ping"}')

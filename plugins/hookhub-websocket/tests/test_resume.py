@@ -20,6 +20,11 @@ from hookhub_websocket.filters import Filter
 from hookhub_websocket.frames import text_frame
 
 
+def resumed(replayed: int, cursor: str) -> dict[str, Any]:
+    """The verdict: so many were sent, and nothing up to there is missing."""
+    return {"type": "resumed", "replayed": replayed, "cursor": cursor}
+
+
 async def test_since_replays_then_goes_on_live(
     connect: Callable[..., Any], emit: Callable[..., Any]
 ) -> None:
@@ -30,7 +35,7 @@ async def test_since_replays_then_goes_on_live(
     async with connect(since=events[1]["cursor"]) as client:
         assert client.greeting["cursor"] == events[1]["cursor"]
         assert [await client.receive() for _ in range(3)] == events[2:]
-        assert await client.receive() == {"type": "resumed", "replayed": 3}
+        assert await client.receive() == resumed(3, events[-1]["cursor"])
         await emit()
         assert (await client.receive())["sequence"] == 6
 
@@ -41,7 +46,7 @@ async def test_resume_with_nothing_missed(
     """A cursor of now gets its verdict at once, also when the next event is filtered out."""
     await emit(2)
     async with connect(since=str(hub.feed.cursor()), events="ticket.*") as client:
-        assert await client.receive() == {"type": "resumed", "replayed": 0}
+        assert await client.receive() == resumed(0, str(hub.feed.cursor()))
 
 
 async def test_resume_by_message(
@@ -53,10 +58,11 @@ async def test_resume_by_message(
     async with connect() as client:
         await client.send(type="resume", cursor=beginning, id="again")
         assert [(await client.receive())["sequence"] for _ in range(2)] == [1, 2]
-        assert await client.receive() == {"type": "resumed", "replayed": 2, "id": "again"}
+        now = str(hub.feed.cursor())
+        assert await client.receive() == {**resumed(2, now), "id": "again"}
         await client.send(type="resume", since=beginning)
         assert [(await client.receive())["sequence"] for _ in range(2)] == [1, 2]
-        assert await client.receive() == {"type": "resumed", "replayed": 2}
+        assert await client.receive() == resumed(2, now)
 
 
 async def test_replay_counts_what_the_filter_lets_through(
@@ -68,7 +74,7 @@ async def test_replay_counts_what_the_filter_lets_through(
     beginning = str(Cursor(hub.feed.epoch, 0))
     async with connect(since=beginning, events="user.*") as client:
         assert [(await client.receive())["sequence"] for _ in range(6)] == [1, 2, 3, 7, 8, 9]
-        assert await client.receive() == {"type": "resumed", "replayed": 6}
+        assert await client.receive() == resumed(6, str(hub.feed.cursor()))
 
 
 async def test_the_verdict_stands_between_replay_and_live(
@@ -79,7 +85,7 @@ async def test_the_verdict_stands_between_replay_and_live(
     async with connect(since=str(Cursor(hub.feed.epoch, 0))) as client:
         await emit(1_000)
         received = [await client.receive() for _ in range(2_001)]
-    assert received[1_000] == {"type": "resumed", "replayed": 1_000}
+    assert received[1_000] == resumed(1_000, received[999]["cursor"])
     del received[1_000]
     assert [item["sequence"] for item in received] == list(range(1, 2_001))
 
@@ -93,7 +99,7 @@ async def test_one_resume_at_a_time(connect: Callable[..., Any], hub: Hub) -> No
         await client.send(type="resume", cursor=beginning, id=2)
         answers = [await client.receive() for _ in range(3_002)]
     answers = [item for item in answers if "id" in item and not isinstance(item["id"], str)]
-    assert {"type": "resumed", "replayed": 3_000, "id": 1} in answers
+    assert {**resumed(3_000, str(hub.feed.cursor())), "id": 1} in answers
     refused = next(item for item in answers if item["id"] == 2)
     assert refused["code"] == "resume_in_progress"
 
@@ -125,12 +131,15 @@ async def test_a_cursor_of_before_the_history_is_a_gap(
         assert answer == {"type": "gap", "missed": 6, "cursor": left, "id": "g"}
 
 
-async def test_what_is_no_cursor_is_told_and_counts_as_a_gap(connect: Callable[..., Any]) -> None:
+async def test_what_is_no_cursor_is_told_and_counts_as_a_gap(
+    connect: Callable[..., Any], hub: Hub
+) -> None:
     """A client that sends garbage cannot take it for 'nothing was missed'."""
     async with connect(since="garbage!") as client:
         answer = await client.receive()
         assert (answer["type"], answer["code"]) == ("error", "invalid_cursor")
         assert (await client.receive())["missed"] is None
+        assert hub.presence.statistics()["gaps_total"] == 1
         assert await client.ask(type="ping") == {"type": "pong"}
 
 
@@ -207,3 +216,24 @@ async def test_history_that_goes_while_it_is_replayed_is_a_gap(
     cursor = str(Cursor(hub.feed.epoch, 6))
     assert await feeder.next_batch() == text_frame(messages.gap(4, cursor))
     assert (await feeder.next_batch()).count(b'"sequence"') == 4
+
+
+async def test_news_of_another_choice_waits_for_its_answer(
+    emit: Callable[..., Any], hub: Hub
+) -> None:
+    """What a message changes while unwanted events are passed over goes out after its answer."""
+    await emit(2_001)  # more than one read looks at
+    await emit(type="ticket.created")
+    filter = Filter(hub.feed.select, 10)
+    filter.subscribe(["ticket.*"])
+    feeder = Feeder(hub.feed, Batches(hub.feed), filter)
+    feeder.position = 0
+
+    async def choose() -> None:
+        filter.subscribe(["user.*"])
+        feeder.refilter()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(choose)
+        assert await feeder.next_batch() == b"", "first what choose() has posted"
+    assert b"ticket.created" in await feeder.next_batch()

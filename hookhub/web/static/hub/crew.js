@@ -4,6 +4,7 @@ import { Line } from "./line.js";
 import { isBefore, place } from "./places.js";
 
 const CONNECTING = { name: "connecting", transport: null, attempt: 0, network: true };
+const HEARD = 500; // milliseconds in which the others hear why it is over
 const MAX_PATTERNS = 80; // more are "*": every tab chooses for itself anyway
 
 /**
@@ -132,7 +133,7 @@ export class Crew {
       greeted: (plan, cursor) => this.#greeted(plan, cursor),
       frame: (frame, text) => this.#frame(frame, text),
       state: (state) => this.#tell({ kind: "state", state }),
-      stop: (code, reason) => this.#tell({ kind: "stop", code, reason }),
+      stop: (code, reason) => this.#end(code, reason),
     });
   }
 
@@ -141,6 +142,14 @@ export class Crew {
     this.#line = null;
     this.#release?.();
     this.#release = null;
+  }
+
+  /** The hub wants none of us: nobody shall get the lock, and try, before it has heard that. */
+  #end(code, reason) {
+    const release = this.#release;
+    this.#release = null;
+    if (release) setTimeout(release, HEARD);
+    this.#tell({ kind: "stop", code, reason });
   }
 
   #deposed() {

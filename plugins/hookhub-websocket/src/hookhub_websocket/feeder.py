@@ -71,8 +71,8 @@ class Feeder:
         self._upto = self.position
         self._target = 0
         """The end of the history at the last resume: up to here it is a replay."""
-        self._verdict: Callable[[int], bytes] | None = None
-        """Makes the frame that ends the replay, from the number of events replayed."""
+        self._verdict: Callable[[int, str], bytes] | None = None
+        """Makes the frame that ends the replay, from the number of events and the cursor."""
         self._replayed = 0
         self._turns = 0
         self.sent = 0
@@ -102,7 +102,7 @@ class Feeder:
         """
         if self._verdict is not None:
             raise BadMessage(
-                "resume_in_progress", "A replay is still under way; wait for its 'resumed'.", id
+                "resume_in_progress", "A resume is still under way; wait for its 'resumed'.", id
             )
         self.position, self._target = found.position, self._feed.last
         self._replayed = 0
@@ -110,7 +110,7 @@ class Feeder:
         if found.gap:
             self._missed()
             return text_frame(messages.gap(found.missed, self.cursor, id))
-        self._verdict = lambda replayed: text_frame(messages.resumed(replayed, id))
+        self._verdict = lambda count, cursor: text_frame(messages.resumed(count, cursor, id))
         return None
 
     def skip(self) -> bytes:
@@ -151,6 +151,8 @@ class Feeder:
             if not self._rest:
                 self.position = self._upto
                 await trio.lowlevel.checkpoint()
+                if turn != self._turns:
+                    return b""  # as above
         return self._take()
 
     def _recent(self) -> Batch | None:
@@ -184,5 +186,5 @@ class Feeder:
         """The verdict, when everything up to the target was looked at."""
         if self._verdict is None or position < self._target:
             return b""
-        verdict, self._verdict = self._verdict(self._replayed), None
-        return verdict
+        make, self._verdict = self._verdict, None
+        return make(self._replayed, str(Cursor(self._feed.epoch, position)))

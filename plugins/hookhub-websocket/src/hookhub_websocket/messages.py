@@ -179,9 +179,9 @@ def subscribed(events: list[str], where: Mapping[str, Any], id: str | int | None
     return _encode(id, type="subscribed", events=events, **_where(where))
 
 
-def resumed(replayed: int, id: str | int | None = None) -> bytes:
-    """Everything after the cursor was sent; from here on it is live."""
-    return _encode(id, type="resumed", replayed=replayed)
+def resumed(replayed: int, cursor: str, id: str | int | None = None) -> bytes:
+    """Everything up to ``cursor`` was sent, ``replayed`` events; from here on it is live."""
+    return _encode(id, type="resumed", replayed=replayed, cursor=cursor)
 
 
 def gap(missed: int | None, cursor: str, id: str | int | None = None) -> bytes:

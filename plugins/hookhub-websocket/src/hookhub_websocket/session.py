@@ -141,6 +141,7 @@ class Session:
             except InvalidCursor as error:
                 complaints.append(messages.error(BadMessage(error.code, error.detail)))
                 complaints.append(messages.gap(None, self.feeder.cursor))
+                self._hub.presence.gap()
         first = messages.connection(self.feeder.cursor, self.filter.patterns, self.filter.where)
         self.link.post(first)
         for complaint in complaints:

@@ -222,9 +222,7 @@ class _Refused(Exception):
 
 def _patterns(parameters: Parameters) -> list[str]:
     """``?events=user.*,ticket.created``, also given several times."""
-    return [
-        pattern.strip()
-        for value in parameters.all("events")
-        for pattern in value.split(",")
-        if pattern.strip()
-    ]
+    values = parameters.all("events")
+    patterns = [item.strip() for value in values for item in value.split(",") if item.strip()]
+    # Nothing but commas is a mistake, and not "everything".
+    return patterns or values

@@ -81,6 +81,11 @@ class HubProcess:
         return self.directory / "hookhub.toml"
 
     @property
+    def running(self) -> bool:
+        """Whether it was started, and nobody has stopped it since."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process id of the running hub."""
         assert self._process is not None, "the hub is not running"

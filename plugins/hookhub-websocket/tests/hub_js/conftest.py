@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hookhub.testing.fixtures import StartHub
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.network import Network
 from hookhub.testing.requirements import find_program, missing
@@ -263,10 +262,19 @@ def open_site() -> Iterator[Callable[[Answers], str]]:
         yield lambda answers: stack.enter_context(site(answers))
 
 
+@pytest.fixture(scope="module")
+def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """One hub for the tests of a module: each looks at no more than the events that it sends."""
+    with HubProcess(tmp_path_factory.mktemp("hub")) as running:
+        yield running
+
+
 @pytest.fixture
-def hub(start_hub: StartHub) -> HubProcess:
-    """A running hub."""
-    return start_hub()
+def hub(shared_hub: HubProcess) -> HubProcess:
+    """A running hub, also after a test that failed while it was stopped."""
+    if not shared_hub.running:
+        shared_hub.start()
+    return shared_hub
 
 
 @pytest.fixture
@@ -334,6 +342,17 @@ class Producer:
         numbers = [int(item["sequence"]) for item in response.json()["items"]]
         self.sent.update(zip(numbers, types, strict=True))
         return numbers[-1]
+
+    def cursor(self) -> str:
+        """Now."""
+        with self._hub.client() as http:
+            page = http.get("/events", params={"newest": True, "limit": 1}).json()
+        return str(page["cursor"])
+
+    def cursor_of(self, sequence: int) -> str:
+        """The place after an event."""
+        epoch, _, _ = self.cursor().partition("-")
+        return f"{epoch}-{sequence:x}"
 
     def sequences(self, family: str = "") -> list[int]:
         """All that was sent whose type begins so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,21 +14,13 @@ from hookhub.testing.network import Network
 OpenTab = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """One hub for these tests: they leave it as it is but for more events."""
-    with HubProcess(tmp_path_factory.mktemp("hub")) as running:
-        yield running
-
-
 def test_a_page_of_another_origin(hub: HubProcess, open_tab: OpenTab, producer: Any) -> None:
     """It imports the module, connects, says so, and gets every event with all its members."""
     tab = open_tab().start(hub.token).wait_state("live")
-    sequence = producer.emit()
+    tab.wait_sequence(producer.emit())
     tab.run("() => { window.last = new Promise((done) => hub.on('user.created', done)); }")
     producer.emit()
     event = tab.run("last")
-    tab.wait_sequence(sequence)
     assert tab.sequences == producer.sequences()
     assert event["type"] == "user.created"
     assert event["payload"] == {"user_id": 1}
@@ -186,8 +178,7 @@ def test_a_reload_goes_on(hub: HubProcess, open_tab: OpenTab, producer: Any) -> 
 def test_from_a_cursor(hub: HubProcess, open_tab: OpenTab, producer: Any) -> None:
     """`since` begins after a page of history; the state is `lagging` until it has caught up."""
     producer.emit("user.created", "user.created")
-    with hub.client() as http:
-        cursor = http.get("/events", params={"newest": True, "limit": 1}).json()["cursor"]
+    cursor = producer.cursor()
     rest = [producer.emit() for _ in range(3)]
     tab = open_tab().start(hub.token, since=cursor).wait_state("live")
     assert tab.sequences == rest

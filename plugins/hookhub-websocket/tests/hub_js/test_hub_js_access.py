@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,13 +16,6 @@ from hookhub.testing.network import Network
 OpenTab = Callable[..., Any]
 
 _NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """One hub for these tests."""
-    with HubProcess(tmp_path_factory.mktemp("hub")) as running:
-        yield running
 
 
 def new_token(hub: HubProcess, seconds: float | None = None, scope: str = "events:read") -> Any:
@@ -61,12 +54,6 @@ def test_a_token_that_may_not(
     assert tab.run(loop) == "refused"
 
 
-def test_a_token_that_expires(hub: HubProcess, open_tab: OpenTab) -> None:
-    """A text cannot be renewed."""
-    tab = open_tab().start(new_token(hub, 3)["token"]).wait_state("live").wait_state("stopped")
-    assert tab.run("hub.state.code") == "expired"
-
-
 def start_with(tab: Any, tokens: list[str], **options: Any) -> Any:
     """A Hub whose token is a function that gives one after the other."""
     tab.run(
@@ -85,14 +72,18 @@ def start_with(tab: Any, tokens: list[str], **options: Any) -> Any:
     return tab
 
 
-def test_a_token_function(hub: HubProcess, open_tab: OpenTab, producer: Any) -> None:
-    """It is asked again when the token has expired, and nothing is lost meanwhile."""
-    tokens = [new_token(hub, 3)["token"], new_token(hub)["token"]]
-    tab = start_with(open_tab(), tokens).wait_state("live")
+def test_a_token_that_expires(hub: HubProcess, open_tab: OpenTab, producer: Any) -> None:
+    """A text cannot be renewed; a function is asked again, and nothing is lost meanwhile."""
+    text, other = open_tab(), open_tab()
+    expiring = new_token(hub, 2)["token"]
+    text.start(expiring).wait_state("live")
+    tab = start_with(other, [expiring, new_token(hub)["token"]]).wait_state("live")
     tab.wait_sequence(producer.emit())
     tab.wait("seen.states.includes('lagging')").wait_state("live")
     tab.wait_sequence(producer.emit())
     assert tab.sequences == producer.sequences()
+    text.wait_state("stopped")
+    assert text.run("hub.state.code") == "expired"
 
 
 def test_a_token_function_that_knows_no_other(hub: HubProcess, open_tab: OpenTab) -> None:

@@ -219,7 +219,7 @@ async def test_history_that_goes_while_it_is_replayed_is_a_gap(
 
 
 async def test_news_of_another_choice_waits_for_its_answer(
-    emit: Callable[..., Any], hub: Hub
+    emit: Callable[..., Any], hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a message changes while unwanted events are passed over goes out after its answer."""
     await emit(2_001)  # more than one read looks at
@@ -233,7 +233,8 @@ async def test_news_of_another_choice_waits_for_its_answer(
         filter.subscribe(["user.*"])
         feeder.refilter()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(choose)
+    with monkeypatch.context() as patch:
+        # Where others run; which of them is up to Trio.
+        patch.setattr(trio.lowlevel, "checkpoint", choose)
         assert await feeder.next_batch() == b"", "first what choose() has posted"
     assert b"ticket.created" in await feeder.next_batch()

@@ -17,6 +17,7 @@ import trio
 
 from hookhub.events import Cursor
 from hookhub.testing.hub_process import HubProcess
+from hookhub_chaos.calls import Body
 
 Wants = Callable[[Mapping[str, Any]], bool]
 
@@ -297,13 +298,15 @@ class Audience:
             more = {"title": "x" * user, "status": "open", "priority": "low", "has_media": False}
             payload = {"ticket_id": self.published, **payload, **more}
         body = {"type": name, "payload": payload}
+        headers = {"Idempotency-Key": key}
         with trio.CancelScope(shield=True), trio.fail_after(LATE):
             while True:
                 for hub in self.hubs:
+                    http = self._client(hub)
+                    request = http.build_request("POST", "/events", json=body, headers=headers)
+                    request.stream = Body(request.content)
                     try:
-                        answer = await self._client(hub).post(
-                            "/events", json=body, headers={"Idempotency-Key": key}
-                        )
+                        answer = await http.send(request)
                     except httpx.TransportError:
                         continue
                     if answer.status_code == 202:

@@ -39,6 +39,8 @@ __all__ = ["SCOPES", "Token", "Tokens"]
 CHECK_INTERVAL = 0.4
 TICKET_LIFETIME = 30.0
 MAX_TICKETS = 10_000
+MAX_TICKETS_PER_TOKEN = 500
+"""A token that asks for more loses its own oldest, and nobody else's."""
 TOUCH_INTERVAL = 5.0
 
 log = structlog.get_logger("hookhub.tokens")
@@ -117,7 +119,10 @@ class Tokens:
         now = time.monotonic()
         for old in [key for key, (end, _) in self._tickets.items() if end <= now]:
             del self._tickets[old]
-        if len(self._tickets) >= MAX_TICKETS:
+        own = [key for key, (_, who) in self._tickets.items() if who.token_id == principal.token_id]
+        if len(own) >= MAX_TICKETS_PER_TOKEN:
+            del self._tickets[own[0]]
+        elif len(self._tickets) >= MAX_TICKETS:
             del self._tickets[next(iter(self._tickets))]
         ticket = "ht_" + secrets.token_urlsafe(24)
         self._tickets[ticket] = (now + TICKET_LIFETIME, principal)

@@ -233,8 +233,20 @@ class Writer:
             for unit in units:
                 self._run_unit(unit, reader, group, alone=len(units) == 1)
             group.finish(reader)
-            self._database.commit()
+            self._commit()
         self._commits += 1
+
+    def _commit(self) -> None:
+        try:
+            self._database.commit()
+        except peewee.PeeweeException as error:
+            if not isinstance(self._database, peewee.SqliteDatabase) and _answer_is_lost(error):
+                raise StoreUnavailable(
+                    "The database went away while it stored this, and whether it did is not known. "
+                    "Repeat it with the same id or Idempotency-Key: then nothing happens twice.",
+                    headers={"Retry-After": "1"},
+                ) from error
+            raise
 
     def _run_unit(self, unit: Unit, reader: Reader, group: Group, *, alone: bool) -> None:
         mark = group.mark()
@@ -304,6 +316,13 @@ def _is_retryable(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def _answer_is_lost(error: BaseException) -> bool:
+    """Whether a COMMIT broke off without the server's verdict: a connection failure has no code of
+    its own, or one of class 08 (connection exception) or 57 (operator intervention)."""
+    state = getattr(error.__cause__ or error.__context__, "sqlstate", None)
+    return state is None or state.startswith(("08", "57"))
 
 
 def _copy(error: BaseException) -> BaseException:

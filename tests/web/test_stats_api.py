@@ -41,11 +41,12 @@ async def get(api: httpx.AsyncClient, path: str) -> dict[str, Any]:
 
 
 async def ended(api: httpx.AsyncClient, count: int) -> dict[str, Any]:
-    """Now, once so many deliveries have ended."""
+    """Now, once so many deliveries have ended, and the database says so as well."""
 
     async def look() -> dict[str, Any] | None:
         now = await get(api, "/stats/now")
-        return now if now["delivered"] + now["failed"] == count else None
+        over = now["delivered"] + now["failed"] == count and now["pending"] == 0
+        return now if over else None
 
     now = await wait_until_async(look)
     assert now is not None

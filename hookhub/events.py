@@ -155,18 +155,25 @@ class EventIds:
         try:
             chance = self._pool.pop()
         except IndexError:
-            chance = self._fill()
+            self._pool = _chances(self._POOL)
+            chance = self._pool.pop()
         return _event_id(now, chance)
 
-    def _fill(self) -> str:
-        text = os.urandom(10 * self._POOL).hex()
-        self._pool = [text[at : at + 20] for at in range(20, len(text), 20)]
-        return text[:20]
+    def many(self, now: int, count: int) -> list[str]:
+        """So many new ids at once; see :meth:`new`."""
+        begin = _event_id(now, "")
+        return [begin + chance for chance in _chances(count)]
 
 
 def new_event_id(now: int) -> str:
     """One id as :class:`EventIds` makes them, for those who need few."""
     return _event_id(now, os.urandom(10).hex())
+
+
+def _chances(count: int) -> list[str]:
+    """So many pieces of chance, 20 hexadecimal digits each."""
+    text = os.urandom(10 * count).hex()
+    return [text[at : at + 20] for at in range(0, len(text), 20)]
 
 
 def _event_id(now: int, chance: str) -> str:

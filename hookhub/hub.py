@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, TypeVar
 
 import structlog
@@ -72,7 +73,7 @@ class Hub:
         """Set when the hub begins to stop."""
         self.stop_by: float | None = None
         """When a stop that has begun must be over, by Trio's clock."""
-        self._new_id = EventIds().new
+        self._ids = EventIds()
         self._max_payload = settings.events.max_payload
         self.registry = load_event_types(plugins)
         self.tokens = Tokens(store)
@@ -189,7 +190,7 @@ class Hub:
             )
         now = self.now() if timestamp is None else timestamp
         if id is None:
-            return Draft(self._new_id(now), type, text, now, key, source)
+            return Draft(self._ids.new(now), type, text, now, key, source)
         return Draft(id, type, text, now, key, source, own_id=True)
 
     def draft_all(
@@ -218,11 +219,8 @@ class Hub:
             return None
         if len(max(texts, key=len, default="")) > self._max_payload:
             return None
-        new_id = self._new_id
-        return [
-            Draft(new_id(timestamp), name, text, timestamp)
-            for name, text in zip(names, texts, strict=True)
-        ]
+        ids = self._ids.many(timestamp, len(texts))
+        return list(map(Draft, ids, names, texts, repeat(timestamp)))
 
     async def accept(
         self, drafts: Sequence[Draft], *, idempotency_key: str | None = None

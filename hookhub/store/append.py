@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
+
+import peewee
 
 from hookhub.events import OWN, Accepted, Draft, Event, type_matcher
 from hookhub.filters import Filter, compile_filter
@@ -19,6 +22,10 @@ INSERT_DELIVERY = (
     "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, due_at, lease, order_key, "
     "created_at, next_retry_at, status)"
 )
+
+
+_event = partial(tuple.__new__, Event)
+"""An event of its seven fields; what ``Event._make`` does, without a frame of Python's."""
 
 
 class NewDelivery(NamedTuple):
@@ -187,10 +194,14 @@ class Group:
             self.subscriptions.load(reader, self.endpoints_generation)
         accepted: list[Accepted] = []
         sequence = self.sequence
+        kind, own = "", False
+        subscriptions: Sequence[Subscription] = ()
         for draft in drafts:
             sequence += 1
-            self.events.append(Event(sequence, *draft[:6]))
-            subscriptions = self.subscriptions.matching(draft.type, draft.source == OWN)
+            self.events.append(_event((sequence, *draft[:6])))
+            if draft.type != kind or (draft.source == OWN) is not own:
+                kind, own = draft.type, draft.source == OWN
+                subscriptions = self.subscriptions.matching(kind, own)
             count = self._fan_out(reader, subscriptions, draft, sequence) if subscriptions else 0
             self.promised.append(count)
             accepted.append(Accepted(draft.id, sequence, count))
@@ -279,6 +290,13 @@ class Group:
         # Another unit may have loaded subscriptions that this roll-back undoes.
         self.subscriptions.generation = -1
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether rows wait for :meth:`flush`."""
+        return self._flushed_events < len(self.events) or self._flushed_deliveries < len(
+            self.deliveries
+        )
+
     def flush(self, reader: Reader) -> None:
         """Write the rows appended since the last flush."""
         if self._flushed_events < len(self.events):
@@ -326,18 +344,26 @@ class Transaction(Reader):
 
     def __init__(self, reader: Reader, group: Group) -> None:
         super().__init__(reader.database, reader.now, reader.box)
+        self._reader = reader
         self._group = group
+
+    @property
+    def database(self) -> peewee.Database:
+        """As every reader has it; whoever looks finds the rows of what was appended before."""
+        if self._group.unwritten:
+            self._group.flush(self._reader)
+        return self._database
 
     def append(self, draft: Draft) -> Accepted:
         """Append an event, with a pending delivery for each endpoint that wants its type.
 
         The event is seen by the live feed and the delivery engine only after the commit.
         """
-        return self._group.append(self, draft)
+        return self._group.append(self._reader, draft)
 
     def append_all(self, drafts: Iterable[Draft]) -> list[Accepted]:
         """The same for many, in this order; see :meth:`append`."""
-        return self._group.append_all(self, drafts)
+        return self._group.append_all(self._reader, drafts)
 
     def replay(self, endpoint_id: int, events: Sequence[tuple[int, str | None]]) -> None:
         """Give events of the past (sequence and key) one more pending delivery each.
@@ -352,7 +378,7 @@ class Transaction(Reader):
 
     def lock(self) -> None:
         """Let nobody append events until this transaction ends."""
-        self._group.lock(self)
+        self._group.lock(self._reader)
 
     def event_in_group(self, event_id: str) -> tuple[Event, int] | None:
         """An event with this id appended in this transaction whose row may not be written yet.
@@ -367,10 +393,10 @@ class Transaction(Reader):
 
     def endpoints_changed(self) -> None:
         """An endpoint was made, changed or deleted: appends from here on must see it."""
-        self._group.lock(self)
+        self._group.lock(self._reader)
         self._group.endpoints_generation += 1
 
     def tokens_changed(self) -> None:
         """A token was made, revoked or deleted: every node must look again."""
-        self._group.lock(self)
+        self._group.lock(self._reader)
         self._group.tokens_generation += 1

@@ -201,16 +201,21 @@ class Reader:
     """Runs queries on one connection; handed to units of work, valid only inside them."""
 
     def __init__(self, database: peewee.Database, now: int, box: SecretBox = NO_KEYS) -> None:
-        self.database = database
+        self._database = database
         self.now = now
         """Microseconds since 1970, by the hub's clock."""
         self.box = box
         """Seals what must not be read from the database, and opens it."""
 
     @property
+    def database(self) -> peewee.Database:
+        """The connection's database, for queries that no method here makes."""
+        return self._database
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether this is SQLite (else PostgreSQL)."""
-        return isinstance(self.database, peewee.SqliteDatabase)
+        return isinstance(self._database, peewee.SqliteDatabase)
 
     def execute(self, query: Any) -> Any:
         """Run any peewee query here; an insert returns the new id, an update the row count."""

@@ -1,9 +1,11 @@
 """The one writer: a thread with a kept connection that commits in groups.
 
-Units of work queue up. The thread takes all that wait, runs each in a savepoint, commits once and
-resolves them all: under load a commit (and its fsync) is shared, and when idle a unit waits for
-nobody. A unit that raises is rolled back alone; if the database itself fails, the whole group is
-rolled back and each of its units is told that nothing was stored.
+Units of work queue up. The thread takes all that wait, runs them, commits once and resolves them
+all: under load a commit (and its fsync) is shared, and when idle a unit waits for nobody. Units
+seldom raise, so a group runs without savepoints, and what its units append goes in together. If one
+does raise, the group is rolled back and runs again with a savepoint for each unit, so that this one
+is rolled back alone. If the database itself fails, the whole group is rolled back and each of its
+units is told that nothing was stored.
 """
 
 from __future__ import annotations
@@ -42,7 +44,19 @@ ATTEMPTS = 3
 """How often a group is run when PostgreSQL reports a deadlock or a serialisation failure."""
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 
+_DATABASE_FAILED = (
+    peewee.OperationalError,
+    peewee.InternalError,
+    peewee.InterfaceError,
+    sqlite3.Error,
+)
+"""What says that the database is at fault and not the unit that met it."""
+
 log = structlog.get_logger("hookhub.store")
+
+
+class _UnitFailed(Exception):
+    """A unit of a group without savepoints raised: what the others did must be done again."""
 
 
 class Unit:
@@ -136,7 +150,8 @@ class Writer:
         already is waited for (the database's own time-outs bound that), and its result counts.
 
         Args:
-            function: synchronous; may be run again after a deadlock.
+            function: synchronous; may be run again after a deadlock, or when another unit of its
+                group has failed.
             locks: whether it may append events; such groups take the state row first.
 
         Raises:
@@ -197,16 +212,8 @@ class Writer:
     def _run_group(self, units: Sequence[Unit]) -> None:
         group = Group(self._subscriptions)
         try:
-            for attempt in range(1, ATTEMPTS + 1):
-                group = Group(self._subscriptions, self.hand_over)
-                try:
-                    self._commit_group(units, group)
-                    self._failing = None
-                    break
-                except StoreUnavailable as error:
-                    self._rollback()
-                    if attempt == ATTEMPTS or not _is_retryable(error):
-                        raise
+            group = self._committed_group(units)
+            self._failing = None
         except BaseException as error:
             if not isinstance(error, HookhubError):
                 log.exception("store.writer_bug")
@@ -222,7 +229,24 @@ class Writer:
         self._events += len(group.events)
         self._resolve(units, group)
 
-    def _commit_group(self, units: Sequence[Unit], group: Group) -> None:
+    def _committed_group(self, units: Sequence[Unit]) -> Group:
+        apart = len(units) == 1
+        for attempt in range(1, ATTEMPTS + 2):
+            group = Group(self._subscriptions, self.hand_over)
+            try:
+                self._commit_group(units, group, apart=apart)
+                return group
+            except _UnitFailed:
+                self._rollback()
+                apart = True
+            except StoreUnavailable as error:
+                self._rollback()
+                if attempt >= ATTEMPTS or not _is_retryable(error):
+                    raise
+            self._subscriptions.generation = -1
+        raise AssertionError("unreachable")
+
+    def _commit_group(self, units: Sequence[Unit], group: Group, *, apart: bool) -> None:
         if self._database.is_closed():
             self._reconnect()
         reader = Reader(self._database, self._clock(), self._box)
@@ -230,11 +254,24 @@ class Writer:
             run_sql(self._database, "BEGIN IMMEDIATE" if reader.is_sqlite else "BEGIN")
             if any(unit.locks for unit in units):
                 group.lock(reader)
-            for unit in units:
-                self._run_unit(unit, reader, group, alone=len(units) == 1)
+            if apart:
+                for unit in units:
+                    self._run_apart(unit, reader, group, alone=len(units) == 1)
+            else:
+                self._run_together(units, reader, group)
             group.finish(reader)
             self._commit()
         self._commits += 1
+
+    def _run_together(self, units: Sequence[Unit], reader: Reader, group: Group) -> None:
+        try:
+            for unit in units:
+                unit.result = outcome.Value(unit.function(Transaction(reader, group)))
+            group.flush(reader)
+        except _DATABASE_FAILED:
+            raise
+        except Exception as error:
+            raise _UnitFailed from error
 
     def _commit(self) -> None:
         try:
@@ -248,16 +285,14 @@ class Writer:
                 ) from error
             raise
 
-    def _run_unit(self, unit: Unit, reader: Reader, group: Group, *, alone: bool) -> None:
+    def _run_apart(self, unit: Unit, reader: Reader, group: Group, *, alone: bool) -> None:
         mark = group.mark()
         if not alone:
             run_sql(self._database, "SAVEPOINT unit")
         try:
             value = unit.function(Transaction(reader, group))
             group.flush(reader)
-        except (peewee.OperationalError, peewee.InternalError, peewee.InterfaceError):
-            raise
-        except sqlite3.Error:
+        except _DATABASE_FAILED:
             raise
         except Exception as error:
             group.back_to(mark)

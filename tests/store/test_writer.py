@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import peewee
 import pytest
 import trio
 import trio.testing
@@ -105,6 +106,52 @@ async def test_a_unit_that_raises_is_rolled_back_alone(store: Store) -> None:
     assert (first.sequence, last.sequence) == (1, 2)
     assert [event.id for event in seen] == [first.id, last.id]
     assert await count(store) == 2
+
+
+async def test_only_a_group_in_which_a_unit_raises_runs_twice(store: Store) -> None:
+    """The usual group runs once and without savepoints; what it appends goes in together."""
+    runs: list[str] = []
+
+    def unit(name: str) -> Callable[[Transaction], Accepted]:
+        def run(tx: Transaction) -> Accepted:
+            runs.append(name)
+            return tx.append(draft())
+
+        return run
+
+    await together(store, unit("a"), unit("b"))
+    assert runs == ["a", "b"]
+    await together(store, unit("c"), refuse, unit("d"))
+    assert runs == ["a", "b", "c", "c", "d"]
+    assert await count(store) == 4
+
+
+async def test_an_id_taken_twice_in_a_group_fails_alone(store: Store) -> None:
+    """What the database refuses is refused to its own unit, though rows go in together."""
+    twin = draft(event_id="twin")
+    first, second, last = await together(
+        store, lambda tx: tx.append(twin), lambda tx: tx.append(twin), append
+    )
+    assert isinstance(first, Accepted)
+    assert isinstance(second, peewee.IntegrityError)
+    assert isinstance(last, Accepted)
+    assert (first.sequence, last.sequence) == (1, 2)
+    assert await count(store) == 2
+
+
+async def test_who_looks_finds_what_was_appended_before(store: Store) -> None:
+    """A unit's queries see its own events and those of the units before it in its group."""
+
+    def look(tx: Transaction) -> int:
+        found: int = tx.sql("SELECT COUNT(*) FROM hookhub_events")[0][0]
+        return found
+
+    def append_and_look(tx: Transaction) -> int:
+        tx.append(draft())
+        return look(tx)
+
+    assert (await together(store, append, look, append_and_look, look))[1:] == [1, 2, 2]
+    assert await store.write(append_and_look) == 3
 
 
 async def test_a_unit_alone_that_raises_leaves_nothing(store: Store) -> None:

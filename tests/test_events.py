@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -15,6 +19,9 @@ from hookhub.events import (
     EVENT_ID,
     Cursor,
     EventIds,
+    EventRegistry,
+    EventType,
+    Payload,
     canonical_json,
     format_timestamp,
     new_event_id,
@@ -92,3 +99,45 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
     """With what a cursor is."""
     with pytest.raises(InvalidCursor, match="is not a cursor"):
         Cursor.parse(text)
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Painted(Payload):
+    colour: Colour
+    at: datetime
+    wall: UUID
+    coats: int
+
+
+PAINTED = {
+    "colour": "red",
+    "at": "2026-01-31T12:00:00Z",
+    "wall": "6f0ae6c8-4a8b-4e57-8b5c-3f2a1f0e9d7c",
+    "coats": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        ({}, set()),
+        ({"colour": "reddish"}, {"colour"}),
+        ({"at": "yesterday", "coats": "2"}, {"at", "coats"}),
+        ({"wall": 5}, {"wall"}),
+        ({"coats": True}, {"coats"}),
+    ],
+)
+def test_payloads_are_checked_as_json(change: dict[str, Any], places: set[str]) -> None:
+    """What JSON has only text for is text in a payload; all else is as strict as ever."""
+    registry = EventRegistry()
+    registry.register(EventType("wall.painted", Painted, "Done.", PAINTED), "walls")
+    payload = {**PAINTED, **change}
+    if not places:
+        registry.check("wall.painted", payload)
+        return
+    with pytest.raises(ValidationFailed) as caught:
+        registry.check("wall.painted", payload)
+    assert {str(error["loc"][1]) for error in caught.value.errors} == places

@@ -16,6 +16,10 @@ from hookhub.delivery.breaker import Breaker, State
 from hookhub.delivery.limits import RateLimit, Window
 from hookhub.delivery.model import Claim, Endpoint
 
+AHEAD = 8
+"""How many times what may be in flight is claimed ahead, all lanes together."""
+AHEAD_LEAST = 16
+"""How many deliveries a lane may hold in any case: each claim writes to pages of its endpoint."""
 QUEUE_BYTES = 64 * 1024 * 1024
 """Payload bytes that claimed deliveries may hold in memory, all lanes together."""
 
@@ -39,7 +43,7 @@ class Lane:
 
     @property
     def room(self) -> int:
-        """How many more deliveries to claim: two windows keep the line busy."""
+        """How many more deliveries it can use: two windows keep the line busy."""
         return 2 * self.window.size - len(self.queue)
 
     def wait(self, now: float) -> float | None:
@@ -142,7 +146,7 @@ class Scheduler:
         lane.rate.take(now)
         lane.breaker.started(now)
         self._list(lane)
-        if lane.due is not None and len(lane.queue) < lane.window.size:
+        if lane.due is not None and self._short(lane):
             self._hungry[lane.endpoint.id] = lane
         return claim
 
@@ -173,14 +177,23 @@ class Scheduler:
             self._line.append(lane)
 
     def _feed(self, lane: Lane, now: float) -> None:
-        """See that a lane with an empty queue is fed, now or when it may go on."""
+        """See that a lane with a short queue is fed, now or when it may go on."""
         if lane.due is None or lane.closed:
             return
         wait = lane.wait(now)
         if wait is not None and wait > 0:
             heapq.heappush(self._timers, (now + wait, lane.endpoint.id))
-        elif lane.room > 0:
+        elif self._short(lane):
             self._hungry[lane.endpoint.id] = lane
+
+    def _depth(self, lane: Lane) -> int:
+        """How many deliveries to hold: two windows, but of all lanes' no more than its share."""
+        share = AHEAD * self.concurrency // (len(self._line) + 1)
+        return min(2 * lane.window.size, max(AHEAD_LEAST, share))
+
+    def _short(self, lane: Lane) -> bool:
+        """Whether half of what is to be held is used up: few claims of many are cheaper."""
+        return 2 * len(lane.queue) < self._depth(lane)
 
     # -- what to fetch ---------------------------------------------------------------------
 
@@ -200,8 +213,8 @@ class Scheduler:
             wait = lane.breaker.wait(now)
             if wait:
                 heapq.heappush(self._timers, (now + wait, endpoint_id))
-            elif wait is not None and lane.room > 0:
-                count = 1 if lane.breaker.state(now) is not State.CLOSED else lane.room
+            elif wait is not None and (room := self._depth(lane) - len(lane.queue)) > 0:
+                count = 1 if lane.breaker.state(now) is not State.CLOSED else room
                 found.append((lane, count))
         return found
 
@@ -215,7 +228,7 @@ class Scheduler:
         while self._dues and self._dues[0][0] <= now_us:
             due, endpoint_id = heapq.heappop(self._dues)
             lane = self.lanes.get(endpoint_id)
-            if lane is not None and lane.due == due:
+            if lane is not None and lane.due == due and self._short(lane):
                 self._hungry[endpoint_id] = lane
 
     def sleep(self, now: float, now_us: int, most: float) -> float:

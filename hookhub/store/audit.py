@@ -332,6 +332,9 @@ def _check_overdue(
         "SELECT id, sink, options, COALESCE(last_triggered_at, 0), updated_at "
         "FROM hookhub_endpoints WHERE deleted_at IS NULL AND is_active ORDER BY id"
     )
+    leased = reader.sql(
+        "SELECT endpoint_id, due_at, id FROM hookhub_deliveries WHERE status = 0 AND lease > 0"
+    )
     for endpoint_id, sink, options, triggered_at, updated_at in rows:
         before = as_of - OVERDUE - _slowest(options)
         # Whoever works off a long queue is not idle, and one just switched on has time to begin.
@@ -339,10 +342,11 @@ def _check_overdue(
             continue
         overdue = reader.sql(
             "SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
-            "AND due_at < ? ORDER BY due_at LIMIT ?",
+            "AND lease IS NULL AND due_at < ? ORDER BY due_at LIMIT ?",
             (endpoint_id, before, SHOWN),
         )
-        found.differ("overdue", (row[0] for row in overdue))
+        ended = [row[2] for row in leased if row[0] == endpoint_id and row[1] < before]
+        found.differ("overdue", [row[0] for row in overdue] + sorted(ended))
 
 
 def _slowest(options: str) -> int:

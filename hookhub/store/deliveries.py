@@ -48,6 +48,8 @@ class Record:
     """Whether the receiver said that it is gone for good."""
     wait: int | None = None
     """From the end of the attempt to ``due_at``, microseconds."""
+    response_headers: str | None = None
+    """As :func:`hookhub.delivery.answer_headers.kept_headers` makes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
     """Write down attempts and what they mean for their deliveries and endpoints."""
     tx.insert_rows(
         "INSERT INTO hookhub_attempts (delivery_id, number, started_at, duration, outcome, "
-        "response_status, response_body, error, error_message, timings, retry_wait)",
+        "response_status, response_headers, response_body, error, error_message, timings, "
+        "retry_wait)",
         [
             (
                 item.claim.id,
@@ -77,6 +80,7 @@ def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
                 item.duration,
                 item.outcome,
                 item.response_status,
+                item.response_headers,
                 item.response_body,
                 item.error,
                 item.error_message,
@@ -255,6 +259,12 @@ def list_deliveries(
     return Page([_delivery(row, None) for row in rows], totals[status], limit, offset)
 
 
+def deliveries_by_id(reader: Reader, ids: Sequence[int]) -> list[Delivery]:
+    """Deliveries without their attempts, newest first."""
+    query = _SELECT.where(DeliveryRow.id.in_(ids)).order_by(DeliveryRow.id.desc())
+    return [_delivery(row, None) for row in reader.rows(query)] if ids else []
+
+
 def get_delivery(reader: Reader, delivery_id: int) -> Delivery:
     """A delivery with its attempts, oldest first.
 
@@ -301,6 +311,7 @@ def _attempts(reader: Reader, delivery_ids: Sequence[int]) -> dict[int, tuple[At
             error=item["error"],
             error_message=item["error_message"],
             timings=None if item["timings"] is None else json.loads(item["timings"]),
+            response_headers=item["response_headers"],
         )
         found[item["delivery_id"]] = (*found.get(item["delivery_id"], ()), attempt)
     return found

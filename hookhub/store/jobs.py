@@ -64,7 +64,7 @@ def condition(reader: Reader, wanted: Wanted, after: int, to: int) -> Condition:
     parts = [
         Condition("e.sequence > ? AND e.sequence <= ?", (after, to)),
         _subscribed(subscribed),
-        _of_types(wanted.events),
+        of_types(wanted.events),
     ]
     if wanted.since is not None:
         parts.append(Condition("e.timestamp >= ?", (wanted.since,)))
@@ -88,7 +88,8 @@ def condition(reader: Reader, wanted: Wanted, after: int, to: int) -> Condition:
     )
 
 
-def _of_types(patterns: Sequence[str]) -> Condition:
+def of_types(patterns: Sequence[str]) -> Condition:
+    """That an event is of a type that one of the patterns matches."""
     named = ["1 = 1" if "*" in patterns else "0 = 1"]
     params: list[Any] = []
     for pattern in patterns:
@@ -103,7 +104,7 @@ def _of_types(patterns: Sequence[str]) -> Condition:
 
 def _subscribed(patterns: Sequence[str]) -> Condition:
     """As new events are matched: the hub's own ones must be asked for by name."""
-    text, params = _of_types([pattern for pattern in patterns if pattern != "*"])
+    text, params = of_types([pattern for pattern in patterns if pattern != "*"])
     if "*" in patterns:
         text = f"e.source IS NULL OR e.source <> '{OWN}' OR {text}"
     return Condition(text, params)

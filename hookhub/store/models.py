@@ -119,6 +119,7 @@ class AttemptRow(peewee.Model):
     duration = peewee.DoubleField()
     outcome = peewee.TextField()
     response_status = peewee.IntegerField(null=True)
+    response_headers = peewee.TextField(null=True)
     response_body = peewee.TextField(null=True)
     error = peewee.TextField(null=True)
     error_message = peewee.TextField(null=True)

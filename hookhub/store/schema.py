@@ -4,10 +4,11 @@
 the order of commits on PostgreSQL too, and the numbers have no gaps.
 
 ``due_at`` of a delivery is what the engine looks at: the time of the next attempt, or while a
-lease runs, the end of the lease. So a claim that nobody finishes comes back by itself, and one
-partial index finds the work of each endpoint. ``next_retry_at`` is what people see. ``retry_wait``
-of an attempt is how long the next one was to wait (microseconds): what ``due_at`` may be at most
-when the clock has been set back since.
+lease runs, the end of the lease. So a claim that nobody finishes comes back by itself. One partial
+index finds the work of each endpoint, another all that is leased. ``next_retry_at`` is what people
+see. ``retry_wait`` of an attempt is how long the next one was to wait (microseconds): what
+``due_at`` may be at most when the clock has been set back since. ``response_headers`` are lines
+``Name: value`` (:mod:`hookhub.delivery.answer_headers`).
 
 ``order_key`` is set while a delivery holds back later ones of the same key (strict order): from its
 commit until it is delivered or skipped. Those behind it are due at :data:`HELD`, that is, never.
@@ -132,6 +133,7 @@ CREATE TABLE hookhub_attempts (
     duration {double} NOT NULL,
     outcome TEXT NOT NULL,
     response_status INTEGER,
+    response_headers TEXT,
     response_body TEXT,
     error TEXT,
     error_message TEXT,
@@ -220,8 +222,9 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "WHERE deleted_at IS NULL",
             _DELIVERIES,
             "CREATE INDEX hookhub_deliveries_due ON hookhub_deliveries (endpoint_id, due_at) "
-            "WHERE status = 0",
-            "CREATE INDEX hookhub_deliveries_leased ON hookhub_deliveries (lease) "
+            "WHERE status = 0 AND lease IS NULL",
+            "CREATE INDEX hookhub_deliveries_leased ON hookhub_deliveries "
+            "(lease, endpoint_id, due_at, status) "
             "WHERE status = 0 AND lease IS NOT NULL",
             "CREATE INDEX hookhub_deliveries_order ON hookhub_deliveries "
             "(endpoint_id, order_key, id) WHERE order_key IS NOT NULL",

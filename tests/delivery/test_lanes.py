@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookhub.delivery.breaker import Breaker
-from hookhub.delivery.lanes import Lane, Scheduler
+from hookhub.delivery.lanes import AHEAD_LEAST, Lane, Scheduler
 from hookhub.delivery.limits import RateLimit, Window
 from hookhub.delivery.model import Claim, Endpoint
 from hookhub.events import Event
@@ -121,7 +121,42 @@ def test_what_is_due_is_wanted_when_there_is_room() -> None:
     fill(scheduler, one, 4)
     scheduler.set_due(one, 5_000_000)
     assert drain(scheduler) == [1, 1]
-    assert scheduler.wanted(0.0, 5_000_000) == [(one, 2)]
+    assert scheduler.wanted(0.0, 5_000_000) == []
+    scheduler.finished(one, 0.0, True)
+    assert scheduler.wanted(0.0, 5_000_000) == [(one, 4)]
+
+
+def serve(scheduler: Scheduler, store: int, rounds: int) -> list[int]:
+    """Let attempts end well one at a time, the store always having more; the sizes of claims."""
+    claims = []
+    for _ in range(rounds):
+        for to, count in scheduler.wanted(0.0, 10):
+            fill(scheduler, to, count)
+            claims.append(count)
+            scheduler.set_due(to, store)
+        for endpoint in drain(scheduler):
+            scheduler.finished(scheduler.lanes[endpoint], 0.0, True)
+    return claims
+
+
+def test_a_busy_lane_is_filled_up_when_half_is_used() -> None:
+    """Few claims of many rather than many of few, though its window grows all the while."""
+    scheduler = Scheduler(1)
+    one = lane(scheduler, 1)
+    scheduler.set_due(one, 0)
+    claims = serve(scheduler, 0, 200)
+    assert len(claims) <= 200 / 8
+    assert sum(claims) <= 200 + 2 * 20
+    assert max(claims) <= 2 * 20
+
+
+def test_many_lanes_share_what_is_claimed_ahead() -> None:
+    """However wide their windows are, what is held is a few times what may be in flight."""
+    scheduler = Scheduler(10)
+    for number in range(1, 101):
+        scheduler.set_due(lane(scheduler, number), 0)
+    serve(scheduler, 0, 500)
+    assert 100 * 20 * 2 > 100 * AHEAD_LEAST >= scheduler.queued > 100
 
 
 def test_hand_over_is_for_lanes_with_nothing_older_waiting() -> None:

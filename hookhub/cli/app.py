@@ -5,24 +5,7 @@ from __future__ import annotations
 import click
 
 from hookhub import __version__
-from hookhub.cli.audit import audit
-from hookhub.cli.check import check
-from hookhub.cli.completion import completion
-from hookhub.cli.delivery import delivery
-from hookhub.cli.demo import demo
-from hookhub.cli.event_types import event_types
 from hookhub.cli.group import HookhubGroup
-from hookhub.cli.init import init
-from hookhub.cli.login import login, profile
-from hookhub.cli.migrate import migrate
-from hookhub.cli.plugins import plugins
-from hookhub.cli.reencrypt import reencrypt
-from hookhub.cli.replay import replay
-from hookhub.cli.send import send
-from hookhub.cli.serve import serve
-from hookhub.cli.tail import tail
-from hookhub.cli.token import token
-from hookhub.cli.verify import verify
 
 SECTIONS = {
     "Running a hub": ("init", "check", "serve", "demo", "migrate", "audit", "reencrypt"),
@@ -34,10 +17,33 @@ SECTIONS = {
 }
 """In the help. Names of commands that a plugin brings stand here too, and are shown if it does."""
 
+COMMANDS = {
+    "audit": "hookhub.cli.audit:audit",
+    "check": "hookhub.cli.check:check",
+    "completion": "hookhub.cli.completion:completion",
+    "delivery": "hookhub.cli.delivery:delivery",
+    "demo": "hookhub.cli.demo:demo",
+    "event-types": "hookhub.cli.event_types:event_types",
+    "init": "hookhub.cli.init:init",
+    "login": "hookhub.cli.login:login",
+    "migrate": "hookhub.cli.migrate:migrate",
+    "plugins": "hookhub.cli.plugins:plugins",
+    "profile": "hookhub.cli.login:profile",
+    "reencrypt": "hookhub.cli.reencrypt:reencrypt",
+    "replay": "hookhub.cli.replay:replay",
+    "send": "hookhub.cli.send:send",
+    "serve": "hookhub.cli.serve:serve",
+    "tail": "hookhub.cli.tail:tail",
+    "token": "hookhub.cli.token:token",
+    "verify": "hookhub.cli.verify:verify",
+}
+"""Where each is; a module is imported when its command is looked at."""
+
 
 @click.group(
     cls=HookhubGroup,
     sections=SECTIONS,
+    places=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="hookhub")
@@ -49,12 +55,3 @@ def main() -> None:
     from hookhub.cli.options import quiet_logging
 
     quiet_logging()
-
-
-for command in (
-    *(init, check, serve, demo, migrate, reencrypt, audit),
-    *(token, plugins, event_types),
-    *(login, profile, send, tail, delivery, replay),
-    *(verify, completion),
-):
-    main.add_command(command)

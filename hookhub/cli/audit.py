@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import trio
 
-from hookhub.cli.options import config_option, json_option, settings_from, without_required
+from hookhub.cli import moments
+from hookhub.cli.options import json_option, without_required
 from hookhub.cli.output import note, print_json
-from hookhub.config import Settings
-from hookhub.events import parse_timestamp
+from hookhub.cli.remote import Remote
+from hookhub.cli.where import Here, where_options
+from hookhub.errors import StoreError
+from hookhub.events import format_timestamp
 
 if TYPE_CHECKING:
-    from hookhub.store.audit import Audit
+    from hookhub.config import Settings
 
-
-def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else parse_timestamp(value.upper())
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a time; write 2026-01-31T12:00:00Z.") from None
+PATIENCE = 900.0
+"""Seconds that a hub may take in all: some for each million deliveries, behind other audits."""
 
 
 @click.command("audit")
-@config_option
-@json_option
 @click.option(
-    "--since", callback=_moment, metavar="TIME", help="Only events of this time and later."
+    "--since",
+    callback=moments.past_time,
+    metavar="TIME|SPAN",
+    help="Only events of this time (2026-01-31T12:00:00Z, 2h, 1d) and later.",
 )
-@click.option("--until", callback=_moment, metavar="TIME", help="Only events before this time.")
+@click.option(
+    "--until",
+    callback=moments.past_time,
+    metavar="TIME|SPAN",
+    help="Only events before this time.",
+)
+@where_options
+@json_option
 @click.pass_context
 def audit(
-    ctx: click.Context, config: Path | None, as_json: bool, since: int | None, until: int | None
+    ctx: click.Context, since: int | None, until: int | None, where: Here | Remote, as_json: bool
 ) -> None:
     """Check that the database holds what was promised: no event and no delivery is lost.
 
-    Works on the database itself, beside a running hub or without one, and changes nothing. The
+    Of the hub here, it works on the database itself, beside a running hub or without one. With
+    --url, --profile or the like, it asks that hub (scope webhooks:read). It changes nothing. The
     exit status is 1 when something does not add up; the rows are named.
 
     \b
@@ -45,16 +51,30 @@ def audit(
       hookhub audit
       hookhub audit --since 2026-01-01T00:00:00Z --json
     """
-    found = trio.run(_audit, settings_from(config), since, until)
+    found = _there(where, since, until) if isinstance(where, Remote) else _here(where, since, until)
     if as_json:
-        print_json(found.members())
+        print_json(found)
     else:
         _print(found)
-    if not found.ok:
+    if not found["ok"]:
         ctx.exit(1)
 
 
-async def _audit(settings: Settings, since: int | None, until: int | None) -> Audit:
+def _there(remote: Remote, since: int | None, until: int | None) -> dict[str, Any]:
+    period = {"since": since, "until": until}
+    params = {name: format_timestamp(at) for name, at in period.items() if at is not None}
+    with remote.client(timeout=PATIENCE) as client:
+        found: dict[str, Any] = client.call("GET", "/audit", params=params)
+    return found
+
+
+def _here(where: Here, since: int | None, until: int | None) -> dict[str, Any]:
+    import trio
+
+    return trio.run(_audit, where.settings(), since, until)
+
+
+async def _audit(settings: Settings, since: int | None, until: int | None) -> dict[str, Any]:
     from hookhub.cli.local import existing_store
     from hookhub.hub import Hub
     from hookhub.plugins import Plugins
@@ -62,20 +82,25 @@ async def _audit(settings: Settings, since: int | None, until: int | None) -> Au
 
     plugins = Plugins.load(without_required(settings.plugins))
     async with existing_store(settings.database) as store:
+        if not await store.read(lambda reader: reader.sql("SELECT 1 FROM hookhub_state")):
+            raise StoreError(
+                "No hub has run on this database yet, so there is nothing to audit; "
+                "'hookhub serve' starts one."
+            )
         sinks = set(Hub(settings, store, plugins).components.durable_sinks)
-        return await audit(store, since=since, until=until, sinks=sinks)
+        found = await audit(store, since=since, until=until, sinks=sinks)
+    return found.members()
 
 
-def _print(found: Audit) -> None:
-    skipped = "".join(f", {count} {reason}" for reason, count in sorted(found.skipped.items()))
-    click.echo(f"Sequences {found.first} to {found.last}")
-    click.echo(f"Events     {found.events} ({found.expired} older than the history)")
-    click.echo(f"Promised   {found.matched} deliveries, {found.replayed} more by replays")
-    click.echo(
-        f"Found      {found.delivered} delivered, {found.pending} pending, {found.failed} failed"
-        f"{skipped}, {found.removed} removed by retention"
-    )
-    for item in found.differences.values():
-        rows = ", ".join(map(str, item.rows)) + (" …" if item.count > len(item.rows) else "")
-        note(f"{item.check}: {item.count} {item.message}: {rows}")
-    click.echo("Everything adds up." if found.ok else "Something does not add up.")
+def _print(found: dict[str, Any]) -> None:
+    skipped = "".join(f", {count} {reason}" for reason, count in sorted(found["skipped"].items()))
+    click.echo("Sequences {first} to {last}".format_map(found))
+    click.echo("Events     {events} ({expired} older than the history)".format_map(found))
+    click.echo("Promised   {matched} deliveries, {replayed} more by replays".format_map(found))
+    ended = "{delivered} delivered, {pending} pending, {failed} failed".format_map(found)
+    click.echo(f"Found      {ended}{skipped}, {found['removed']} removed by retention")
+    for item in found["differences"]:
+        rows = ", ".join(map(str, item["rows"]))
+        more = " …" if item["count"] > len(item["rows"]) else ""
+        note(f"{item['check']}: {item['count']} {item['message']}: {rows}{more}")
+    click.echo("Everything adds up." if found["ok"] else "Something does not add up.")

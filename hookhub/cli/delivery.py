@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, count, print_json, print_members, print_table
+from hookhub.cli.output import cell, count, print_json, print_members, print_table, printable
 from hookhub.cli.remote import Remote, remote_options
-from hookhub.client.management import Management
 
 
 @click.group("delivery")
@@ -30,12 +29,12 @@ def show(delivery_id: int, remote: Remote, as_json: bool) -> None:
       hookhub delivery show 4711
       hookhub delivery show 4711 --json | jq '.attempts[-1]'
     """
-    with remote.client() as client:
-        found = Management(client).delivery(delivery_id)
+    with remote.management() as hub:
+        found = hub.delivery(delivery_id)
     if as_json:
         print_json(found)
         return
-    _print(found)
+    print_delivery(found)
 
 
 @delivery.command("retry")
@@ -50,8 +49,8 @@ def retry(delivery_ids: tuple[int, ...], remote: Remote, as_json: bool) -> None:
       hookhub delivery retry 4711
       hookhub delivery retry 4711 4712 4713
     """
-    with remote.client() as client:
-        items = [Management(client).retry_delivery(item) for item in delivery_ids]
+    with remote.management() as hub:
+        items = [hub.retry_delivery(item) for item in delivery_ids]
     if as_json:
         print_json({"items": items})
     else:
@@ -70,8 +69,8 @@ def skip(delivery_id: int, remote: Remote, as_json: bool) -> None:
     Example:
       hookhub delivery skip 4711
     """
-    with remote.client() as client:
-        found = Management(client).skip_delivery(delivery_id)
+    with remote.management() as hub:
+        found = hub.skip_delivery(delivery_id)
     if as_json:
         print_json(found)
     else:
@@ -80,7 +79,8 @@ def skip(delivery_id: int, remote: Remote, as_json: bool) -> None:
         )
 
 
-def _print(found: dict[str, Any]) -> None:
+def print_delivery(found: dict[str, Any]) -> None:
+    """Show a delivery to a person."""
     names = [*("id", "webhook_id", "event_id", "event_type", "status", "attempt_number")]
     names += ("created_at", "delivered_at", "next_retry_at", "error_message")
     shown = [(name.removesuffix("_at").replace("_", " "), found[name]) for name in names]
@@ -95,6 +95,17 @@ def _print(found: dict[str, Any]) -> None:
         ("ATTEMPT", "STARTED", "SECONDS", "OUTCOME", "STATUS", "ERROR", "ANSWER"),
         [_attempt(item) for item in found["attempts"]],
     )
+    for item in found["attempts"]:
+        # A hub of an earlier version keeps none.
+        _print_headers(item["number"], item.get("response_headers", []))
+
+
+def _print_headers(number: int, headers: list[dict[str, str]]) -> None:
+    if not headers:
+        return
+    click.echo(f"answer's headers, attempt {number}")
+    for item in headers:
+        click.echo(printable(f"  {item['name']}: {item['value']}").rstrip())
 
 
 def _attempt(item: dict[str, Any]) -> list[str]:

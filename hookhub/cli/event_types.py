@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import trio
 
-from hookhub.cli.options import config_option, json_option, settings_from, without_required
+from hookhub.cli.options import json_option, without_required
 from hookhub.cli.output import note_broken, print_json, print_table
-from hookhub.config import Settings
+from hookhub.cli.remote import Remote
+from hookhub.cli.where import Here, where_options
 
 if TYPE_CHECKING:
+    from hookhub.config import Settings
     from hookhub.hub import Hub
 
 
 @click.command("event-types")
-@config_option
+@where_options
 @json_option
-def event_types(config: Path | None, as_json: bool) -> None:
+def event_types(where: Here | Remote, as_json: bool) -> None:
     """List the event types that the installed plugins declare, and the hub's own.
 
-    With --json, each with its example and the JSON Schema of its payload.
+    Of the plugins here; with --url, --profile or the like, of those of that hub (scope
+    events:read). With --json, each with its example and the JSON Schema of its payload.
 
     \b
     Examples:
       hookhub event-types
       hookhub event-types --json | jq '.items[] | select(.name == "user.created")'
     """
-    hub = trio.run(_assemble, settings_from(config))
-    registry = hub.registry
-    note_broken(hub.plugins.report())
-    if not as_json:
-        rows = [(item.name, item.plugin, item.description) for item in registry]
-        print_table(("TYPE", "PLUGIN", "WHEN"), rows)
+    items = _there(where) if isinstance(where, Remote) else _here(where)
+    if as_json:
+        print_json({"items": items, "total": len(items)})
         return
-    items = [
+    rows = [(item["name"], item["plugin"], item["description"]) for item in items]
+    print_table(("TYPE", "PLUGIN", "WHEN"), rows)
+
+
+def _there(remote: Remote) -> list[dict[str, Any]]:
+    with remote.client() as client:
+        return client.event_types()
+
+
+def _here(where: Here) -> list[dict[str, Any]]:
+    import trio
+
+    hub = trio.run(_assemble, where.settings())
+    note_broken(hub.plugins.report())
+    return [
         {
             "name": item.name,
             "description": item.description,
@@ -44,9 +56,8 @@ def event_types(config: Path | None, as_json: bool) -> None:
             "schema": item.json_schema(),
             "example": dict(item.example),
         }
-        for item in registry
+        for item in hub.registry
     ]
-    print_json({"items": items, "total": len(items)})
 
 
 async def _assemble(settings: Settings) -> Hub:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,11 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from hookhub.cli.following import FollowOptions, begin
+from hookhub.cli.following import FollowOptions, Handle
 from hookhub.cli.remote import Remote
 from hookhub.errors import HookhubError, NotFound, Unauthorized, Unavailable
 from hookhub.events import parse_json
 
-Handle = Callable[[dict[str, Any]], Awaitable[None]]
 Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
 CONNECT_TIMEOUT = 10.0
@@ -60,7 +59,7 @@ class Feed:
     Args:
         remote: the hub.
         options: what to follow.
-        cursor: where to begin; see :func:`begin`.
+        cursor: where to begin; see :func:`hookhub.cli.following.begin`.
         tell: takes sentences about the connection.
     """
 
@@ -96,7 +95,8 @@ class Feed:
         while True:
             end = await self._connect(handle)
             if end.code in _FINAL:
-                raise Unauthorized(f"The hub closed the feed: {end.reason or end.code}.")
+                reason = (end.reason or str(end.code)).rstrip(".")
+                raise Unauthorized(f"The hub closed the feed: {reason}.")
             if self._connections == 0:
                 raise Unavailable(
                     f"No live feed from {self._remote.url}: {end.reason}. Is the hub running there?"
@@ -277,50 +277,3 @@ async def _dial(url: str) -> Stream:
 
 def _why(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).rstrip(".")
-
-
-def follow(
-    remote: Remote,
-    options: FollowOptions,
-    handle: Handle,
-    tell: Callable[[str], None],
-    *,
-    limit: int | None = None,
-    around: Callable[[], Any] | None = None,
-) -> None:
-    """Follow the feed until Ctrl-C, or until ``limit`` events have been handled.
-
-    Args:
-        handle: takes each event.
-        tell: takes sentences about the connection.
-        limit: None for no end.
-        around: makes an asynchronous context that is open meanwhile.
-
-    Raises:
-        HookhubError: as ``Feed.run`` and ``begin``.
-    """
-    feed = Feed(remote, options, begin(remote, options), tell)
-
-    async def main() -> None:
-        left = limit
-        with trio.CancelScope() as scope:
-
-            async def counted(event: dict[str, Any]) -> None:
-                nonlocal left
-                await handle(event)
-                if left is not None:
-                    left -= 1
-                    if left <= 0:
-                        scope.cancel()
-
-            if around is None:
-                await feed.run(counted)
-            else:
-                async with around():
-                    await feed.run(counted)
-
-    try:
-        trio.run(main)
-    except* KeyboardInterrupt:
-        # How people end it.
-        pass

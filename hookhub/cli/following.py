@@ -1,10 +1,8 @@
-"""What to follow of the live feed, and from where: the options of ``tail`` and ``listen``."""
+"""Following the live feed: the options of ``tail`` and ``listen``, and what they do."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
+from hookhub.cli import moments
+from hookhub.cli.payload import read_object
 from hookhub.cli.remote import Remote
-from hookhub.errors import HookhubError
-from hookhub.events import Cursor, check_pattern, parse_timestamp
+from hookhub.events import Cursor, check_pattern
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_SPAN = re.compile(r"(\d{1,6})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+Handle = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +45,15 @@ def follow_options(command: F) -> F:
         click.option(
             "--since",
             metavar="TIME|SPAN|CURSOR|all",
-            callback=_since,
+            callback=moments.since,
             help="Begin with the events since then: 2026-01-31T12:00:00Z, 15m, 2h, a cursor, all.",
         ),
-        click.option("--where", metavar="JSON", help="Only payloads that match this filter."),
+        click.option(
+            "--where",
+            metavar="JSON",
+            callback=_where,
+            help="Only payloads that match this filter.",
+        ),
         click.option(
             "--events",
             multiple=True,
@@ -76,24 +78,11 @@ def _patterns(
     return patterns
 
 
-def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
-    """A cursor as it is, or a moment in microseconds."""
-    if value is None:
-        return None
-    if value == "all":
-        return 0
-    span = _SPAN.fullmatch(value)
-    if span is not None:
-        return time.time_ns() // 1000 - int(span[1]) * _SECONDS[span[2]] * 1_000_000
-    with suppress(ValueError, OverflowError):
-        return parse_timestamp(value.upper())
-    try:
-        return str(Cursor.parse(value))
-    except HookhubError:
-        raise click.BadParameter(
-            f"{value[:60]!r} is neither a time (2026-01-31T12:00:00Z), a span (15m, 2h, 1d), a "
-            "cursor nor 'all'."
-        ) from None
+def _where(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    # What a filter may hold is the hub's to say; it may be newer than this program.
+    if value is not None:
+        read_object(value, "--where")
+    return value
 
 
 def begin(remote: Remote, options: FollowOptions) -> str | None:
@@ -109,3 +98,55 @@ def begin(remote: Remote, options: FollowOptions) -> str | None:
         with remote.client() as client:
             return client.cursor_at(options.since)
     return options.since
+
+
+def follow(
+    remote: Remote,
+    options: FollowOptions,
+    handle: Handle,
+    tell: Callable[[str], None],
+    *,
+    limit: int | None = None,
+    around: Callable[[], Any] | None = None,
+) -> None:
+    """Follow the feed until Ctrl-C, or until ``limit`` events have been handled.
+
+    Args:
+        handle: takes each event.
+        tell: takes sentences about the connection.
+        limit: None for no end.
+        around: makes an asynchronous context that is open meanwhile.
+
+    Raises:
+        HookhubError: as ``Feed.run`` and ``begin``.
+    """
+    # Not at the top: only what follows the feed waits for the library.
+    import trio
+
+    from hookhub.cli.feed import Feed
+
+    feed = Feed(remote, options, begin(remote, options), tell)
+
+    async def main() -> None:
+        left = limit
+        with trio.CancelScope() as scope:
+
+            async def counted(event: dict[str, Any]) -> None:
+                nonlocal left
+                await handle(event)
+                if left is not None:
+                    left -= 1
+                    if left <= 0:
+                        scope.cancel()
+
+            if around is None:
+                await feed.run(counted)
+            else:
+                async with around():
+                    await feed.run(counted)
+
+    try:
+        trio.run(main)
+    except* KeyboardInterrupt:
+        # How people end it.
+        pass

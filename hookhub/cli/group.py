@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,10 @@ from hookhub.errors import ConfigError, HookhubError
 
 if TYPE_CHECKING:
     from hookhub.cli.plugin_commands import PluginCommands
+
+_TOLD = (KeyboardInterrupt, BrokenPipeError, click.ClickException, click.exceptions.Exit)
+"""What click tells a person itself, or keeps quiet about: ``| head`` has read enough."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _META = "hookhub.cli.plugin_commands"
 
@@ -21,7 +27,13 @@ class Failure(click.ClickException):
     def __init__(self, error: HookhubError) -> None:
         lines = [error.detail]
         if not isinstance(error, ConfigError):  # Its text names them already.
-            lines += [f"  {_place(item['loc'])}: {item['msg']}" for item in error.errors]
+            # A single mistake is often the sentence itself.
+            told = error.detail.casefold()
+            lines += [
+                f"  {_place(item['loc'])}: {item['msg']}"
+                for item in error.errors
+                if item["msg"].rstrip(".").casefold() not in told
+            ]
         super().__init__("\n".join(lines))
 
 
@@ -34,34 +46,47 @@ class HookhubGroup(click.Group):
 
     Args:
         sections: heading in the help to names of commands; what is in none comes last.
+        places: name of a command to ``module:attribute``, imported when somebody asks for it.
     """
 
     def __init__(
-        self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        places: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._sections = sections or {}
+        self._places = places or {}
+
+    def own_names(self) -> set[str]:
+        """The names of hookhub's own commands."""
+        return {*self.commands, *self._places}
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except HookhubError as error:
-            raise Failure(error) from None
-        except BaseExceptionGroup as group:
-            # What leaves a nursery is wrapped, however single it is.
-            single = _single(group)
-            if isinstance(single, HookhubError):
-                raise Failure(single) from None
-            if isinstance(single, KeyboardInterrupt | click.ClickException | click.exceptions.Exit):
-                raise single from None
-            raise
+        except BaseException as error:
+            told = _told(error)
+            if told is None or told is error:
+                raise
+            raise told from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *_plugin_commands(ctx, self).commands})
+        return sorted({*self.own_names(), *_plugin_commands(ctx, self).commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
+        if own is None and cmd_name in self._places:
+            own = self._load(cmd_name)
         return own or _plugin_commands(ctx, self).commands.get(cmd_name)
+
+    def _load(self, name: str) -> click.Command:
+        module, _, attribute = self._places[name].partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        self.add_command(found, name)
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
@@ -90,17 +115,22 @@ class HookhubGroup(click.Group):
             raise click.UsageError(f"{error.format_message()} ({hint})", ctx) from None
 
 
-def _plugin_commands(ctx: click.Context, group: click.Group) -> PluginCommands:
+def _plugin_commands(ctx: click.Context, group: HookhubGroup) -> PluginCommands:
     found: PluginCommands | None = ctx.meta.get(_META)
     if found is None:
         from hookhub.cli.plugin_commands import load_plugin_commands
 
-        found = ctx.meta[_META] = load_plugin_commands(set(group.commands))
+        found = ctx.meta[_META] = load_plugin_commands(group.own_names())
     return found
 
 
-def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _told(error: BaseException) -> BaseException | None:
+    """What a person is told instead of a traceback; None for what nobody foresaw."""
+    # What leaves a nursery is wrapped, however single it is.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    return error
+    if isinstance(error, HookhubError):
+        return Failure(error)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return click.ClickException(f"What it prints cannot be written: {error.strerror}.")
+    return error if isinstance(error, _TOLD) else None

@@ -5,8 +5,7 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
-from hookhub.cli.feed import follow
-from hookhub.cli.following import FollowOptions, follow_options
+from hookhub.cli.following import FollowOptions, follow, follow_options
 from hookhub.cli.options import json_option
 from hookhub.cli.output import (
     cell,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,10 @@ from hookhub.cli.profiles import (
     save_profiles,
 )
 from hookhub.cli.remote import DEFAULT_URL, TIMEOUT
-from hookhub.client import Client
 from hookhub.errors import Forbidden
+
+if TYPE_CHECKING:
+    from hookhub.client import Client
 
 
 @click.command("login")
@@ -27,7 +29,8 @@ from hookhub.errors import Forbidden
 @click.option(
     "--profile", "name", default=DEFAULT, show_default=True, help="Under which name to remember it."
 )
-def login(url: str, name: str) -> None:
+@json_option
+def login(url: str, name: str, as_json: bool) -> None:
     """Remember a hub's address and token, so that commands need neither.
 
     Asks for the token, or reads it from stdin if that is no terminal. The hub must take it; then
@@ -40,6 +43,8 @@ def login(url: str, name: str) -> None:
       hookhub login https://hub.example.org --profile work
       hookhub token create --name me --scope admin | hookhub login
     """
+    from hookhub.client import Client
+
     if sys.stdin.isatty():
         token = click.prompt(f"Token for {url}", hide_input=True, err=True)
     else:
@@ -52,6 +57,9 @@ def login(url: str, name: str) -> None:
     profiles.items[name] = kept
     profiles.current = name
     path = save_profiles(profiles)
+    if as_json:
+        print_json({**_shown(profiles, name), "path": str(path)})
+        return
     click.echo(f"Logged in to {kept.url} as profile {name!r}, kept in {path}.")
 
 
@@ -93,7 +101,8 @@ def list_(as_json: bool) -> None:
 
 @profile.command("use")
 @click.argument("name")
-def use(name: str) -> None:
+@json_option
+def use(name: str, as_json: bool) -> None:
     """Let commands use this profile from now on.
 
     \b
@@ -104,12 +113,16 @@ def use(name: str) -> None:
     chosen = profiles.get(name)
     profiles.current = name
     save_profiles(profiles)
+    if as_json:
+        print_json(_shown(profiles, name))
+        return
     click.echo(f"Commands now go to {chosen.url} ({name}).")
 
 
 @profile.command("delete")
 @click.argument("name")
-def delete(name: str) -> None:
+@json_option
+def delete(name: str, as_json: bool) -> None:
     """Forget a profile; its token stays good, 'hookhub token revoke' ends it.
 
     \b
@@ -118,8 +131,12 @@ def delete(name: str) -> None:
     """
     profiles = load_profiles()
     profiles.get(name)
+    forgotten = _shown(profiles, name)
     del profiles.items[name]
     save_profiles(profiles)
+    if as_json:
+        print_json({**forgotten, "current": False})
+        return
     click.echo(f"Profile {name!r} is forgotten.")
 
 

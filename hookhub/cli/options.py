@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hookhub.config import LogSettings, PluginsSettings, Settings, load_settings
-from hookhub.config.checks import check_bind
+if TYPE_CHECKING:
+    from hookhub.config import PluginsSettings, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +45,8 @@ def bind_option(command: F) -> F:
 
 
 def _check_bind(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from hookhub.config.checks import check_bind
+
     try:
         return None if value is None else check_bind(value)
     except ValueError as error:
@@ -53,6 +55,8 @@ def _check_bind(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 def settings_from(config: Path | None) -> Settings:
     """The settings of this command. Raises ConfigError."""
+    from hookhub.config import load_settings
+
     return load_settings(config, os.environ)
 
 
@@ -63,6 +67,7 @@ def without_required(settings: PluginsSettings) -> PluginsSettings:
 
 def quiet_logging() -> None:
     """For commands that print results: only warnings, on stderr."""
+    from hookhub.config import LogSettings
     from hookhub.logs import configure_logging
 
     configure_logging(LogSettings(level="warning"), sys.stderr)

@@ -8,28 +8,21 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
-from hookhub.plugins import PluginReport
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from hookhub.plugins import PluginReport
 
 _WIDE = 1000
 """Columns of a pipe or a file."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
 STYLES: Mapping[str, str] = {
     **dict.fromkeys(("success", "active", "closed", "done", "delivered", "yes", "ok"), "green"),
@@ -52,13 +45,22 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout; every cell is plain text. A pipe gets nothing cut or drawn."""
+    """Print a table on stdout; every cell is plain text.
+
+    A pipe gets nothing cut or drawn, and times to the microsecond; a terminal to the second.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     terminal = sys.stdout.isatty()
     table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(text), style=STYLES.get(text, "")) for text in row))
+        texts = [_TIME.sub(r"\1 \2Z", text) if terminal else text for text in row]
+        table.add_row(*(Text(printable(text), style=STYLES.get(text, "")) for text in texts))
     if terminal:
         Console(file=sys.stdout, highlight=False).print(table)
         return
@@ -115,14 +117,17 @@ def progress_bar(label: str, *, hidden: bool = False) -> Iterator[Bar]:
     if hidden or not sys.stderr.isatty():
         yield Bar(None, label)
         return
+    from rich import progress as parts
+    from rich.console import Console
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        parts.TextColumn("{task.description}"),
+        parts.BarColumn(),
+        parts.TaskProgressColumn(),
+        parts.MofNCompleteColumn(),
+        parts.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield Bar(progress, label)
 
 

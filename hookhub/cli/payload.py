@@ -48,20 +48,21 @@ def read_object(given: str, option: str) -> dict[str, Any]:
         members = parse_json(data)
     except MalformedRequest as error:
         wrong = error.detail.replace("The body", "It")
-        raise click.BadParameter(f"{place}: {wrong}", param_hint=option) from None
+        raise click.BadParameter(f"{place}{wrong}", param_hint=option) from None
     if not isinstance(members, dict):
         noun = option.lstrip("-").replace("-", " ")
-        raise click.BadParameter(f"{place}: a {noun} is a JSON object.", param_hint=option)
+        raise click.BadParameter(f"{place}a {noun} is a JSON object.", param_hint=option)
     return members
 
 
 def _read(given: str, option: str) -> tuple[str, bytes]:
+    """Where it is, for the beginning of a message, and what is there."""
     if given == "-":
-        return "stdin", sys.stdin.buffer.read()
+        return "stdin: ", sys.stdin.buffer.read()
     if not given.startswith("@"):
-        return option, given.encode()
+        return "", given.encode()
     place = given[1:]
     try:
-        return place, Path(place).read_bytes()
+        return f"{place}: ", Path(place).read_bytes()
     except OSError as error:
         raise click.BadParameter(f"{place}: {error.strerror}.", param_hint=option) from None

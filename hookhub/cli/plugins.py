@@ -5,57 +5,79 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import trio
 
-from hookhub.cli.options import config_option, json_option, settings_from, without_required
+from hookhub.cli.group import HookhubGroup
+from hookhub.cli.options import json_option, without_required
 from hookhub.cli.output import note, print_json, print_table
-from hookhub.cli.plugin_commands import add_commands
-from hookhub.config import Settings
+from hookhub.cli.remote import Remote
+from hookhub.cli.where import Here, where_options
 
 if TYPE_CHECKING:
-    from hookhub.plugins import PluginReport, Plugins
+    from hookhub.config import Settings
+    from hookhub.plugins import Plugins
+
+
+Item = dict[str, Any]
+"""A plugin as ``GET /plugins`` tells it."""
 
 
 @click.command("plugins")
-@config_option
-@json_option
 @click.option("--traceback", is_flag=True, help="Also print the tracebacks of errors.")
+@where_options
+@json_option
 @click.pass_context
-def plugins(ctx: click.Context, config: Path | None, as_json: bool, traceback: bool) -> None:
+def plugins(ctx: click.Context, traceback: bool, where: Here | Remote, as_json: bool) -> None:
     """List the installed plugins: version, what each contributes, and errors.
 
-    The exit status is 1 if a plugin of [plugins] required is missing or broken.
+    Those that are installed here; with --url, --profile or the like, those of that hub (scope
+    admin; without tracebacks). The exit status is 1 if a plugin of [plugins] required is missing
+    or broken.
 
     \b
     Examples:
       hookhub plugins
       hookhub plugins --traceback
     """
-    settings = settings_from(config)
+    if isinstance(where, Remote):
+        _print(_there(where), as_json=as_json, traceback=traceback)
+        return
+    import trio
+
+    settings = where.settings()
     parent = ctx.find_root().command
-    own = set(parent.commands) if isinstance(parent, click.Group) else set()
+    own = parent.own_names() if isinstance(parent, HookhubGroup) else set()
     found = trio.run(_assemble, settings, own)
-    reports = found.report()
-    if as_json:
-        print_json({"items": [dataclasses.asdict(report) for report in reports]})
-    else:
-        print_table(("PLUGIN", "VERSION", "DISTRIBUTION", "CONTRIBUTES"), map(_row, reports))
-    for report in reports:
-        if report.error is not None:
-            note(f"Plugin {report.name!r} is broken and left out: {report.error}")
-        if report.traceback is not None and traceback:
-            note(report.traceback)
+    items = [dataclasses.asdict(report) for report in found.report()]
+    _print(items, as_json=as_json, traceback=traceback)
     for notice in found.notices():
         note(f"Note: {notice}.")
     found.check_required(settings.plugins.required)
 
 
+def _there(remote: Remote) -> list[Item]:
+    with remote.client() as client:
+        found: list[Item] = client.call("GET", "/plugins")["items"]
+    return found
+
+
+def _print(items: Sequence[Item], *, as_json: bool, traceback: bool) -> None:
+    if as_json:
+        print_json({"items": items, "total": len(items)})
+    else:
+        print_table(("PLUGIN", "VERSION", "DISTRIBUTION", "CONTRIBUTES"), map(_row, items))
+    for item in items:
+        if item["error"] is not None:
+            note(f"Plugin {item['name']!r} is broken and left out: {item['error']}")
+        if item.get("traceback") is not None and traceback:
+            note(item["traceback"])
+
+
 async def _assemble(settings: Settings, own_commands: set[str]) -> Plugins:
     """Let every plugin bring what it has, without opening the database."""
+    from hookhub.cli.plugin_commands import add_commands
     from hookhub.hub import Hub
     from hookhub.plugins import Plugins
     from hookhub.store import Store
@@ -76,18 +98,19 @@ async def _assemble(settings: Settings, own_commands: set[str]) -> Plugins:
     return loaded
 
 
-def _row(report: PluginReport) -> tuple[str, str, str, str]:
-    return report.name, report.version, report.distribution, "\n".join(_contributes(report))
+def _row(item: Item) -> tuple[str, str, str, str]:
+    shown = "\n".join(_contributes(item))
+    return item["name"], item["version"], item["distribution"], shown
 
 
-def _contributes(report: PluginReport) -> Iterator[str]:
-    if report.disabled:
+def _contributes(item: Item) -> Iterator[str]:
+    if item["disabled"]:
         yield "(disabled)"
-    elif report.error is not None:
-        yield f"ERROR: {report.error}"
-    elif not report.contributes:
+    elif item["error"] is not None:
+        yield f"ERROR: {item['error']}"
+    elif not item["contributes"]:
         yield "(nothing)"
-    for kind, names in report.contributes.items():
+    for kind, names in item["contributes"].items():
         shown = _summary(names) if kind == "routes" else ", ".join(names)
         yield f"{kind.replace('_', ' ')}: {shown}"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from hookhub.cli.profiles import Profiles, load_profiles
-from hookhub.client import Client
 from hookhub.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hookhub.client import Client
+    from hookhub.client.management import Management
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +39,17 @@ class Remote:
             timeout: seconds that a call may take in all.
             retries: how many tries may follow the first one.
         """
+        from hookhub.client import Client
+
         return Client(self.url, self.token, timeout=timeout, retries=retries)
+
+    @contextmanager
+    def management(self) -> Iterator[Management]:
+        """The core's operations, by a :meth:`client` that is closed at the end of the block."""
+        from hookhub.client.management import Management
+
+        with self.client() as client:
+            yield Management(client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,46 +62,55 @@ class Given:
 
 
 def remote_options(command: F) -> F:
-    """``--url``, ``--token`` and ``--profile``; the command gets ``remote``, a :class:`Remote`.
+    """``--url``, ``--token`` and ``--profile``; the command gets ``remote``, a :class:`Remote`."""
 
-    The options' own names begin with ``hub_``: a command may have a ``url`` of its own.
-    """
-
-    @click.option(
-        "--url",
-        "hub_url",
-        envvar="HOOKHUB_URL",
-        metavar="URL",
-        help=f"The hub's address (or HOOKHUB_URL, or a profile's; else {DEFAULT_URL}).",
-    )
-    @click.option(
-        "--token",
-        "hub_token",
-        envvar="HOOKHUB_TOKEN",
-        metavar="TOKEN",
-        help="A token (better: HOOKHUB_TOKEN, or 'hookhub login').",
-    )
-    @click.option(
-        "--profile",
-        "hub_profile",
-        envvar="HOOKHUB_PROFILE",
-        metavar="NAME",
-        help="A hub that 'hookhub login' remembers (or HOOKHUB_PROFILE).",
-    )
     @functools.wraps(command)
-    def with_remote(
-        *args: Any,
-        hub_url: str | None,
-        hub_token: str | None,
-        hub_profile: str | None,
-        **kwargs: Any,
-    ) -> Any:
-        ctx = click.get_current_context()
-        given = {"url": hub_url, "token": hub_token, "profile": hub_profile}
-        remote = resolve(_from(ctx, given, line=True), _from(ctx, given, line=False))
-        return command(*args, remote=remote, **kwargs)
+    def with_remote(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, remote=resolve(*pop_given(kwargs)), **kwargs)
 
-    return with_remote  # type: ignore[return-value]
+    return hub_options(with_remote)  # type: ignore[return-value]
+
+
+def hub_options(command: F) -> F:
+    """The three options alone; see :func:`pop_given`.
+
+    Their own names begin with ``hub_``: a command may have a ``url`` of its own.
+    """
+    for option in (
+        click.option(
+            "--profile",
+            "hub_profile",
+            envvar="HOOKHUB_PROFILE",
+            metavar="NAME",
+            help="A hub that 'hookhub login' remembers (or HOOKHUB_PROFILE).",
+        ),
+        click.option(
+            "--token",
+            "hub_token",
+            envvar="HOOKHUB_TOKEN",
+            metavar="TOKEN",
+            help="A token (better: HOOKHUB_TOKEN, or 'hookhub login').",
+        ),
+        click.option(
+            "--url",
+            "hub_url",
+            envvar="HOOKHUB_URL",
+            metavar="URL",
+            help=f"The hub's address (or HOOKHUB_URL, or a profile's; else {DEFAULT_URL}).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def pop_given(kwargs: dict[str, Any]) -> tuple[Given, Given]:
+    """Take the values of :func:`hub_options` out: what the command line says, and the environment.
+
+    Only while a command runs.
+    """
+    ctx = click.get_current_context()
+    given = {name: kwargs.pop(f"hub_{name}") for name in ("url", "token", "profile")}
+    return _from(ctx, given, line=True), _from(ctx, given, line=False)
 
 
 def _from(ctx: click.Context, given: dict[str, str | None], *, line: bool) -> Given:

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
+from hookhub.cli import moments
 from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, print_json, print_table
+from hookhub.cli.output import cell, note, print_json, print_table
 from hookhub.cli.remote import Remote, remote_options
 from hookhub.cli.watch import show_replay, watch_replay
-from hookhub.client.management import Management
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,8 +33,18 @@ def replay_range_options(command: F) -> F:
         click.option(
             "--events", multiple=True, metavar="PATTERN", help="Types (user.*); several times."
         ),
-        click.option("--until", metavar="TIME|CURSOR", help="Before this time, or up to a cursor."),
-        click.option("--since", metavar="TIME|CURSOR", help="From this time, or after a cursor."),
+        click.option(
+            "--until",
+            metavar="TIME|SPAN|CURSOR",
+            callback=moments.place,
+            help="Before this time, or up to a cursor.",
+        ),
+        click.option(
+            "--since",
+            metavar="TIME|SPAN|CURSOR",
+            callback=moments.place,
+            help="From this time (2026-01-31T12:00:00Z, 15m, 2h) on, or after a cursor.",
+        ),
     ):
         command = option(command)
     return command
@@ -60,12 +70,12 @@ def start(endpoint_id: int, wait: bool, remote: Remote, as_json: bool, **wanted:
 
     \b
     Examples:
-      hookhub replay start 3 --since 2026-01-31T00:00:00Z --dry-run
+      hookhub replay start 3 --since 2h --dry-run
       hookhub replay start 3 --events 'ticket.*' --only failed
     """
-    with remote.client() as client:
-        begun = Management(client).start_replay(endpoint_id, **wanted)
-        watch_replay(client, begun, as_json=as_json, wait=wait)
+    with remote.management() as hub:
+        begun = hub.start_replay(endpoint_id, **wanted)
+        watch_replay(hub.client, begun, as_json=as_json, wait=wait)
 
 
 @replay.command("list")
@@ -80,10 +90,13 @@ def list_(endpoint_id: int | None, state: str | None, remote: Remote, as_json: b
     Example:
       hookhub replay list --state running
     """
-    with remote.client() as client:
-        items = list(Management(client).replays(endpoint_id=endpoint_id, state=state))
+    with remote.management() as hub:
+        items = list(hub.replays(endpoint_id=endpoint_id, state=state))
     if as_json:
         print_json({"items": items, "total": len(items)})
+        return
+    if not items:
+        note("There is none.")
         return
     names = ("id", "endpoint_id", "state", "done", "total", "created_at", "finished_at")
     columns = ("ID", "ENDPOINT", "STATE", "DONE", "TOTAL", "CREATED", "FINISHED")
@@ -101,8 +114,8 @@ def show(replay_id: int, remote: Remote, as_json: bool) -> None:
     Example:
       hookhub replay show 7
     """
-    with remote.client() as client:
-        show_replay(Management(client).replay(replay_id), as_json=as_json)
+    with remote.management() as hub:
+        show_replay(hub.replay(replay_id), as_json=as_json)
 
 
 @replay.command("watch")
@@ -116,8 +129,8 @@ def watch(replay_id: int, remote: Remote, as_json: bool) -> None:
     Example:
       hookhub replay watch 7
     """
-    with remote.client() as client:
-        watch_replay(client, Management(client).replay(replay_id), as_json=as_json, wait=True)
+    with remote.management() as hub:
+        watch_replay(hub.client, hub.replay(replay_id), as_json=as_json, wait=True)
 
 
 def _steering(verb: str, what: str) -> click.Command:
@@ -126,8 +139,8 @@ def _steering(verb: str, what: str) -> click.Command:
     @remote_options
     @json_option
     def steer(replay_id: int, remote: Remote, as_json: bool) -> None:
-        with remote.client() as client:
-            show_replay(Management(client).steer_replay(replay_id, verb), as_json=as_json)
+        with remote.management() as hub:
+            show_replay(hub.steer_replay(replay_id, verb), as_json=as_json)
 
     return steer
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from hookhub.cli.output import Bar, count, print_json, progress_bar
 from hookhub.cli.remote import Remote
-from hookhub.client import Client
 from hookhub.errors import (
     FieldError,
     HookhubError,
@@ -22,6 +21,9 @@ from hookhub.errors import (
     ValidationFailed,
 )
 from hookhub.events import parse_json
+
+if TYPE_CHECKING:
+    from hookhub.client import Client
 
 BATCH = 500
 TIMEOUT, RETRIES = 60.0, 5

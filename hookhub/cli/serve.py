@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import structlog
 import trio
 
 from hookhub.cli.banner import print_banner
-from hookhub.cli.crash import crash_logged
 from hookhub.cli.options import bind_option, config_option, settings_from
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ def serve(config: Path | None, bind: str | None) -> None:
       HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --bind 0.0.0.0:8080
     """
     from hookhub import server
+    from hookhub.cli.crash import crash_logged
     from hookhub.logs import configure_logging
     from hookhub.plugins import Plugins
 
@@ -57,6 +56,8 @@ def serve(config: Path | None, bind: str | None) -> None:
 
 
 def _started(plugins: Plugins, public_url: str | None, started: Started) -> None:
+    import structlog
+
     log = structlog.get_logger("hookhub.plugins")
     for report in plugins.report():
         if report.error is not None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from hookhub.cli.feed import follow
-from hookhub.cli.following import FollowOptions, follow_options
+from hookhub.cli.following import FollowOptions, follow, follow_options
 from hookhub.cli.options import json_option
 from hookhub.cli.output import note, print_json_line, printable
 from hookhub.cli.remote import Remote, remote_options

@@ -7,14 +7,17 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hookhub.cli.captured import Captured, read_captured, trimmed
-from hookhub.cli.diagnosis import Finding, diagnose, holds
 from hookhub.cli.options import json_option
 from hookhub.cli.output import note, print_json, printable
 from hookhub.errors import MalformedRequest
+
+if TYPE_CHECKING:
+    from hookhub.cli.diagnosis import Finding
 
 MARKS = {"ok": "✓", "failed": "✗", "absent": "-", "warning": "!"}
 COLOURS = {"ok": "green", "failed": "red", "absent": None, "warning": "yellow"}
@@ -71,6 +74,8 @@ def verify(
       nc -l 9000 | hookhub verify --secret s3cret -
       hookhub verify --secret s3cret --header 'X-Webhook-Signature: sha256=…' body.json
     """
+    from hookhub.cli.diagnosis import diagnose, holds
+
     if secret is None and not public_keys:
         raise click.UsageError("Give --secret (or HOOKHUB_WEBHOOK_SECRET), or --public-key.", ctx)
     if secret == "":

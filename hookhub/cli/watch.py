@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookhub.cli.output import count, note, print_json, print_members, progress_bar
-from hookhub.client import Client
-from hookhub.client.management import Management
+
+if TYPE_CHECKING:
+    from hookhub.client import Client
+    from hookhub.client.management import Management
 
 INTERVAL = 0.5
 """Seconds between looks at a replay."""
@@ -30,6 +32,8 @@ def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait:
     if replay["gap"]:
         note("The history no longer reaches back to where the replay shall begin.")
     if wait:
+        from hookhub.client.management import Management
+
         replay = _follow(Management(client), replay)
     if replay["state"] == "failed":
         raise click.ClickException(f"Replay {replay['id']} failed: {replay['error']}")
@@ -38,10 +42,17 @@ def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait:
 
 def _follow(hub: Management, replay: dict[str, Any]) -> dict[str, Any]:
     with progress_bar(f"Replay {replay['id']}") as bar:
-        while replay["state"] in ACTIVE:
-            bar.show(replay["done"], replay["total"])
-            time.sleep(INTERVAL)
-            replay = hub.replay(replay["id"])
+        try:
+            while replay["state"] in ACTIVE:
+                bar.show(replay["done"], replay["total"])
+                time.sleep(INTERVAL)
+                replay = hub.replay(replay["id"])
+        except KeyboardInterrupt:
+            number = replay["id"]
+            raise click.ClickException(
+                f"No longer watched, but it goes on. 'hookhub replay watch {number}' looks again, "
+                f"'hookhub replay cancel {number}' ends it."
+            ) from None
     return replay
 
 

@@ -22,6 +22,11 @@ class Management:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @property
+    def client(self) -> Client:
+        """For all other operations."""
+        return self._client
+
     # -- deliveries ------------------------------------------------------------------------
 
     def delivery(self, delivery_id: int) -> Json:

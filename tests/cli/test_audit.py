@@ -75,4 +75,19 @@ def test_a_missing_plugin_hinders_nothing(run: Run) -> None:
     assert run("audit").exit_code == 0
     wrong = run("audit", "--since", "yesterday")
     assert wrong.exit_code == 2
-    assert "'yesterday' is not a time" in wrong.stderr
+    assert "'yesterday' is neither a time" in wrong.stderr
+
+
+def test_a_database_that_no_hub_has_used(run: Run) -> None:
+    """The tables alone are no promise; a sentence says so."""
+    run("migrate")
+    result = run("audit")
+    assert result.exit_code == 1
+    assert "No hub has run on this database yet" in result.stderr
+
+
+def test_a_span(run: Run) -> None:
+    """`--since 2d` is two days back from now."""
+    write(three_events)
+    found = json.loads(run("audit", "--json", "--since", "2d").stdout)
+    assert (found["ok"], found["events"]) == (True, 0)

@@ -84,3 +84,30 @@ def test_a_crash_on_a_console(install: Install, level: str) -> None:
     assert any("Traceback" in item for item in lines) is (level == "debug")
     if level == "error":
         assert lines == [line]
+
+
+def test_a_crash_of_the_demo_is_one_line_too(install: Install) -> None:
+    """The demo's hub meets the same bug as any other, and what its traffic says of that is not
+    what matters."""
+    install("crashing", CRASHING)
+    with Path("stderr.txt").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hookhub", "demo", "--bind", "127.0.0.1:0", "--rate", "200"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        with process:
+            assert process.stdout is not None
+            while "user.created" not in process.stdout.readline():
+                assert process.poll() is None, Path("stderr.txt").read_text()
+            Path("crash").touch()
+            try:
+                process.communicate(timeout=30)
+            finally:
+                process.kill()
+    text = Path("stderr.txt").read_text()
+    assert process.returncode == 1
+    [line] = [item for item in text.splitlines() if "hub.crashed" in item]
+    assert "RuntimeError: a bug after hh_***" in line
+    assert "Exception occurred" not in text, "the receiver's connections were broken off"

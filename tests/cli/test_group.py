@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,6 +134,25 @@ def test_an_error_from_a_nursery_is_a_sentence() -> None:
     assert failing(inner).stderr == "Error: The sentence.\n"
     assert failing(BaseExceptionGroup("", [click.UsageError("Use it well.")])).exit_code == 2
     assert failing(BaseExceptionGroup("", [KeyboardInterrupt()])).exit_code == 1
+
+
+def test_a_mistake_that_is_the_sentence_is_not_told_twice() -> None:
+    """A field's line says what the sentence does not."""
+    errors = [{"loc": ["url"], "msg": "it is no URL"}, {"loc": ["name"], "msg": "is too long"}]
+    result = failing(ValidationFailed("It is no URL.", errors=errors))  # type: ignore[arg-type]
+    assert result.stderr == "Error: It is no URL.\n  name: is too long\n"
+
+
+@pytest.mark.parametrize("wrap", [lambda error: error, lambda error: ExceptionGroup("", [error])])
+def test_output_that_cannot_be_written(wrap: Callable[[Exception], Exception]) -> None:
+    """A full disk is told; `| head` has read enough and is told nothing."""
+    full = failing(wrap(OSError(errno.ENOSPC, "No space left on device")))
+    assert full.exit_code == 1
+    assert full.stderr == "Error: What it prints cannot be written: No space left on device.\n"
+    enough = failing(wrap(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert (enough.exit_code, enough.output) == (1, "")
+    other = wrap(OSError(errno.EACCES, "Permission denied"))
+    assert failing(other).exception is other
 
 
 def test_several_errors_are_not_hidden() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
+from hookhub.cli.delivery import print_delivery
 from hookhub.cli.output import cell, count, printable
 
 Run = Callable[..., Result]
@@ -58,6 +59,16 @@ def test_a_table_is_drawn_on_a_terminal_and_plain_in_a_pipe(run: Run) -> None:
     assert words == piped.split()
 
 
+def test_times_are_short_on_a_terminal(run: Run) -> None:
+    """To the second for people, to the microsecond for programs."""
+    run("token", "create", "--name", "ci", "--scope", "events:read", "--expires", "1d")
+    whole = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+    assert re.search(whole, run("token", "list").stdout)
+    seen = ESCAPE.sub("", on_a_terminal("token", "list"))
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", seen)
+    assert not re.search(whole, seen)
+
+
 def test_a_check_is_coloured_on_a_terminal(run: Run) -> None:
     """The marks stand in a pipe too, without colours."""
     assert ESCAPE.search(on_a_terminal("check"))
@@ -87,3 +98,19 @@ def test_cells() -> None:
     assert [count(n, "delivery") for n in (0, 1, 2)] == [
         *("0 deliveries", "1 delivery", "2 deliveries"),
     ]
+
+
+def test_a_delivery_shows_the_headers_of_each_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """As they came, below the attempts, harmless to a terminal; nothing where there are none."""
+    names = ("id", "webhook_id", "event_id", "event_type", "status", "attempt_number")
+    names += ("created_at", "delivered_at", "next_retry_at", "error_message", "held")
+    attempt = dict.fromkeys(("started_at", "duration", "outcome", "response_status"), 1)
+    attempt |= {"error_message": None, "response_body": "no", "response_headers": []}
+    sly = [{"name": "X-Id", "value": "7"}, {"name": "X-Sly", "value": "\x9b2J"}]
+    attempts = [{**attempt, "number": 1}, {**attempt, "number": 2, "response_headers": sly}]
+    print_delivery({**dict.fromkeys(names), "payload": {}, "attempts": attempts})
+    out = capsys.readouterr().out
+    assert "attempt 1" not in out
+    assert out.partition("answer's headers, attempt 2\n")[2].splitlines()[0] == "  X-Id: 7"
+    assert "X-Sly" in out
+    assert "\x9b" not in out

@@ -186,7 +186,12 @@ def test_a_replay(ask: Run, hub: HubProcess, endpoint: int) -> None:
     assert json.loads(ask("replay", "show", replay, "--json").stdout)["id"] == done["id"]
     assert "done of" not in ask("replay", "show", replay).stderr
     assert ask("replay", "cancel", replay).exit_code == 1
-    assert ask("replay", "start", number, "--since", "yesterday").exit_code == 1
+    for since, expected in (("2d", total), ("0s", 0)):
+        counted = ask("replay", "start", number, "--since", since, "--dry-run", "--json")
+        assert json.loads(counted.stdout)["total"] == expected
+    wrong = ask("replay", "start", number, "--since", "yesterday")
+    assert wrong.exit_code == 2
+    assert "neither a time" in wrong.stderr
 
 
 def test_no_answer_is_told(run: Run) -> None:

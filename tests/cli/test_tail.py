@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -122,6 +124,23 @@ def test_since_and_patterns_choose(run: Run, start_hub: StartHub) -> None:
     assert json.loads(behind)["sequence"] == 3
 
 
+def test_a_reader_that_has_enough_ends_it(start_hub: StartHub) -> None:
+    """`hookhub tail | head -1` ends without a word."""
+    hub = start_hub()
+    send(hub, 1)
+    command = [sys.executable, "-m", "hookhub", "tail", "--since", "all", *reach(hub)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        assert '"user_id": 1' in tail.stdout.readline()
+        tail.stdout.close()
+        send(hub, 2)
+        assert tail.stderr.read() == f"Connected to {hub.url}. Ctrl-C ends.\n"
+        assert tail.wait(30) == 1
+
+
 def test_a_revoked_token_ends_it(hookhub: Hookhub, start_hub: StartHub) -> None:
     """It does not come back with a token that will never be good again; exit status 1."""
     hub = start_hub()
@@ -139,6 +158,7 @@ def test_a_revoked_token_ends_it(hookhub: Hookhub, start_hub: StartHub) -> None:
     ("arguments", "status", "expected"),
     [
         (("--since", "yesterday"), 2, "neither a time"),
+        (("--where", "{"), 2, "It is not JSON"),
         (("--events", "User.*"), 2, "is not an event type pattern"),
         (("--token", "hh_wrong"), 1, "Unauthorized"),
         (("--url", f"http://127.0.0.1:{free_port()}"), 1, "Is the hub running there?"),

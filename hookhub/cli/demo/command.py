@@ -56,6 +56,7 @@ def demo(bind: str | None, database: Path, rate: float, count: int | None) -> No
     """
     import trio
 
+    from hookhub.cli.crash import crash_logged
     from hookhub.cli.demo.play import Play, run
     from hookhub.logs import configure_logging
 
@@ -68,7 +69,8 @@ def demo(bind: str | None, database: Path, rate: float, count: int | None) -> No
     settings = demo_settings(bind, database, token)
     configure_logging(settings.log, sys.stderr, [token])
     play = Play(token, rate, count, random.Random())  # noqa: S311 - variety, not secrecy
-    trio.run(run, settings, play)
+    with crash_logged(settings.log, lambda: play.running):
+        trio.run(run, settings, play)
     if play.bad:
         raise click.ClickException(f"{play.bad} of {play.bad + play.good} signatures were wrong.")
 

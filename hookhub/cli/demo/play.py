@@ -25,6 +25,8 @@ from hookhub.errors import HookhubError, NotFound
 from hookhub.server import Started
 
 WEBHOOK_NAME = "hookhub demo"
+LAST_WORDS = 1.0
+"""Seconds in which a hub that breaks off a request also ends."""
 SETTLE = 20.0
 """Seconds that the last deliveries may take when ``--count`` is reached."""
 
@@ -44,6 +46,8 @@ class Play:
         self._rate = rate
         self._count = count
         self._chance = chance
+        self.running = False
+        """Whether the hub has started."""
         # Derived, so that the next demo knows it without storing it a second time.
         derived = hmac.digest(token.encode(), b"webhook secret", "sha256")
         self._secret = "whsec_" + base64.b64encode(derived).decode()
@@ -61,6 +65,7 @@ class Play:
 
     async def perform(self, started: Started) -> None:
         """Make the webhook, then events until the hub stops or there are enough."""
+        self.running = True
         stopping = started.hub.stopping
         try:
             async with Api(reachable(started.addresses[0]), self._token) as api:
@@ -77,7 +82,10 @@ class Play:
             )
             stopping.set()
         except (httpx.TransportError, HookhubError):
-            # A hub that stops breaks off what is under way.
+            # A hub that stops, or that a bug ends, breaks off what is under way, and says itself
+            # why.
+            with trio.move_on_after(LAST_WORDS):
+                await stopping.wait()
             if not stopping.is_set():
                 raise
 

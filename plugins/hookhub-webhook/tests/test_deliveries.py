@@ -97,6 +97,8 @@ async def test_event_arrives_signed(api: httpx.AsyncClient, receiver: Receiver) 
     [attempt] = (await api.get(f"/deliveries/{delivery['id']}")).json()["attempts"]
     assert set(attempt["timings"]) == {"dns", "connect", "wait", "total"}
     assert 0 < attempt["timings"]["wait"] <= attempt["timings"]["total"] <= attempt["duration"]
+    headers = {item["name"]: item["value"] for item in attempt["response_headers"]}
+    assert headers["Content-Length"] == "6"
 
 
 async def test_failure_is_retried_with_the_same_id(
@@ -275,3 +277,120 @@ async def test_concurrency_holds(api: httpx.AsyncClient, receiver: Receiver) -> 
     gate.set()
     await settled(api, path, "success", 3)
     assert receiver.connections == 1
+
+
+async def test_attempts_keep_the_headers_of_the_answer(
+    api: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """Whichever way the answer was read, and whether it was a good one; never a cookie."""
+    headers = [("X-Request-Id", "7"), ("Set-Cookie", "sid=s3cr3t"), ("x-twice", "1")]
+    for close, status in ((False, 500), (True, 200)):
+        receiver.script(Answer(status, b"so", [*headers, ("x-twice", "2")], close=close))
+    path = await subscribe(api, receiver.url)
+    await emit(api, {"user_id": 1})
+    [delivery] = await settled(api, path, "success")
+    answer = await api.get(f"/deliveries/{delivery['id']}")
+    attempts = answer.json()["attempts"]
+    assert [attempt["response_status"] for attempt in attempts] == [500, 200]
+    for attempt in attempts:
+        pairs = [(item["name"], item["value"]) for item in attempt["response_headers"]]
+        assert [("X-Request-Id", "7"), ("Set-Cookie", "***")] == [
+            pair for pair in pairs if pair[0] in ("X-Request-Id", "Set-Cookie")
+        ]
+        assert [value for name, value in pairs if name == "x-twice"] == ["1", "2"]
+    assert "s3cr3t" not in answer.text
+
+
+async def test_no_answer_has_no_headers(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """An attempt without an answer says so."""
+    receiver.script(Close())
+    path = await subscribe(api, receiver.url)
+    await emit(api, {"user_id": 1})
+    [delivery] = await settled(api, path, "success")
+    first = (await api.get(f"/deliveries/{delivery['id']}")).json()["attempts"][0]
+    assert (first["error"], first["response_headers"]) == ("reset", [])
+
+
+async def test_deliveries_are_filtered(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """By status, type, event and period, page by page, of one webhook and of all."""
+    path = await subscribe(api, receiver.url)
+    other = await subscribe(api, receiver.url, name="other")
+    ids = [await emit(api, {"user_id": number}) for number in range(3)]
+    newest = (await settled(api, path, "success", 3))[0]
+    await settled(api, other, "success", 3)
+    created = newest["created_at"]
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"event_id": ids[1]}, [ids[1]]),
+        ({"event_id": "no-such"}, []),
+        ({"event_type": "user.*"}, ids[::-1]),
+        ({"event_type": "ticket.*, user.created", "status": "success"}, ids[::-1]),
+        ({"event_type": "ticket.*"}, []),
+        ({"event_type": "user.*", "status": "failed"}, []),
+        ({"since": "2001-01-31T12:00:00Z"}, ids[::-1]),
+        ({"until": "2001-01-31T12:00:00+05:00"}, []),
+        ({"since": created, "event_id": ids[2]}, [ids[2]]),
+        ({"until": created, "event_id": ids[2]}, []),
+    ]
+    number = int(path.rpartition("/")[2])
+    for query, expected in cases:
+        page = (await api.get(f"{path}/deliveries", params=query)).json()
+        assert [item["event_id"] for item in page["items"]] == expected, query
+        assert (page["total"], page["next"]) == (None, None)
+        one = (await api.get("/deliveries", params={**query, "webhook_id": number})).json()
+        assert [item["event_id"] for item in one["items"]] == expected, query
+        every = (await api.get("/deliveries", params=query)).json()
+        assert len(every["items"]) == 2 * len(expected)
+
+
+async def test_deliveries_page_by_id(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """`next` of a page is `before` of the one after it, with filters and without."""
+    path = await subscribe(api, receiver.url)
+    for number in range(5):
+        await emit(api, {"user_id": number})
+    ids = [item["id"] for item in await settled(api, path, "success", 5)]
+    for place in (f"{path}/deliveries", "/deliveries"):
+        for query in ({}, {"status": "success"}, {"event_type": "user.*"}):
+            seen: list[int] = []
+            before: dict[str, int] = {}
+            while True:
+                asked = {**query, **before, "limit": 2}
+                page = (await api.get(place, params=asked)).json()
+                seen += [item["id"] for item in page["items"]]
+                if page["next"] is None:
+                    break
+                before = {"before": page["next"]}
+            assert seen == ids, (place, query)
+
+
+async def test_a_deleted_webhook_is_not_searched(
+    api: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """Its deliveries are shown no more, in any list."""
+    path = await subscribe(api, receiver.url)
+    await emit(api, {"user_id": 1})
+    [delivery] = await settled(api, path, "success")
+    await api.delete(path)
+    assert (await api.get("/deliveries")).json()["items"] == []
+    found = await api.get("/deliveries", params={"webhook_id": delivery["webhook_id"]})
+    assert found.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "loc"),
+    [
+        ({"since": "yesterday"}, ["query", "since"]),
+        ({"until": "2026-02-30T00:00:00Z"}, ["query", "until"]),
+        ({"event_type": "user.*.x"}, ["query", "event_type"]),
+        ({"event_id": "a.b"}, ["query", "event_id"]),
+        ({"before": "0"}, ["query", "before"]),
+        ({"event_type": "user.*", "offset": "1"}, ["query", "offset"]),
+    ],
+)
+async def test_filters_that_are_none(
+    api: httpx.AsyncClient, receiver: Receiver, query: dict[str, str], loc: list[str]
+) -> None:
+    """A wrong filter is refused with its name."""
+    path = await subscribe(api, receiver.url)
+    answer = await api.get(f"{path}/deliveries", params=query)
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["errors"]] == [loc]

@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hookhub import LiveSink, hookimpl
-from hookhub_log.output import FileOutput, StandardOutput
-from hookhub_log.settings import read_settings
-from hookhub_log.sink import LogSink
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -16,6 +13,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def hookhub_sinks(hub: Hub) -> Iterable[LiveSink]:
+    # Not at the top: 'hookhub --help' asks every plugin for commands, and need not wait for these.
+    from hookhub_log.output import FileOutput, StandardOutput
+    from hookhub_log.settings import read_settings
+    from hookhub_log.sink import LogSink
+
     settings = read_settings(hub.plugin_settings("log"))
     output = StandardOutput() if settings.file is None else FileOutput(settings.file)
     return [LogSink(output, settings.events)]

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hookhub.hookspecs import hookimpl
 from hookhub.sinks import DurableSink
-from hookhub_webhook.sink import WebhookSink
 
 if TYPE_CHECKING:
     import click
 
     from hookhub.hub import Hub
+    from hookhub_webhook.sink import WebhookSink
 
 __all__ = ["WebhookSink"]
 
 
+def __getattr__(name: str) -> Any:
+    # PEP 562: 'hookhub --help' imports every plugin, and need not wait for what only a hub uses.
+    if name in __all__:
+        from hookhub_webhook import sink
+
+        return getattr(sink, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 @hookimpl
 def hookhub_sinks(hub: Hub) -> Iterable[DurableSink]:
+    from hookhub_webhook.sink import WebhookSink
+
     return [WebhookSink(hub)]
 
 

@@ -288,10 +288,27 @@ class WebhookApi:
     async def deliveries(self, request: Request) -> Response:
         """List deliveries to a webhook, newest first."""
         query = request.query_as(shapes.DeliveryQuery)
-        page = await self._hub.deliveries.list(
-            NAME, _id(request), status=query.status, limit=query.limit, offset=query.offset
+        wanted = query.filter(_id(request))
+        limit, offset = query.limit, query.offset
+        if query.before is None and not wanted.narrows():
+            page = await self._hub.deliveries.list(
+                NAME, _id(request), status=query.status, limit=limit, offset=offset
+            )
+            more = bool(page.items) and offset + len(page.items) < page.total
+            after = page.items[-1].id if more else None
+            body = showing.deliveries_json(
+                page.items, total=page.total, limit=limit, offset=offset, after=after
+            )
+            return Response(body)
+        if offset:
+            raise wrong_field("offset goes with status only; page by before.", "query", "offset")
+        found = await self._hub.deliveries.search(
+            wanted, sink=NAME, before=query.before, limit=limit
         )
-        return Response(showing.deliveries_json(page))
+        body = showing.deliveries_json(
+            found.items, total=None, limit=limit, offset=0, after=found.before
+        )
+        return Response(body)
 
     async def cancel_pending(self, request: Request) -> shapes.Cancelled:
         """End the pending deliveries to a webhook as failed; they can be retried by hand."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -30,6 +30,7 @@ def judge(
     *,
     remark: str | None = None,
     timings: Mapping[str, float] | None = None,
+    fields: Sequence[tuple[bytes, bytes]] = (),
 ) -> AttemptResult:
     """The result of an answer.
 
@@ -39,10 +40,18 @@ def judge(
         now: Unix seconds, to turn a date in ``Retry-After`` into a span.
         remark: what is to be said of the body.
         timings: seconds by phase.
+        fields: all header fields of it, to be kept.
     """
     timings = timings or {}
     if is_success(status):
-        return AttemptResult(Outcome.DELIVERED, status, body, error_message=remark, timings=timings)
+        return AttemptResult(
+            Outcome.DELIVERED,
+            status,
+            body,
+            error_message=remark,
+            timings=timings,
+            response_headers=fields,
+        )
     gone = status == HTTPStatus.GONE
     return AttemptResult(
         Outcome.GIVE_UP if gone else Outcome.RETRY,
@@ -55,6 +64,7 @@ def judge(
         else None,
         disable_endpoint=gone,
         timings=timings,
+        response_headers=fields,
     )
 
 

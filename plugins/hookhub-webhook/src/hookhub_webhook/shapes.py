@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from hookhub.delivery.listing import DeliverySearch
 from hookhub.delivery.model import Status
 from hookhub.routes import (
     Answer,
@@ -141,10 +142,8 @@ class WebhookQuery(Paging):
     is_active: bool | None = None
 
 
-class DeliveryQuery(Paging):
-    """Which deliveries to list."""
-
-    status: Status | None = None
+class DeliveryQuery(DeliverySearch, Paging):
+    """Which deliveries to list; `offset` only with nothing but `status`."""
 
 
 class CancelQuery(Query):
@@ -236,9 +235,16 @@ class DeliveryList(Answer):
     """A part of the list of deliveries, newest first."""
 
     items: list[WebhookDelivery]
-    total: int
+    total: int | None = Field(
+        description="null with `before` or a filter besides `status`: counting them would mean "
+        "looking at each"
+    )
     limit: int
     offset: int
+    next: int | None = Field(
+        description="There may be more, even if this page is not full: send it as `before`; null "
+        "at the end"
+    )
 
 
 class WebhookStats(Answer):

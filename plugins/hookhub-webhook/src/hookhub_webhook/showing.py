@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, Page
@@ -79,11 +79,17 @@ def show_webhooks(page: Page[Endpoint], breakers: Mapping[int, str]) -> WebhookL
     )
 
 
-def deliveries_json(page: Page[Delivery]) -> bytes:
-    """A page of deliveries as :class:`DeliveryList` has it, each payload exactly as it was sent."""
-    items = ", ".join(map(_delivery_json, page.items))
-    numbers = f'"total": {page.total}, "limit": {page.limit}, "offset": {page.offset}'
-    return f'{{"items": [{items}], {numbers}}}'.encode("ascii")
+def deliveries_json(
+    deliveries: Sequence[Delivery], *, total: int | None, limit: int, offset: int, after: int | None
+) -> bytes:
+    """A page of deliveries as :class:`DeliveryList` has it, each payload exactly as it was sent.
+
+    Args:
+        after: the id below which the next page begins; None at the end.
+    """
+    items = ", ".join(map(_delivery_json, deliveries))
+    rest = json.dumps({"total": total, "limit": limit, "offset": offset, "next": after})
+    return f'{{"items": [{items}], {rest[1:]}'.encode("ascii")
 
 
 def _delivery_json(delivery: Delivery) -> str:

@@ -167,6 +167,7 @@ class Exchange:
             self._attempt.timestamp,
             remark=self._remark,
             timings=self._timings,
+            fields=answer.head.fields,
         )
 
     def _failed(self, error: str, message: str) -> AttemptResult:
@@ -178,6 +179,7 @@ class Exchange:
             error=error,
             error_message=message,
             timings=self._timings,
+            response_headers=() if self._answer is None else self._answer.head.fields,
         )
 
     def _text(self) -> str | None:

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hookhub import LiveSink, hookimpl
-from hookhub_websocket.settings import read_settings
-from hookhub_websocket.sink import WebSocketSink
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -15,4 +13,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def hookhub_sinks(hub: Hub) -> Iterable[LiveSink]:
+    # Not at the top: 'hookhub --help' asks every plugin for commands, and need not wait for these.
+    from hookhub_websocket.settings import read_settings
+    from hookhub_websocket.sink import WebSocketSink
+
     return [WebSocketSink(hub, read_settings(hub.plugin_settings("websocket")))]

@@ -100,7 +100,7 @@ def replay(
 
     \b
     Examples:
-      hookhub webhook replay shop --since 2026-01-31T00:00:00Z --dry-run
+      hookhub webhook replay shop --since 1h --dry-run
       hookhub webhook replay shop --only never_sent
     """
     wanted = {name: value for name, value in given.items() if value is not None}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from hookhub.client import Client
 from hookhub.errors import NotFound
+
+if TYPE_CHECKING:
+    from hookhub.client import Client
 
 Json = dict[str, Any]
 

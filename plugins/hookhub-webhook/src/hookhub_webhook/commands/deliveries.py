@@ -58,6 +58,9 @@ def deliveries(
     if as_json:
         print_json(found)
         return
+    if not found["items"]:
+        note("There is none.")
+        return
     columns = ("ID", "EVENT", "STATUS", "ATTEMPTS", "ANSWER", "CREATED", "NEXT", "ERROR")
     print_table(columns, [_row(item) for item in found["items"]])
     if found["total"] > len(found["items"]):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,11 +21,12 @@ from hookhub.cli.kit import (
     progress_bar,
     remote_options,
 )
-from hookhub.client import Client
 from hookhub.errors import FieldError, Forbidden, HookhubError
 from hookhub_webhook.commands.client import WebhookClient
-from hookhub_webhook.commands.import_checks import check_rows, differences
-from hookhub_webhook.commands.import_rows import Row, read_rows
+
+if TYPE_CHECKING:
+    from hookhub.client import Client
+    from hookhub_webhook.commands.import_rows import Row
 
 REFUSALS = frozenset((400, 404, 409, 413, 422))
 """Answers about the one webhook; after others (no scope, no hub) no further one would go better."""
@@ -106,6 +107,10 @@ def import_(
       hookhub webhook import webhooks.csv --inactive    # and, when the day has come,
       hookhub webhook import webhooks.csv --update
     """
+    # Not at the top: they need what checks webhooks, and other commands need not wait for that.
+    from hookhub_webhook.commands.import_checks import check_rows
+    from hookhub_webhook.commands.import_rows import read_rows
+
     rows = read_rows(_read(file), leave_out)
     with remote.client() as client:
         check_rows(rows, _known_types(client), rename=rename)
@@ -149,6 +154,8 @@ def _run(client: Client, rows: Sequence[Row], wish: Wish, *, hidden: bool) -> li
 
 
 def _one(hub: WebhookClient, row: Row, found: dict[str, Any] | None, wish: Wish) -> Done:
+    from hookhub_webhook.commands.import_checks import differences
+
     if row.errors:
         return Done(row, "error", errors=tuple(row.errors))
     if found is None:

@@ -186,7 +186,8 @@ def update(
 @click.argument("webhook_name", metavar="WEBHOOK")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @remote_options
-def delete(webhook_name: str, yes: bool, remote: Remote) -> None:
+@json_option
+def delete(webhook_name: str, yes: bool, remote: Remote, as_json: bool) -> None:
     """Delete a webhook: nothing more is sent to it, its deliveries are no longer shown.
 
     \b
@@ -200,6 +201,9 @@ def delete(webhook_name: str, yes: bool, remote: Remote) -> None:
         if not yes:
             ask(f"Delete {named}? Nothing more is sent to it, what waits for it is dropped.")
         hub.delete(found["id"])
+    if as_json:
+        print_json(found)
+        return
     click.echo(f"Deleted {named}.")
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from hookhub.stats.histogram import Histogram
 from hookhub.stats.model import MICROSECONDS, RANGES
+from hookhub.store.audit import MESSAGES
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.waiting import wait_until
 
@@ -109,6 +110,7 @@ def write_past(hub: HubProcess) -> None:
 def visit(panel: Any, place: str) -> None:
     """Go to a page and wait until it shows what it is about."""
     panel.page.evaluate("(to) => { location.hash = to }", f"#/{place}")
+    place = place.removesuffix("/%")
     panel.expect(panel.page.locator(PAGES[place]).first).to_be_visible()
 
 
@@ -129,6 +131,7 @@ def test_for_everybody(hub: HubProcess, open_panel: OpenPanel, scheme: str) -> N
     visit(panel, "webhooks/1")
     panel.page.click(".delivery-row summary >> nth=0")
     panel.expect(panel.page.locator(".detail .attempts")).to_be_visible()
+    panel.page.click("#delivery-filters > summary")
     check_axe(panel, "a delivery")
     panel.page.click("#webhook-delete")
     check_axe(panel, "a question")
@@ -154,6 +157,11 @@ def test_on_a_small_screen_in_russian(hub: HubProcess, open_panel: OpenPanel, sc
     for place in PAGES:
         visit(panel, place)
         assert panel.page.evaluate("document.documentElement.scrollWidth") == 360, place
+    # A page begins at its top, and the focus is on it; an address that is none is no mistake.
+    visit(panel, "types/%")
+    panel.page.click("#type-list a >> nth=-1")
+    panel.expect(panel.page.locator("h1")).to_be_focused()
+    assert panel.page.evaluate("scrollY") == 0
     visit(panel, "live")
     panel.rows().first.click()
     panel.expect(panel.page.locator("#event-close")).to_be_focused()
@@ -208,15 +216,15 @@ def test_a_test_event(hub: HubProcess, open_panel: OpenPanel) -> None:
     panel = open_panel(hub).open().sign_in().live().go("types")
     panel.page.click("#type-list a >> text=user.created")
     panel.says("main", "A user was created")
-    panel.page.fill("#send-user_id", "12345678901234567890")
-    panel.page.fill("#send-first_name", "Grace")
-    panel.page.fill("#send-last_name", "")
+    panel.page.fill("#payload-user_id", "12345678901234567890")
+    panel.page.fill("#payload-first_name", "Grace")
+    panel.page.fill("#payload-last_name", "")
     panel.page.click("#send-event")
     panel.says("#sent", "Sent as #").says("#sent", "1 webhook")
-    panel.page.fill("#send-user_id", "twelve")
+    panel.page.fill("#payload-user_id", "twelve")
     panel.page.click("#send-event")
     panel.says("#send-problem", "user_id")
-    panel.page.fill("#send-user_id", "")
+    panel.page.fill("#payload-user_id", "")
     panel.page.click("#send-event")
     panel.says("#send-problem", "user_id")
     panel.page.check("#send-raw")
@@ -239,7 +247,10 @@ def test_tokens(hub: HubProcess, open_panel: OpenPanel) -> None:
     panel.page.click("#token-create")
     panel.says("#token-made", "never again")
     secret = panel.page.locator("#token-made code").inner_text()
+    panel.page.mouse.click(5, 400)  # beside the window: a secret does not go by accident
+    panel.expect(panel.page.locator("#token-made")).to_be_visible()
     panel.page.keyboard.press("Escape")
+    panel.expect(panel.page.locator("#token-new")).to_be_focused()
     row = panel.page.locator("tr", has_text="for a test")
     panel.expect(row).to_contain_text("webhooks:read")
     assert secret not in panel.page.content()
@@ -310,6 +321,7 @@ def test_every_text_is_in_both_languages(hub: HubProcess, open_panel: OpenPanel)
         return {gap for form in forms for gap in re.findall(r"\{(\w+)\}", form)}
 
     assert english.keys() == russian.keys()
+    assert {f"audit.check.{check}" for check in MESSAGES} <= english.keys()
     for key, text in english.items():
         assert gaps(text) == gaps(russian[key]), key
         if isinstance(text, dict):
@@ -346,3 +358,40 @@ def test_bodies_are_those_of_python(hub: HubProcess, open_panel: OpenPanel) -> N
     }
     text = json.dumps(values, ensure_ascii=False)
     assert panel.page.evaluate(write, text) == json.dumps(values, sort_keys=True)
+
+
+def test_forms_of_schemas(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """An example goes through the form of its schema unchanged; what it leaves out stays out."""
+    panel = open_panel(hub).open()
+    through = """async ([schema, example]) => {
+      const {fieldsOf, formOf, payloadOf} = await import("/admin/parts/schema-form.js");
+      const fields = fieldsOf(schema, example);
+      const types = Object.fromEntries(fields.map(({name, type}) => [name, type]));
+      return [types, JSON.parse(payloadOf(fields, formOf(fields, example)))];
+    }"""
+    cat = {"type": "object", "properties": {"kind": {"const": "cat", "type": "string"}}}
+    string, number = {"type": "string"}, {"type": "integer"}
+    schema = {
+        "$defs": {"Cat": cat, "Dog": cat},
+        "properties": {
+            "text_or_number": {"anyOf": [number, string]},
+            "pet": {"oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]},
+            "items": {"type": "array", "items": {"$ref": "#/$defs/Cat"}},
+            "address": {"$ref": "#/$defs/Cat"},
+            "colour": {"enum": ["red", "blue"], "type": "string"},
+            "priority": {"enum": [1, 2], "type": "integer"},
+            "nothing": {"anyOf": [string, {"type": "null"}]},
+            "flag": {"type": "boolean"},
+            "left_out": {"type": "boolean", "default": True},
+        },
+        "required": ["text_or_number", "pet", "items", "address", "nothing", "flag"],
+    }
+    example = {
+        **{"text_or_number": "12", "pet": {"kind": "cat"}, "items": [{"kind": "cat"}]},
+        **{"address": {"kind": "cat"}, "colour": "red", "priority": 1, "nothing": None},
+        **{"flag": False, "not in the schema": [1, "two"]},
+    }
+    types, payload = panel.page.evaluate(through, [schema, example])
+    assert payload == example
+    told = (types["text_or_number"], types["pet"], types["colour"])
+    assert told == ("integer | string", "object", "red | blue")

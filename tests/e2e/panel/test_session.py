@@ -18,6 +18,9 @@ def test_signing_in_and_out(hub: HubProcess, open_panel: OpenPanel) -> None:
     panel = open_panel(hub).open("/")
     assert panel.page.url == f"{hub.url}/admin/"
     panel.sign_in("hh_wrong").says("#sign-in-problem", "does not know this token")
+    panel.page.select_option("#language", "ru")
+    panel.says("#sign-in-problem", "не знает этого токена")
+    panel.page.select_option("#language", "en")
     panel.sign_in("ключ").says("#sign-in-problem", "only letters")
     panel.sign_in().live()
     assert panel.page.evaluate("Object.values(sessionStorage)") == [hub.token]
@@ -51,8 +54,9 @@ LACKS = {
 def test_what_a_token_may_not_see(
     hub: HubProcess, open_panel: OpenPanel, post: Post, scope: str
 ) -> None:
-    """Each page that needs another scope names it; the others are shown."""
-    token = post(hub, "/tokens", {"name": f"only {scope}", "scopes": [scope]})["token"]
+    """Each page that needs another scope names it; revoking ends the session of any scope."""
+    made = post(hub, "/tokens", {"name": f"only {scope}", "scopes": [scope]})
+    token = made["token"]
     panel = open_panel(hub).open().sign_in(token)
     if scope == "events:read":
         panel.live()
@@ -65,6 +69,8 @@ def test_what_a_token_may_not_see(
             panel.expect(panel.page.locator(".refused")).to_have_count(0)
         else:
             panel.says(".refused", f"lacks the scope {lacking}")
+    post(hub, f"/tokens/{made['id']}/revoke")
+    panel.says("#sign-in-problem", "signed out")
     panel.check(provoked=True, token=token)
 
 

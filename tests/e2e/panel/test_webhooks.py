@@ -38,7 +38,7 @@ def test_from_nothing_to_a_delivery(
     panel.says("main", "No webhooks yet")
     panel.page.click("#webhook-new")
     panel.page.fill("#wh-name", "CRM")
-    panel.page.fill("#wh-url", receiver.url)
+    panel.page.fill("#wh-url", f"{receiver.url}?several={{a,b}}[1-2]")
     panel.page.check("[id='wh-type-user.*']")
     panel.page.fill("#wh-filter", '{"user_id": {"$gt": 100}}')
     preview = panel.page.locator("#preview-body")
@@ -61,13 +61,13 @@ def test_from_nothing_to_a_delivery(
 
     # An event that the filter wants arrives, and its delivery appears by itself.
     emit(hub, 7)
-    emit(hub, 700)
+    emit(hub, 700, note='it\'s "$HOME" `id` ' + 200_000 * "x")
     delivery = panel.page.locator(".delivery-row")
     panel.expect(delivery).to_have_count(1)
     panel.expect(delivery.locator("summary")).to_contain_text("delivered")
     delivery.locator("summary").press("Enter")
     panel.says(".detail", "thank you").says(".detail", "X-Webhook-Delivery: 1")
-    panel.says(".detail", '{"user_id": 700}')
+    panel.says(".detail", '"user_id": 700}')
     assert [json.loads(request[1])["user_id"] for request in receiver.requests] == [700]
 
     # The same for a terminal: the command does what the hub did, but for the signatures.
@@ -76,7 +76,8 @@ def test_from_nothing_to_a_delivery(
     panel.says(".detail .actions .copy", "Copied")
     command = panel.page.evaluate("navigator.clipboard.readText()")
     direct = {**os.environ, "no_proxy": "*"}
-    subprocess.run(["sh", "-c", command], check=True, capture_output=True, timeout=30, env=direct)
+    options = {"check": True, "capture_output": True, "timeout": 30, "env": direct}
+    subprocess.run(["sh"], input=command.encode(), **options)
     (headers, body), (again, same) = receiver.requests
     assert same == body
     assert again["x-webhook-delivery"] == headers["x-webhook-delivery"] == "1"
@@ -112,7 +113,7 @@ def test_failures_are_seen_and_repeated(
 
     receiver.status, receiver.body = 200, b"better"
     deliveries.first.locator(".retry").click()
-    panel.expect(deliveries.first.locator("summary")).to_contain_text("delivered")
+    panel.expect(deliveries.first.locator("summary").first).to_contain_text("delivered")
     deliveries.nth(1).locator("input").check()
     panel.page.click("#retry-chosen")
     panel.says("#toast", "1 delivery is tried again")
@@ -195,6 +196,8 @@ def test_what_can_be_done_with_one(
         ({"#wh-url": "http://127.0.0.1:9/", "#wh-filter": "{"}, "no JSON"),
         ({"#wh-url": "http://127.0.0.1:9/", "#wh-filter": '{"a": {"$most": 1}}'}, r"\$most"),
         ({"#wh-url": "http://10.0.0.1/"}, "10.0.0.1"),
+        ({"#wh-url": "http://127.0.0.1:9/", "#wh-timeout": "soon"}, "“soon” is no number"),
+        ({"#wh-url": "http://127.0.0.1:9/", "#wh-retry_schedule": "5, x"}, "“x” is no number"),
     ],
 )
 def test_mistakes_are_told(
@@ -204,9 +207,29 @@ def test_mistakes_are_told(
     panel = open_panel(hub).open("/admin/#/webhooks/new").sign_in().live()
     panel.page.fill("#wh-name", "wrong")
     panel.page.check("[id='wh-type-*']")
+    panel.page.click("#webhook-form details >> nth=1")
     for field, text in fields.items():
         panel.page.fill(field, text)
     panel.page.click("#webhook-save")
     panel.says("#form-problem", re.compile(complaint))
     assert panel.page.input_value("#wh-name") == "wrong"
     panel.check(provoked=True)
+
+
+def test_showing_more_stays_where_it_was(
+    hub: HubProcess, open_panel: OpenPanel, post: Post
+) -> None:
+    """The rest of a long list comes below what is seen; nothing jumps."""
+    there = int(get(hub, "/webhooks")["total"])
+    for number in range(there, 55):
+        hook = {"name": f"webhook {number}", "url": "http://127.0.0.1:9/", "event_type": "user.*"}
+        post(hub, "/webhooks", {**hook, "is_active": False})
+    panel = open_panel(hub).open("/admin/#/webhooks").sign_in().live()
+    rows = panel.page.locator("#webhook-list tbody tr")
+    panel.expect(rows).to_have_count(50)
+    panel.page.locator(".more button").scroll_into_view_if_needed()
+    before = panel.page.evaluate("scrollY")
+    panel.page.click(".more button")
+    panel.expect(rows).to_have_count(55)
+    assert panel.page.evaluate("scrollY") == before > 0
+    panel.check()

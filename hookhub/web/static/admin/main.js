@@ -22,10 +22,6 @@ async function open(token, onEnd) {
   if (!Object.values({ ...can, webhooks: false }).includes(true)) throw new Error(t("signin.no_scope"));
   kept.save(token);
   const session = { api, can, feed: null };
-  session.close = () => {
-    api.close();
-    session.feed?.close();
-  };
   api.onUnauthorized = () => onEnd("signin.unauthorized");
   if (can["events:read"]) {
     const known = new Set(["revoked", "expired", "dismissed"]);
@@ -37,11 +33,18 @@ async function open(token, onEnd) {
       },
     });
     session.feed.load("", null);
-  } else if (can["webhooks:read"]) {
-    // Without the feed nobody says that the token was revoked.
-    const timer = setInterval(() => api.get("replays", { limit: 1 }).catch(() => {}), ASK);
-    session.close = () => (clearInterval(timer), api.close());
   }
+  // Without the feed nobody says that the token was revoked; a 401 does, whatever its scopes.
+  const ask = () => {
+    if (session.feed && session.feed.state.name !== "stopped") return;
+    api.get(can["events:read"] ? "events" : "replays", { limit: 1 }).catch(() => {});
+  };
+  const timer = setInterval(ask, ASK);
+  session.close = () => {
+    clearInterval(timer);
+    api.close();
+    session.feed?.close();
+  };
   return session;
 }
 
@@ -55,7 +58,15 @@ function reasonOf(error) {
 function placeOf(hash, session) {
   const [, name, rest] = hash.match(/^#\/([\w-]+)(?:\/(.*))?$/) ?? [];
   const page = PAGES.find((item) => item.name === name && isThere(item, session)) ?? PAGES[0];
-  return { page, rest: page.name === name ? (rest ?? "") : "" };
+  return { page, rest: page.name === name ? decoded(rest ?? "") : "" };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const isThere = (page, session) => page.name !== "webhooks" || session.can.webhooks;
@@ -80,9 +91,21 @@ function useHash() {
   return hash;
 }
 
+/** A page begins at its top, and has the focus if that was on what is gone. */
+function useArrival(place) {
+  const before = useRef(place);
+  useLayoutEffect(() => {
+    const moved = before.current !== place && before.current && place;
+    before.current = place;
+    if (!moved) return;
+    scrollTo(0, 0);
+    if (document.activeElement === document.body) document.querySelector("main h1")?.focus();
+  }, [place]);
+}
+
 function App() {
   const [session, setSession] = useState(null);
-  const [entry, setEntry] = useState({ problem: "", token: "", ready: false });
+  const [entry, setEntry] = useState({ problem: null, token: "", ready: false }); // problem(): its text
   const [toast, setToast] = useState(null);
   const [theme, setTheme] = useTheme();
   const current = useRef(null);
@@ -96,7 +119,7 @@ function App() {
     current.current = null;
     setSession(null);
     setToast(null);
-    setEntry({ problem: key ? t(key) : "", token: "", ready: true });
+    setEntry({ problem: key && (() => t(key)), token: "", ready: true });
   };
   const signIn = async (token, again = false) => {
     try {
@@ -108,13 +131,13 @@ function App() {
       const down = again && error instanceof Unreachable;
       if (again && !down) kept.forget();
       // So that one press tries again.
-      setEntry({ problem: reasonOf(error), token: down ? token : "", ready: true });
+      setEntry({ problem: () => reasonOf(error), token: down ? token : "", ready: true });
     }
   };
   useEffect(() => {
     const token = kept.load();
     if (token) signIn(token, true);
-    else setEntry({ problem: "", token: "", ready: true });
+    else setEntry({ problem: null, token: "", ready: true });
   }, []);
 
   const { page, rest } = session ? placeOf(hash, session) : {};
@@ -123,6 +146,7 @@ function App() {
     document.documentElement.lang = language;
     document.title = page ? `${t(`nav.${page.name}`)} – hookhub` : "hookhub";
   }, [page, language]);
+  useArrival(page && `${page.name}/${rest}`);
   const speak = (tag) => {
     chooseLanguage(tag);
     redraw();
@@ -133,7 +157,7 @@ function App() {
       ${session
         ? html`<section id=${page.name} key=${`${page.name}/${rest}`} aria-label=${t(`nav.${page.name}`)}>
             <${Whole}><${page.view} session=${session} rest=${rest} theme=${theme} /><//></section>`
-        : entry.ready && html`<${SignIn} ...${entry} signIn=${signIn} />`}
+        : entry.ready && html`<${SignIn} token=${entry.token} problem=${entry.problem?.()} signIn=${signIn} />`}
     </main>
     <${Toast} text=${toast} />`;
 }

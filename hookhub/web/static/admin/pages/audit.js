@@ -37,7 +37,7 @@ function Report({ report }) {
   const skipped = Object.entries(report.skipped ?? {});
   return html`<div class="card pad" id="audit-report"><p class="line"><${Pill} tone=${report.ok ? "success" : "failed"}>${t(report.ok ? "audit.ok" : "audit.wrong")}<//>
       <span class="quiet">${t("audit.range", { first: report.first, last: report.last })}</span></p>
-    <${Facts} wide pairs=${[...COUNTS.map((name) => [t(`audit.${name}`), number(report[name] ?? 0)]), ...skipped.map(([why, n]) => [t("audit.skipped", { why }), number(n)])]} />
-    ${report.differences.map(({ check, message, count, rows }) => html`<section><h3>${has(`audit.check.${check}`) ? t(`audit.check.${check}`) : check} (${number(count)})</h3><p class="said">${printable(message)}</p><${Json} value=${rows} label=${check} /></section>`)}
+    <${Facts} wide pairs=${[...COUNTS.map((name) => [t(`audit.${name}`), number(report[name] ?? 0)]), ...skipped.map(([why, n]) => [has(`audit.skipped.${why}`) ? t(`audit.skipped.${why}`) : t("audit.skipped", { why }), number(n)])]} />
+    ${report.differences.map(({ check, message, count, rows }) => html`<section><h3>${has(`audit.check.${check}`) ? t(`audit.check.${check}`) : check} (${number(count)})</h3>${!has(`audit.check.${check}`) && html`<p class="said">${printable(message)}</p>`}<${Json} value=${rows} label=${check} /></section>`)}
   </div>`;
 }

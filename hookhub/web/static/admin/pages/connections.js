@@ -52,5 +52,5 @@ function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let at = 0;
   for (; n >= 1024 && at < units.length - 1; at++) n /= 1024;
-  return `${number(n, at ? 1 : 0)} ${units[at]}`;
+  return t(`unit.${units[at]}`, { n: number(n, at ? 1 : 0) });
 }

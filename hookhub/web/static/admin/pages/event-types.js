@@ -11,7 +11,7 @@ import { html, useMemo, useState } from "../vendor/preact/preact-htm.js";
 
 export function EventTypes({ session, rest }) {
   if (!session.can["events:read"]) return html`<${NoScope} scope="events:read" what="scope.types" />`;
-  return html`<${Catalogue} session=${session} name=${decodeURIComponent(rest)} />`;
+  return html`<${Catalogue} session=${session} name=${rest} />`;
 }
 
 function Catalogue({ session, name }) {
@@ -27,7 +27,7 @@ function Catalogue({ session, name }) {
 }
 
 function One({ session, type }) {
-  const fields = useMemo(() => fieldsOf(type.schema), [type]);
+  const fields = useMemo(() => fieldsOf(type.schema, type.example), [type]);
   return html`<${Head} back=${{ href: "#/types", text: t("nav.types") }} title=${html`<span class="type tone-${toneOf(type.name)}">${type.name}</span>`} />
     <p>${type.description} <span class="quiet">${t("types.plugin", { name: type.plugin })}</span></p>
     <div class="columns"><div>
@@ -41,8 +41,8 @@ function One({ session, type }) {
 const Fields = ({ fields }) =>
   html`<table class="list fields"><thead><tr><th scope="col">${t("types.field")}</th><th scope="col">${t("types.type")}</th><th scope="col">${t("types.about")}</th></tr></thead>
     <tbody>${fields.map(
-      ({ name, kind, schema, nullable, required, options, description }) => html`<tr><td><code>${name}</code>${required ? " *" : ""}</td>
-        <td data-head=${t("types.type")}><code>${options?.join(" | ") ?? schema.type ?? kind}${nullable ? " | null" : ""}</code></td><td data-head=${t("types.about")}>${description}</td></tr>`,
+      ({ name, type, nullable, required, description }) => html`<tr><td><code>${name}</code>${required ? " *" : ""}</td>
+        <td data-head=${t("types.type")}><code>${type}${nullable ? " | null" : ""}</code></td><td data-head=${t("types.about")}>${description}</td></tr>`,
     )}</tbody></table>`;
 
 function Send({ session, type, fields }) {
@@ -76,7 +76,7 @@ function Send({ session, type, fields }) {
     <div class="wide"><h2>${t("send.title")}</h2><p class="quiet">${t("send.text")}</p></div>
     <div class="control wide"><${Check} id="send-raw" checked=${raw !== null} onChange=${byHand}>${t("send.raw")}<//></div>
     ${raw === null
-      ? html`<${SchemaForm} fields=${fields} form=${form} onChange=${setForm} prefix="send" />`
+      ? html`<${SchemaForm} fields=${fields} form=${form} onChange=${setForm} prefix="payload" />`
       : html`<${Field} wide id="send-payload" label=${t("event.payload")}><textarea id="send-payload" rows="12" class="mono" spellcheck="false" value=${raw} onInput=${(event) => setRaw(event.currentTarget.value)}></textarea><//>`}
     <${Field} id="send-key" label=${t("event.key")} hint=${t("send.key_hint")}><input id="send-key" value=${key} onInput=${(event) => setKey(event.currentTarget.value)} autocomplete="off" aria-describedby="send-key-hint" /><//>
     <div class="wide"><${Trouble} problem=${problem} id="send-problem" />

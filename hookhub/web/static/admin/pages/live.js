@@ -29,6 +29,7 @@ function Stream({ session, feed }) {
   };
   const escape = (press) => press.key === "Escape" && open && close();
   return html`<div class="live" onKeyDown=${escape}>
+    <h1 class="sr" tabindex="-1">${t("nav.live")}</h1>
     <${Filter} session=${session} feed=${feed} />
     <div class="split">
       <div class="stream">

@@ -48,11 +48,12 @@ const known = (value) => value !== undefined && value !== null;
 
 function Tiles({ now }) {
   const share = known(now.success_rate) ? now.success_rate / 100 : null;
+  const waiting = now.pending ?? now.pending_deliveries ?? 0;
   const tiles = [
     ["events_rate", known(now.events_per_second) && number(now.events_per_second, 1)],
     ["rate", share !== null && percent(share), share !== null && html`<meter min="0" max="1" low="0.9" optimum="1" value=${share} aria-label=${t("overview.rate")}></meter>`],
     ["latency", known(now.latency_p95) && seconds(now.latency_p95), known(now.latency_p50) && t("overview.latency_note", { p50: seconds(now.latency_p50), p99: seconds(now.latency_p99) })],
-    ["pending", number(now.pending ?? now.pending_deliveries ?? 0), known(now.oldest_pending_seconds) && t("overview.oldest", { time: seconds(now.oldest_pending_seconds) }), "pending"],
+    ["pending", number(waiting), waiting ? known(now.oldest_pending_seconds) && t("overview.oldest", { time: seconds(now.oldest_pending_seconds) }) : t("overview.none_pending"), waiting ? "pending" : ""],
     ["failed", known(now.failed_deliveries) && number(now.failed_deliveries), "", now.failed_deliveries ? "failed" : ""],
     ["delivered", known(now.successful_deliveries) && number(now.successful_deliveries), "", "success"],
     ["webhooks", known(now.active_webhooks) && number(now.active_webhooks), known(now.total_webhooks) && t("overview.of", { n: now.total_webhooks })],

@@ -22,7 +22,7 @@ export function SignIn({ problem, token, signIn }) {
     <p class="quiet">${t("signin.hint")}</p>
     <label for="token">${t("signin.token")}</label>
     <input id="token" ref=${field} type="password" autocomplete="off" autocapitalize="off" spellcheck="false" required aria-describedby="sign-in-problem" />
-    <p id="sign-in-problem" class="problem" role="alert">${problem}</p>
+    <p id="sign-in-problem" class="problem" role="alert">${problem ?? ""}</p>
     <button class="primary" type="submit" disabled=${busy}>${t("signin.button")}</button>
     <p class="quiet small">${t("signin.kept")}</p>
   </form>`;

@@ -66,7 +66,7 @@ function NewToken({ session, onClose }) {
     run(async () => setMade(await session.api.post("tokens", body)));
   };
   if (made) {
-    return html`<${Dialog} title=${t("tokens.made", { name: printable(made.name) })} onClose=${onClose} id="token-made"><${Secret} label=${t("signin.token")} value=${made.token} note=${t("secret.once")} />
+    return html`<${Dialog} title=${t("tokens.made", { name: printable(made.name) })} onClose=${onClose} id="token-made" firm><${Secret} label=${t("signin.token")} value=${made.token} note=${t("secret.once")} />
       <div class="buttons"><button type="button" class="primary" onClick=${onClose}>${t("done")}</button></div><//>`;
   }
   return html`<${Dialog} title=${t("tokens.new")} onClose=${onClose} id="token-form"><form class="form" onSubmit=${submit}>

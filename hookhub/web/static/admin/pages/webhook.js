@@ -120,7 +120,7 @@ function Rotate({ session, webhook, onClose }) {
     event.preventDefault();
     run(async () => setAnswer(await session.api.post(`webhooks/${webhook.id}/rotate-secret`, secret ? { secret } : {})));
   };
-  if (answer) return html`<${Dialog} id="rotate" title=${t("rotate.done")} onClose=${onClose}><${Secrets} webhook=${answer} /><//>`;
+  if (answer) return html`<${Dialog} id="rotate" title=${t("rotate.done")} onClose=${onClose} firm><${Secrets} webhook=${answer} /><//>`;
   return html`<${Dialog} id="rotate" title=${t("rotate.title")} onClose=${onClose}><form onSubmit=${send}>
     <p>${t("rotate.text")}</p>
     <${Field} id="rotate-secret" label=${t("rotate.own")} hint=${t("rotate.own_hint")}>

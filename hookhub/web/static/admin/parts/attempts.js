@@ -11,13 +11,15 @@ export const AttemptList = ({ attempts }) =>
   html`<ol class="attempts">${attempts.map((attempt) => html`<li key=${attempt.number}><${Attempt} attempt=${attempt} /></li>`)}</ol>`;
 
 function Attempt({ attempt }) {
-  const { number, started_at, duration, outcome, response_status, response_body, error_message, timings } = attempt;
+  const { number, started_at, duration, outcome, response_status, response_headers, response_body, error_message, timings } = attempt;
   const said = [response_status && `HTTP ${response_status}`, error_message].filter(Boolean).join(" · ");
   return html`<p class="line"><span class="quiet">${t("attempt.number", { n: number })}</span>
       <${Pill} tone=${outcome === "delivered" ? "success" : "failed"}>${has(`outcome.${outcome}`) ? t(`outcome.${outcome}`) : outcome}<//>
       <time datetime=${started_at}>${moment(started_at)}</time><span>${seconds(duration)}</span></p>
     ${said && html`<p class="said">${printable(said)}</p>`}
     ${timings && html`<${Timings} timings=${timings} />`}
+    ${response_headers?.length > 0 && html`<details class="answer-headers"><summary>${t("attempt.headers", { n: response_headers.length })}</summary>
+      <pre tabindex="0" role="region" aria-label=${t("attempt.headers", { n: response_headers.length })}>${response_headers.map(({ name, value }) => printable(`${name}: ${value}`)).join("\n")}</pre></details>`}
     ${response_body && html`<pre tabindex="0" role="region" aria-label=${t("attempt.body")}>${printable(response_body)}</pre>`}`;
 }
 

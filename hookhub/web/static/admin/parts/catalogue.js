@@ -27,6 +27,10 @@ export function patternsOf(types) {
   return [...groups, ...names];
 }
 
+/** Whether events of a type are among those that a pattern wants; `*` has none of the hub's own. */
+export const matches = (pattern, name) =>
+  pattern === "*" ? !/^(delivery|webhook)\./.test(name) : pattern === name || (pattern.endsWith(".*") && name.startsWith(pattern.slice(0, -1)));
+
 export function EventTypesOf({ session, id }) {
   const types = useEventTypes(session);
   return html`<datalist id=${id}>${patternsOf(types).map((value) => html`<option value=${value} />`)}</datalist>`;

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef } from "../vendor/preact/preact-htm.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { useMedia } from "./hooks.js";
 import { currentLanguage, moment, number, t, tick } from "./i18n.js";
 
 const HEIGHT = 190;
@@ -24,6 +25,7 @@ export function Chart({ title, times, series, range, theme, show = (value) => nu
   const place = useRef(null);
   const plot = useRef(null);
   const language = currentLanguage();
+  const dark = useMedia("(prefers-color-scheme: dark)");
   const key = series.map(({ label }) => label).join("|");
   useLayoutEffect(() => {
     const node = place.current;
@@ -35,7 +37,7 @@ export function Chart({ title, times, series, range, theme, show = (value) => nu
       plot.current.destroy();
       plot.current = null;
     };
-  }, [key, range, theme, language]);
+  }, [key, range, theme, language, dark]);
   useEffect(() => {
     plot.current?.setData([times, ...series.map(({ values }) => values)]);
   }, [times]);

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/preact/preact-htm.js";
 import { AttemptList } from "./attempts.js";
+import { DeliveryFilters, findDeliveries, Further, isNarrow, NO_FILTERS } from "./delivery-filters.js";
 import { useAction, useLoaded } from "./hooks.js";
 import { moment, t } from "./i18n.js";
 import { curlOf, requestOf } from "./request.js";
@@ -10,17 +11,25 @@ import { Choice, Copy, Empty, Facts, Json, More, Pill, Trouble, useConfirm } fro
 
 const PAGE = 25;
 const MORE = 50;
-const REFRESH = 10_000;
+const REFRESH = { all: 10_000, narrow: 30_000 };
 const STATUSES = ["", "pending", "success", "failed"];
 
 export function Deliveries({ session, webhook, news, refresh }) {
   const [status, setStatus] = useState("");
   const [search, setSearch] = useState("");
-  const [limit, setLimit] = useState(PAGE);
+  const [filters, setFilters] = useState(NO_FILTERS);
+  const [{ limit, turns }, setDepth] = useState({ limit: PAGE, turns: 1 });
+  const more = () => setDepth({ limit: limit + MORE, turns: turns + 1 });
+  const narrow = isNarrow(filters);
+  const narrowTo = (wanted) => {
+    setDepth({ limit: PAGE, turns: 1 });
+    setFilters(wanted);
+  };
   const [chosen, setChosen] = useState(new Set());
-  const load = () => session.api.list(`webhooks/${webhook.id}/deliveries`, { status }, limit);
-  const found = useLoaded(load, [webhook.id, status, limit], REFRESH);
-  useEffect(() => void (news && found.refresh()), [news]);
+  const load = () => findDeliveries(session.api, `webhooks/${webhook.id}/deliveries`, status, filters, limit, turns);
+  const found = useLoaded(load, [webhook.id, status, filters, limit], narrow ? REFRESH.narrow : REFRESH.all);
+  // Looking through many again at every event would be too much.
+  useEffect(() => void (news && !narrow && found.refresh()), [news]);
   const page = found.data;
   const words = search.trim().toLowerCase();
   const items = (page?.items ?? []).filter(
@@ -43,12 +52,14 @@ export function Deliveries({ session, webhook, news, refresh }) {
       <label class="field"><span>${t("deliveries.filter")}</span><${Choice} id="delivery-status" value=${status} options=${options} onChange=${setStatus} /></label>
       <label class="field grow"><span>${t("live.search")}</span><input type="search" id="delivery-search" placeholder=${t("live.search_example")} value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></label>
       ${session.can["webhooks:write"] && html`<${Bulk} session=${session} webhook=${webhook} chosen=${chosen} done=${done} />`}</div>
+    <${DeliveryFilters} session=${session} value=${filters} onChange=${narrowTo} />
     <${Trouble} problem=${found.problem} />
-    ${page && items.length === 0 && html`<${Empty}>${t(page.total ? "deliveries.none_such" : status ? "deliveries.none_such" : "deliveries.empty")}<//>`}
+    ${page && items.length === 0 && html`<${Empty}>${t(page.total || status || narrow ? "deliveries.none_such" : "deliveries.empty")}<//>`}
     <div class="deliveries">${items.map(
       (item) => html`<${Delivery} key=${item.id} session=${session} webhook=${webhook} item=${item} chosen=${chosen.has(item.id)} choose=${choose} done=${done} />`,
     )}</div>
-    ${page && page.total > 0 && html`<${More} shown=${page.items.length} total=${page.total} onMore=${() => setLimit(limit + MORE)} />`}
+    ${page && page.total > 0 && html`<${More} shown=${page.items.length} total=${page.total} onMore=${more} />`}
+    ${page && page.total === null && html`<${Further} found=${page} onMore=${more} />`}
   </section>`;
 }
 

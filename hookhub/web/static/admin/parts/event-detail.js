@@ -2,10 +2,13 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/preact/preact-htm.js";
 import { AttemptList } from "./attempts.js";
+import { matches } from "./catalogue.js";
 import { useLoaded, useSignals, useThrottled } from "./hooks.js";
-import { moment, t } from "./i18n.js";
+import { moment, number, t } from "./i18n.js";
 import { pretty, printable } from "./text.js";
 import { Copy, Facts, Json, Pill, Trouble } from "./ui.js";
+
+const REFRESH = 5_000;
 
 export function EventDetail({ session, event, onClose, focus }) {
   const close = useRef(null);
@@ -28,7 +31,23 @@ export function EventDetail({ session, event, onClose, focus }) {
     ${session.can["webhooks:read"]
       ? html`<${Deliveries} session=${session} event=${event} />`
       : html`<p class="quiet">${t("event.deliveries_scope")}</p>`}
+    <${Followers} session=${session} event=${event} />
   </aside>`;
+}
+
+const FOLLOWERS = 20;
+
+/** The panels and programs that follow the feed now and want such events. */
+function Followers({ session, event }) {
+  const { data } = useLoaded(() => session.api.list("live/connections", {}, 200), [event.id], REFRESH);
+  if (!data) return null;
+  const items = data.items.filter(({ events }) => (events ?? ["*"]).some((pattern) => matches(pattern, event.type)));
+  return html`<h3>${t("event.followers")} (<a href="#/connections">${number(items.length)}</a>)</h3>
+    <ul id="event-followers">${items.slice(0, FOLLOWERS).map(
+      ({ id, token_name, kind, address, lag, where }) => html`<li key=${id} class="line"><span>${printable(token_name)}</span> <${Pill}>${kind}<//> <span class="quiet mono">${printable(address)}</span>
+        ${where && Object.values(where).some(Boolean) && html`<code class="quiet">${printable(JSON.stringify(where))}</code>`} ${lag > 0 && html`<${Pill} tone="pending">${t("connection.lag")} ${number(lag)}<//>`}</li>`,
+    )}</ul>
+    ${!session.can.admin && html`<p class="quiet">${t("connections.own")}</p>`}`;
 }
 
 function Deliveries({ session, event }) {

@@ -36,18 +36,25 @@ export function EventList({ feed, open, narrow, handle, onOpen }) {
   });
   useLayoutEffect(() => {
     if (wanted.current === null) return;
-    const row = scroller.current.querySelector(`[data-key="${wanted.current}"] .row`);
+    const row = scroller.current.querySelector(`[data-key="${CSS.escape(wanted.current)}"] .row`);
     if (!row) return;
     wanted.current = null;
     row.focus({ preventScroll: true });
   });
 
-  const go = (index) => {
-    const to = Math.max(0, Math.min(rows.length - 1, index));
+  // A gap cannot have the focus: it is stepped over.
+  const near = (index, step) => {
+    while (at(index) && !at(index).event) index += step;
+    return at(index) ? index : null;
+  };
+  const go = (index, step = 1) => {
+    const limited = Math.max(0, Math.min(rows.length - 1, index));
+    const to = near(limited, step) ?? near(limited, -step);
+    if (to === null) return;
     wanted.current = at(to).key;
     setStop(at(to).key);
     virtual.scrollToIndex(to);
-    if (open && !narrow && at(to).event) onOpen(at(to));
+    if (open && !narrow) onOpen(at(to));
   };
   handle.current = {
     focus: (key) => {
@@ -62,7 +69,7 @@ export function EventList({ feed, open, narrow, handle, onOpen }) {
     const to = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: rows.length - 1, PageDown: index + page, PageUp: index - page }[press.key];
     if (key === undefined || to === undefined || index >= rows.length) return;
     press.preventDefault();
-    go(to);
+    go(to, to < index ? -1 : 1);
   };
 
   const items = virtual.getVirtualItems().filter((item) => item.index < rows.length);

@@ -22,7 +22,7 @@ export class Feed {
   #listeners = new Set();
   #timer = null;
   #gaps = 0;
-  #held = []; // what came during a pause
+  #held = new Held(); // what came during a pause
   #bytes = 0;
   #arrivals = [];
   #search = "";
@@ -51,7 +51,7 @@ export class Feed {
   }
 
   get waiting() {
-    return this.#held.filter((row) => row.event).length;
+    return this.#held.rows.filter((row) => row.event).length;
   }
 
   get rate() {
@@ -65,7 +65,8 @@ export class Feed {
     this.#hub?.close();
     clearTimeout(this.#timer);
     this.#listeners.clear();
-    this.rows = this.shown = this.#held = [];
+    this.rows = this.shown = [];
+    this.#held = new Held();
   }
 
   /** The history again and what follows, of these patterns (`a.*,b.c`) and this payload filter. */
@@ -77,9 +78,9 @@ export class Feed {
     if (turn !== this.#turn || !page) return;
     this.#hub?.close();
     Object.assign(this, { events, where, loading: false, problem: null, rows: [], shown: [] });
-    this.#held = [];
+    this.#held = new Held();
     this.#bytes = 0;
-    for (const event of page.items) this.#append({ key: event.sequence, size: sizeOf(event), event });
+    for (const event of page.items) this.#append({ key: event.id, size: sizeOf(event), event });
     this.#follow(page.cursor);
     this.#tell();
   }
@@ -140,8 +141,12 @@ export class Feed {
   pause(paused) {
     this.paused = paused;
     if (!paused) {
-      for (const row of this.#held) this.#append(row);
-      this.#held = [];
+      const held = this.#held;
+      this.#held = new Held();
+      // Older rows would stand next to them as if nothing had been between.
+      if (held.dropped) Object.assign(this, { rows: [], shown: [] });
+      if (held.dropped) this.#bytes = 0;
+      for (const row of held.rows) this.#append(row);
     }
     this.#tell();
   }
@@ -162,14 +167,12 @@ export class Feed {
   #arrived(event) {
     this.#arrivals.push(performance.now());
     if (this.#arrivals.length > 20_000) this.#arrivals = this.#arrivals.slice(-10_000);
-    this.#take({ key: event.sequence ?? event.id, size: sizeOf(event), event, at: performance.now() });
+    this.#take({ key: event.id, size: sizeOf(event), event, at: performance.now() });
   }
 
   #take(row) {
-    if (this.paused) {
-      this.#held.push(row);
-      if (this.#held.length > ROWS + SLACK) this.#held = this.#held.slice(-ROWS);
-    } else this.#append(row);
+    if (this.paused) this.#held.push(row);
+    else this.#append(row);
     this.#tell();
   }
 
@@ -179,18 +182,12 @@ export class Feed {
     if (!this.#search) this.shown = this.rows;
     if (!this.#search || this.#matches(row)) this.added += 1;
     if (this.#search && this.#matches(row)) this.shown.push(row);
-    if (this.rows.length > ROWS + SLACK || (this.#bytes > BYTES && this.rows.length > 1)) this.#trim();
+    if (isFull(this.rows, this.#bytes)) this.#trim();
   }
 
   #trim() {
-    let drop = Math.max(0, this.rows.length - ROWS);
-    let bytes = this.#bytes;
-    for (let i = 0; i < this.rows.length - 1 && (i < drop || bytes > BYTES); i++) {
-      bytes -= this.rows[i].size;
-      drop = Math.max(drop, i + 1);
-    }
-    const gone = new Set(this.rows.splice(0, drop));
-    this.#bytes = bytes;
+    const gone = new Set(dropOldest(this.rows, this.#bytes));
+    for (const row of gone) this.#bytes -= row.size;
     if (this.shown !== this.rows) this.shown = this.shown.filter((row) => !gone.has(row));
   }
 
@@ -200,6 +197,30 @@ export class Feed {
       for (const listener of [...this.#listeners]) listener();
     }, DRAW);
   }
+}
+
+/** The rows of a pause: no more than the list itself would hold. */
+class Held {
+  rows = [];
+  dropped = false;
+  #bytes = 0;
+
+  push(row) {
+    this.rows.push(row);
+    this.#bytes += row.size;
+    if (!isFull(this.rows, this.#bytes)) return;
+    for (const gone of dropOldest(this.rows, this.#bytes)) this.#bytes -= gone.size;
+    this.dropped = true;
+  }
+}
+
+const isFull = (rows, bytes) => rows.length > ROWS + SLACK || (bytes > BYTES && rows.length > 1);
+
+/** Takes the oldest rows out, as many as there are too many, and gives them. */
+function dropOldest(rows, bytes) {
+  let drop = 0;
+  while (drop < rows.length - 1 && (rows.length - drop > ROWS || bytes > BYTES)) bytes -= rows[drop++].size;
+  return rows.splice(0, drop);
 }
 
 // An estimate that costs little: texts are what makes payloads large.

@@ -20,7 +20,8 @@ export function useRedraw() {
 
 /**
  * What `load()` brings, again when `deps` change and every `interval` milliseconds (0: never)
- * while the page is seen. Gives `{data, problem, refresh}`; after a failure the last data stay.
+ * while the page is seen. Gives `{data, problem, refresh}`; until the next data are here, and
+ * after a failure, the last ones stay.
  */
 export function useLoaded(load, deps, interval = 0) {
   const [found, setFound] = useState({ data: null, problem: null });
@@ -38,7 +39,6 @@ export function useLoaded(load, deps, interval = 0) {
     if (mine === turn.current) setFound((before) => ({ ...before, ...next }));
   }, []);
   useEffect(() => {
-    setFound({ data: null, problem: null });
     refresh();
     return () => (turn.current += 1);
   }, deps);

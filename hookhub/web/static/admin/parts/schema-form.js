@@ -4,17 +4,23 @@ import { html } from "../vendor/preact/preact-htm.js";
 import { t } from "./i18n.js";
 import { Check, Choice, Field } from "./ui.js";
 
-/** The fields of a schema: `{name, kind, required, nullable, options, description, schema}`. */
-export function fieldsOf(schema) {
+/**
+ * The fields of a schema: `{name, kind, type, required, nullable, options, description}`, and what
+ * else the example has. `kind` is the control, `type` what a person reads.
+ */
+export function fieldsOf(schema, example = {}) {
   const required = new Set(schema.required ?? []);
-  return Object.entries(schema.properties ?? {}).map(([name, given]) => {
-    const branches = (given.anyOf ?? [given]).map((item) => resolved(item, schema));
+  const more = Object.keys(example).filter((name) => !schema.properties || !Object.hasOwn(schema.properties, name));
+  const all = [...Object.entries(schema.properties ?? {}), ...more.map((name) => [name, {}])];
+  return all.map(([name, given]) => {
+    const branches = (given.anyOf ?? given.oneOf ?? [given]).map((item) => resolved(item, schema));
     const nullable = branches.some(({ type }) => type === "null");
     const one = branches.filter(({ type }) => type !== "null");
     const main = one.length === 1 ? one[0] : {};
     const options = main.enum ?? (main.const === undefined ? null : [main.const]);
     const kind = options?.every((item) => typeof item === "string") ? "enum" : KINDS[main.type] ? main.type : "json";
-    return { name, kind, required: required.has(name), nullable, options, description: given.description ?? main.description ?? "", schema: main };
+    const type = options?.join(" | ") ?? [...new Set(one.map((item) => item.type ?? "json"))].join(" | ");
+    return { name, kind, type, required: required.has(name), nullable, options, description: given.description ?? main.description ?? "" };
   });
 }
 
@@ -25,11 +31,17 @@ function resolved(item, schema) {
   return name ? (schema.$defs?.[name] ?? {}) : item;
 }
 
-const textOf = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
+// A box can only say yes or no: not that a member is left out, or null.
+const isBox = ({ kind, required, nullable }) => kind === "boolean" && required && !nullable;
+
+const textOf = ({ kind }, value) => {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" && kind !== "json" ? value : JSON.stringify(value);
+};
 
 /** The texts of a form for a payload: what is missing is empty. */
 export const formOf = (fields, payload) =>
-  Object.fromEntries(fields.map((field) => [field.name, field.kind === "boolean" && !field.nullable ? payload[field.name] === true : textOf(payload[field.name])]));
+  Object.fromEntries(fields.map((field) => [field.name, isBox(field) ? payload[field.name] === true : textOf(field, payload[field.name])]));
 
 /**
  * The payload of a form, as JSON text: numbers are sent as they were typed. Throws Error with the
@@ -65,7 +77,7 @@ export function SchemaForm({ fields, form, onChange, prefix }) {
     const id = `${prefix}-${field.name}`;
     const set = (value) => onChange({ ...form, [field.name]: value });
     const label = html`<code>${field.name}</code>${field.required ? html`<span class="quiet" title=${t("schema.required")}> *</span>` : ""}`;
-    if (field.kind === "boolean" && !field.nullable) {
+    if (isBox(field)) {
       return html`<div class="control" key=${id}><${Check} id=${id} checked=${form[field.name]} onChange=${set}>${label}<//>${field.description && html`<p class="hint">${field.description}</p>`}</div>`;
     }
     return html`<${Field} key=${id} id=${id} label=${label} hint=${field.description}><${Control} id=${id} field=${field} value=${form[field.name]} set=${set} /><//>`;

@@ -56,10 +56,17 @@ export function pythonJson(value) {
 
 export const shellQuoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+// Linux takes 128 KiB as one argument of a program; what the shell itself prints is not limited.
+const ARGUMENT = 100_000;
+
 /** A command for a terminal that makes the same request. */
 export function curl(method, url, headers, body) {
-  const lines = [`curl -X ${method} ${shellQuoted(url)}`];
-  for (const [name, value] of headers) lines.push(`-H ${shellQuoted(`${name}: ${value}`)}`);
-  if (body !== undefined) lines.push(`--data-binary ${shellQuoted(body)}`);
+  const long = body?.length > ARGUMENT;
+  // curl takes brackets and braces of an address for several addresses.
+  const globs = /[[\]{}]/.test(url) ? "-g " : "";
+  const lines = [`${long ? `printf %s ${shellQuoted(body)} | ` : ""}curl ${globs}-X ${method} ${shellQuoted(url)}`];
+  // With a colon and nothing after it, curl leaves a header out.
+  for (const [name, value] of headers) lines.push(`-H ${shellQuoted(value ? `${name}: ${value}` : `${name};`)}`);
+  if (body !== undefined) lines.push(`--data-binary ${long ? "@-" : shellQuoted(body)}`);
   return lines.join(" \\\n  ");
 }

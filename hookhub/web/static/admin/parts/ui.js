@@ -97,19 +97,20 @@ export const Choice = ({ id, value, options, onChange, label }) =>
     ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}
   </select>`;
 
-/** A modal window; Escape and a press beside it close it. */
-export function Dialog({ title, onClose, children, wide, id }) {
+/** A modal window; Escape closes it, and a press beside it unless it is `firm`. */
+export function Dialog({ title, onClose, children, wide, id, firm }) {
   const place = useRef(null);
   useLayoutEffect(() => {
-    const before = document.activeElement;
-    place.current.showModal();
-    return () => before?.isConnected && before.focus();
+    const dialog = place.current;
+    dialog.showModal();
+    // Closed first: only then the focus can go back to where it was.
+    return () => dialog.close();
   }, []);
   const cancelled = (event) => {
     event.preventDefault();
     onClose();
   };
-  const pressed = (event) => event.target === place.current && onClose();
+  const pressed = (event) => !firm && event.target === place.current && onClose();
   return html`<dialog ref=${place} id=${id} class=${wide ? "wide" : ""} aria-labelledby="dialog-title" onCancel=${cancelled} onMouseDown=${pressed}>
     <div class="dialog-body"><header class="head"><h2 id="dialog-title">${title}</h2>
       <button type="button" class="close" aria-label=${t("close")} onClick=${onClose}>✕</button></header>

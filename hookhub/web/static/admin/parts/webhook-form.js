@@ -1,7 +1,7 @@
 // Making and changing a webhook, with the exact request that it will get.
 
 import { html, useEffect, useMemo, useState } from "../vendor/preact/preact-htm.js";
-import { patternsOf, useEventTypes } from "./catalogue.js";
+import { matches, patternsOf, useEventTypes } from "./catalogue.js";
 import { useAction, useLoaded } from "./hooks.js";
 import { t } from "./i18n.js";
 import { curlOf, requestOf, signed } from "./request.js";
@@ -40,6 +40,12 @@ const json = (name, text) => {
   }
 };
 
+function numberOf(name, text) {
+  const value = Number(text);
+  if (Number.isFinite(value)) return value;
+  throw Object.assign(new Error(t("form.number", { name: t(`webhook.${name}`), text })), { errors: [] });
+}
+
 function headersOf(text) {
   const pairs = text.split("\n").filter((line) => line.trim());
   return Object.fromEntries(
@@ -53,16 +59,16 @@ function headersOf(text) {
 
 /** What is sent: all members, those left empty as null. Throws Error with what cannot be. */
 function bodyOf(form, isNew) {
-  const numeric = (text) => (text.trim() === "" ? null : Number(text.replace(",", ".")));
+  const schedule = form.retry_schedule.split(/[,\s]+/).filter(Boolean).map((text) => numberOf("retry_schedule", text));
   const body = {
     ...Object.fromEntries(["name", "url", "event_types", "is_active", "format", "ordered"].map((name) => [name, form[name]])),
     description: form.description.trim() || null,
     filter: json(t("webhook.filter"), form.filter),
     headers: headersOf(form.headers),
     transform: form.transform ? { name: form.transform, config: json(t("webhook.transform_config"), form.transform_config) ?? {} } : null,
-    retry_schedule: form.retry_schedule.trim() ? form.retry_schedule.split(/[,\s]+/).filter(Boolean).map(Number) : null,
+    retry_schedule: schedule.length ? schedule : null,
     ca: form.ca.trim() || null,
-    ...Object.fromEntries(NUMBERS.map((name) => [name, numeric(form[name])])),
+    ...Object.fromEntries(NUMBERS.map((name) => [name, form[name].trim() === "" ? null : numberOf(name, form[name].replace(",", "."))])),
   };
   if (form.secret_kind === "own") body.secret = form.secret;
   else if (form.secret_kind === "generate" && isNew) body.generate_secret = true;
@@ -75,6 +81,7 @@ export function WebhookForm({ session, webhook }) {
   const [made, setMade] = useState(null);
   const { run, busy, problem } = useAction();
   const isNew = !webhook;
+  useEffect(() => made && document.querySelector("main h1").focus(), [made]);
   const set = (name) => (value) => setForm((before) => ({ ...before, [name]: value?.currentTarget ? value.currentTarget.value : value }));
   const submit = (event) => {
     event.preventDefault();
@@ -189,7 +196,7 @@ function Preview({ form, session, webhook }) {
   return html`<section class="card pad preview" id="preview" aria-label=${t("preview.title")}>
     <div class="subhead"><h2>${t("preview.title")}</h2><${Copy} label=${t("copy.curl")} text=${() => curlOf(request)} /></div>
     ${wanted.length > 1 && html`<${Choice} id="preview-type" label=${t("test.type")} value=${type.name} options=${wanted.map(({ name }) => [name, name])} onChange=${setChoice} />`}
-    <pre tabindex="0" role="region" aria-label=${t("preview.title")}>${lines.map(printable).join("\n")}</pre>
+    <pre tabindex="0" role="region" aria-label=${t("request.headers")}>${lines.map(printable).join("\n")}</pre>
     ${request.note && html`<p class="hint">${request.note}</p>`}
     <${Json} value=${request.body} label=${t("request.body")} id="preview-body" />
     <p class="hint">${t("preview.note")}</p></section>`;
@@ -208,6 +215,3 @@ function previewOf(form, webhook, type) {
   const like = { id: webhook?.id, url: form.url, format: form.format, has_secret: signs, headers, transform: form.transform ? { name: form.transform } : null };
   return requestOf(like, { event: { type: type.name, id: EXAMPLE_ID, payload: type.example } });
 }
-
-const matches = (pattern, name) =>
-  pattern === "*" ? !/^(delivery|webhook)\./.test(name) : pattern === name || (pattern.endsWith(".*") && name.startsWith(pattern.slice(0, -1)));

@@ -27,6 +27,7 @@ async def test_the_clock_is_moved(tmp_path: Path) -> None:
         await world.begin()
         for name in ("healthy", "fleeting"):
             world.receivers[name].character = "slow"
+        world.operator.deletes = False
         await world.load()
         for number, ahead in enumerate(JUMPS):
             await trio.sleep(1)

@@ -35,6 +35,9 @@ class Operator:
         self._chance = chance
         self._new_receiver = new_receiver
         self._number = 0
+        self.deletes = True
+        """Whether webhooks are deleted too: a day later, which a moved clock makes of a moment,
+        retention has removed all of them that could be checked."""
 
     def _any(self) -> Webhook:
         return self._chance.choice(self._ledger.living)
@@ -104,7 +107,7 @@ class Operator:
         if what == "make" and len(extra) < EXTRA:
             self._number += 1
             await self.make(f"extra-{self._number}", "healthy", self._chance.choice(PATTERNS))
-        elif what == "delete" and extra:
+        elif what == "delete" and extra and self.deletes:
             await self._delete(self._chance.choice(extra))
         elif what == "switch" and fleeting:
             await self._switch(self._chance.choice(fleeting))

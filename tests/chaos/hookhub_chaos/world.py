@@ -106,7 +106,7 @@ class World:
         self._killer = self.chance("killer")
         self.caller = self.new_caller()
         self.follower = Follower(self.new_caller())
-        self._operator = Operator(
+        self.operator = Operator(
             self.new_caller(), self.ledger, self.chance("operator"), self.new_receiver
         )
 
@@ -142,7 +142,7 @@ class World:
         """Start the hub and make the webhooks."""
         await self.start()
         for name, character, event_types, options in webhooks:
-            made = await self._operator.make(name, character, event_types, **options)
+            made = await self.operator.make(name, character, event_types, **options)
             made.always_on = name != "fleeting"
             made.after = 0  # no event was before them
 
@@ -160,7 +160,7 @@ class World:
                 self.moments,
                 self.chance(name),
                 examples,
-                self._operator if trouble and number == 0 else None,
+                self.operator if trouble and number == 0 else None,
             )
             self._nursery.start_soon(self._work, producer)
         self._nursery.start_soon(self._work, self.follower)

@@ -177,6 +177,15 @@ class Outcome(enum.Enum):
     """Failed, and no attempt will ever do better."""
 
 
+REASONS = (
+    *("status", "dns", "refused", "network", "tls", "connect_timeout", "proxy", "read_timeout"),
+    *("reset", "protocol", "too_large", "blocked_address", "bad_url", "bad_request"),
+    *("transform", "secret_unreadable", "timeout", "sink_error", "skipped", "cancelled"),
+)
+"""The words that the hub itself has for why a delivery or an attempt failed. A sink that means the
+same takes the same word."""
+
+
 class Content(NamedTuple):
     """A body made by a transform."""
 
@@ -212,8 +221,7 @@ class AttemptResult:
     response_body: str | None = None
     """The first part of the answer; the core cuts it to its limit."""
     error: str | None = None
-    """A stable word: ``dns``, ``refused``, ``tls``, ``connect_timeout``, ``read_timeout``,
-    ``too_large``, ``protocol``, ``status``, ``blocked_address`` …"""
+    """A stable word: one of :data:`REASONS`, or one of the sink's own."""
     error_message: str | None = None
     """A sentence for a person, without secrets."""
     retry_after: float | None = None
@@ -222,6 +230,9 @@ class AttemptResult:
     """The receiver said that it is gone (HTTP 410): no further deliveries to it."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase: ``dns``, ``connect``, ``tls``, ``wait``, ``total``."""
+    response_headers: Sequence[tuple[bytes, bytes]] = ()
+    """The answer's header fields, raw, as h11 and ``httpx.Headers.raw`` have them; the core bounds
+    what is kept of them, and masks cookies."""
 
 
 class DurableSink(Component, ABC):

@@ -80,6 +80,7 @@ PUBLIC = {
     *(f"hookhub.{name}" for name in ("errors", "events", "routes", "sinks", "sources")),
     *(f"hookhub.{name}" for name in ("hookspecs", "hub", "config")),
     *(f"hookhub.{name}" for name in ("store", "feed", "filters", "egress", "tokens", "keys")),
+    "hookhub.delivery.listing",
     "hookhub.delivery.model",
     # For their commands.
     *("hookhub.client", "hookhub.client.verify", "hookhub.cli.kit"),

@@ -139,6 +139,9 @@ def checked(result: object) -> AttemptResult:
     status = result.response_status
     if status is not None and (type(status) is not int or not 0 <= status <= STATUS_MAX):
         raise ValueError(f"response_status is not an int from 0 to {STATUS_MAX}")
+    for field, content in result.response_headers:
+        if type(field) is not bytes or type(content) is not bytes:
+            raise TypeError("response_headers are pairs of bytes")
     seconds: list[object] = list(result.timings.values())
     if result.retry_after is not None:
         seconds.append(result.retry_after)

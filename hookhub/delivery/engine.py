@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from hookhub.config import DeliverySettings
+from hookhub.delivery.answer_headers import kept_headers
 from hookhub.delivery.attempts import Attempts, storable
 from hookhub.delivery.clock import ClockWatch, mend, was_set_back
 from hookhub.delivery.lanes import Lane, Scheduler
@@ -454,6 +455,7 @@ class Engine:
             timings=json.dumps(timings) if timings else None,
             gone=result.disable_endpoint,
             wait=wait,
+            response_headers=kept_headers(result.response_headers),
         )
 
     # -- how it goes -----------------------------------------------------------------------

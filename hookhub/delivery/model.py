@@ -131,6 +131,8 @@ class AttemptRecord:
     error_message: str | None
     timings: dict[str, float] | None = None
     """Seconds by phase (``dns``, ``connect``, ``tls``, ``wait``, ``total``), as far as it came."""
+    response_headers: str | None = None
+    """For :func:`hookhub.delivery.answer_headers.header_pairs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,36 @@ class Delivery:
     attempts: tuple[AttemptRecord, ...] | None = None
     """Oldest first; None in lists."""
     endpoint_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries somebody looks for; None leaves it open."""
+
+    endpoint_id: int | None = None
+    status: Status | None = None
+    event_types: tuple[str, ...] | None = None
+    """Type patterns."""
+    event_id: str | None = None
+    since: int | None = None
+    """Committed at this time or later, microseconds."""
+    until: int | None = None
+    """Committed before this time."""
+
+    def narrows(self) -> bool:
+        """Whether it asks for more than an endpoint's deliveries of one status: those are counted
+        and indexed as they come."""
+        asked = (self.event_types, self.event_id, self.since, self.until)
+        return any(value is not None for value in asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """A part of a list that is looked through step by step, newest first."""
+
+    items: list[T]
+    before: int | None
+    """Where to go on: look below this id; None at the end of the list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,9 @@ class Recorder:
         Returns:
             None if it cannot be written down: the receiver sees the event once more.
         """
-        size = len(item.response_body or "")
+        size = len(item.response_body or "") + len(item.response_headers or "")
         if self._bytes + size > KEPT_BYTES:
-            item, size = replace(item, response_body=None), 0
+            item, size = replace(item, response_body=None, response_headers=None), 0
         batch = self._open
         batch.items.append(item)
         position = len(batch.items) - 1

@@ -13,9 +13,11 @@ import structlog
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.model import (
     Delivery,
+    DeliveryFilter,
     Endpoint,
     EndpointOptions,
     EndpointStats,
+    Found,
     NewEndpoint,
     Page,
     Status,
@@ -27,6 +29,7 @@ from hookhub.sinks import AttemptResult, DurableSink
 from hookhub.store import Store, Transaction
 from hookhub.store import deliveries as delivery_units
 from hookhub.store import endpoints as endpoint_units
+from hookhub.store.delivery_search import search_deliveries
 from hookhub.transforms import TransformRegistry
 
 log = structlog.get_logger("hookhub.delivery")
@@ -253,6 +256,31 @@ class Deliveries:
             return delivery_units.list_deliveries(
                 reader, endpoint_id, status=status, limit=limit, offset=offset
             )
+
+        return await self._store.read(unit)
+
+    async def search(
+        self,
+        wanted: DeliveryFilter,
+        *,
+        sink: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Found[Delivery]:
+        """Deliveries that match, newest first; see
+        :func:`hookhub.store.delivery_search.search_deliveries`.
+
+        Args:
+            sink: the endpoint that is asked for must be of this one.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+
+        def unit(reader: Any) -> Found[Delivery]:
+            if wanted.endpoint_id is not None:
+                endpoint_units.get_endpoint(reader, sink, wanted.endpoint_id)
+            return search_deliveries(reader, wanted, before=before, limit=limit)
 
         return await self._store.read(unit)
 

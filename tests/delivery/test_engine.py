@@ -135,6 +135,8 @@ async def test_a_killed_engines_claims_come_back(store: Store) -> None:
         AttemptResult(Outcome.RETRY, response_status=10**30),
         AttemptResult(Outcome.DELIVERED, timings={"wait": None}),  # type: ignore[dict-item]
         AttemptResult(Outcome.RETRY, retry_after=float("nan")),
+        AttemptResult(Outcome.RETRY, response_headers=[("X", "text")]),  # type: ignore[list-item]
+        AttemptResult(Outcome.RETRY, response_headers=[b"X"]),  # type: ignore[list-item]
     ],
 )
 async def test_a_sink_that_returns_nonsense_is_retried(store: Store, wrong: Any) -> None:

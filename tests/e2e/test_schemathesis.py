@@ -42,10 +42,17 @@ def test_schemathesis_finds_nothing(start_hub: StartHub, tmp_path: Path) -> None
     with hub.client() as http:
         made = http.post("/tokens", json={"name": "schemathesis", "scopes": ["admin"]}).json()
         described = http.get("/openapi.json").json()["paths"]
+        hook = {"name": "stays", "url": hub.url, "event_type": "*"}
+        webhook_id = http.post("/webhooks", json=hook).json()["id"]
+        http.post("/events", json={"type": "user.created", "payload": {"user_id": 1}})
+        [delivery] = http.get("/deliveries").json()["items"]
     answers = tmp_path / "answers"
     answers.touch()
-    # Of a type that never comes: nobody reads here, and the hub cuts a reader that stalls.
-    with hub.client() as http, http.stream("GET", "/events/stream?events=no.such") as stream:
+    # Of a type that never comes: nobody reads here, and the hub cuts a reader that stalls. By the
+    # one token that the run does not revoke.
+    bearer = {"Authorization": f"Bearer {made['token']}"}
+    place = "/events/stream?events=no.such"
+    with hub.client() as http, http.stream("GET", place, headers=bearer) as stream:
         chunks = stream.iter_bytes()  # which would close the stream if it were forgotten
         next(chunks)
         live_id = _live_connection(hub)
@@ -63,6 +70,8 @@ def test_schemathesis_finds_nothing(start_hub: StartHub, tmp_path: Path) -> None
                 "TOKEN_ID": str(made["id"]),
                 "RECEIVER": hub.url,
                 "LIVE_ID": live_id,
+                "WEBHOOK_ID": str(webhook_id),
+                "DELIVERY_ID": str(delivery["id"]),
                 "ANSWERS": str(answers),
                 "NO_PROXY": "*",
             },

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 from pydantic import Field
 
-from hookhub.events import parse_timestamp
-from hookhub.routes import RFC_3339, Answer, Line, Query, Request, Route, wrong_field
+from hookhub.delivery.listing import moment
+from hookhub.routes import RFC_3339, Answer, Line, Query, Request, Route
 from hookhub.store.audit import OVERDUE, audit
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Audits:
         for each million deliveries; one audit runs at a time.
         """
         query = request.query_as(AuditQuery)
-        since, until = _moment("since", query.since), _moment("until", query.until)
+        since, until = moment("since", query.since), moment("until", query.until)
         now = self._hub.now()
         # A hub that has just started has time to attempt what fell due while it was down.
         as_of = now if now - self._started > OVERDUE else None
@@ -89,14 +89,6 @@ class _Audits:
                 as_of=as_of,
             )
         return found.members()
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_timestamp(text.upper())
-    except ValueError:
-        message = f"{text!r:.60} is not a time; write 2026-01-31T12:00:00Z"
-        raise wrong_field(message, "query", name) from None
 
 
 def audit_routes(hub: Hub) -> Sequence[Route]:

@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from hookhub.delivery.answer_headers import CUT, MAX_FIELDS, MAX_HEADERS, header_pairs
+from hookhub.delivery.listing import DeliverySearch
 from hookhub.delivery.model import AttemptRecord, Delivery
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Paging, Request, Response, Route
+from hookhub.routes import Answer, Id, Paging, Request, Response, Route
 from hookhub.web.resources.models import Time, id_field, time_or_none
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
+
+
+class HeaderItem(Answer):
+    """A header field."""
+
+    name: str
+    value: str
 
 
 class AttemptItem(Answer):
@@ -26,6 +35,11 @@ class AttemptItem(Answer):
     duration: float = Field(description="Seconds")
     outcome: str = Field(description="`delivered`, `retry` or `give_up`")
     response_status: int | None
+    response_headers: list[HeaderItem] = Field(
+        description="The answer's header fields in the order in which they came: at most "
+        f"{MAX_FIELDS} and {MAX_HEADERS} characters; a value that was cut ends in `{CUT}`, a last "
+        f"field named `{CUT}` says how many are missing, cookies are masked"
+    )
     response_body: str | None = Field(description="The first part of the answer")
     error: str | None = Field(description="A stable word: `dns`, `refused`, `read_timeout` …")
     error_message: str | None
@@ -34,8 +48,8 @@ class AttemptItem(Answer):
     )
 
 
-class DeliveryItem(Answer):
-    """One event on its way to one endpoint."""
+class ListedDelivery(Answer):
+    """One event on its way to one endpoint; `GET /deliveries/{delivery_id}` has its attempts."""
 
     id: int = id_field("Its number")
     webhook_id: int = id_field("The endpoint")
@@ -54,7 +68,30 @@ class DeliveryItem(Answer):
     delivered_at: Time | None
     next_retry_at: Time | None = Field(description="When the next attempt is due; if pending")
     held: bool = Field(description="Whether an earlier one of its key must end first")
+
+
+class DeliveryItem(ListedDelivery):
+    """One event on its way to one endpoint."""
+
     attempts: list[AttemptItem] = Field(description="Oldest first")
+
+
+class DeliveriesQuery(DeliverySearch):
+    """Which deliveries to list, of all endpoints."""
+
+    webhook_id: Id | None = Field(None, description="To this endpoint")
+    limit: int = Field(50, ge=1, le=200, description="How many items at most")
+
+
+class FoundDeliveries(Answer):
+    """Deliveries that match, newest first."""
+
+    items: list[ListedDelivery]
+    next: int | None = Field(
+        description="There may be more, even if this page is not full: send it as `before`; null "
+        "at the end"
+    )
+    limit: int
 
 
 class DeliveryItems(Answer):
@@ -67,8 +104,9 @@ class DeliveryItems(Answer):
 
 
 def delivery_json(delivery: Delivery) -> bytes:
-    """A delivery as :class:`DeliveryItem` has it, the payload exactly as it was sent."""
-    members = {
+    """A delivery as :class:`DeliveryItem` has it (in a list :class:`ListedDelivery`), the payload
+    exactly as it was sent."""
+    members: dict[str, Any] = {
         "id": delivery.id,
         "webhook_id": delivery.endpoint_id,
         "endpoint_name": delivery.endpoint_name,
@@ -85,8 +123,9 @@ def delivery_json(delivery: Delivery) -> bytes:
         "delivered_at": time_or_none(delivery.delivered_at),
         "next_retry_at": time_or_none(delivery.next_retry_at),
         "held": delivery.held,
-        "attempts": [_attempt_json(attempt) for attempt in delivery.attempts or ()],
     }
+    if delivery.attempts is not None:
+        members["attempts"] = [_attempt_json(attempt) for attempt in delivery.attempts]
     return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'.encode()
 
 
@@ -97,6 +136,9 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
         "duration": attempt.duration,
         "outcome": attempt.outcome,
         "response_status": attempt.response_status,
+        "response_headers": [
+            {"name": name, "value": value} for name, value in header_pairs(attempt.response_headers)
+        ],
         "response_body": attempt.response_body,
         "error": attempt.error,
         "error_message": attempt.error_message,
@@ -106,6 +148,16 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
 
 def delivery_routes(hub: Hub) -> Sequence[Route]:
     """Showing deliveries, trying one again, and giving it up."""
+
+    async def list_deliveries(request: Request) -> Response:
+        """Deliveries to all endpoints, newest first, without their attempts."""
+        asked = request.query_as(DeliveriesQuery)
+        found = await hub.deliveries.search(
+            asked.filter(asked.webhook_id), before=asked.before, limit=asked.limit
+        )
+        items = b", ".join(delivery_json(item) for item in found.items)
+        rest = {"next": found.before, "limit": asked.limit}
+        return Response(b'{"items": [%s], %s' % (items, json.dumps(rest)[1:].encode()))
 
     async def get_delivery(request: Request) -> Response:
         """A delivery with all its attempts."""
@@ -130,6 +182,16 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         return Response(delivery_json(await hub.deliveries.skip(request.id("delivery_id"))))
 
     return [
+        Route(
+            "GET",
+            "/deliveries",
+            list_deliveries,
+            scope="webhooks:read",
+            tag="deliveries",
+            query=DeliveriesQuery,
+            responses={200: FoundDeliveries},
+            errors=(NotFound,),
+        ),
         Route(
             "GET",
             "/deliveries/{delivery_id:int}",

@@ -7,15 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from hookhub.delivery.listing import PATTERNS, patterns
 from hookhub.errors import MalformedRequest
 from hookhub.events import (
     EVENT_ID,
     KEY_MAX,
     OWN,
     SOURCE_MAX,
-    TYPE_PATTERN,
     Accepted,
-    check_pattern,
     format_timestamp,
     parse_json,
 )
@@ -43,9 +42,7 @@ EventPatterns = Annotated[
         None,
         description="Type patterns with commas between: `user.*,ticket.created`; all if left out",
         examples=["user.*,ticket.created"],
-        json_schema_extra={
-            "pattern": f"^(?:{TYPE_PATTERN.pattern})(?: *, *(?:{TYPE_PATTERN.pattern}))*$"
-        },
+        json_schema_extra={"pattern": PATTERNS},
     ),
 ]
 
@@ -162,10 +159,7 @@ def event_patterns(text: str | None) -> Iterable[str]:
     """
     if text is None:
         return ("*",)
-    try:
-        return [check_pattern(item.strip()) for item in text.split(",")]
-    except ValueError as error:
-        raise wrong_field(f"{error}.", "query", "events") from None
+    return patterns(text, "events")
 
 
 def payload_filter(text: str | None) -> Filter | None:

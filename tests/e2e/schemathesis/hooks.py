@@ -1,8 +1,9 @@
 """What schemathesis cannot know of a hub. It loads this file itself: SCHEMATHESIS_HOOKS.
 
 Environment: ``TOKEN_ID`` is the id of the token that the run has; ``RECEIVER`` the address that
-webhooks are pointed to; ``LIVE_ID`` the id of a live connection that may be closed; ``ANSWERS`` a
-file that gets a JSON line for each answer.
+webhooks are pointed to; ``LIVE_ID`` the id of a live connection that may be closed; ``DELIVERY_ID``
+that of a delivery, and ``WEBHOOK_ID`` its webhook, which stays; ``ANSWERS`` a file that gets a JSON
+line for each answer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from schemathesis.openapi.checks import RejectedPositiveData
 TOKEN_ID = int(os.environ["TOKEN_ID"])
 RECEIVER = os.environ["RECEIVER"]
 LIVE_ID = os.environ["LIVE_ID"]
+WEBHOOK_ID = int(os.environ["WEBHOOK_ID"])
+DELIVERY_ID = int(os.environ["DELIVERY_ID"])
 ANSWERS = os.environ["ANSWERS"]
 
 URL_MAX = 2048
@@ -41,6 +44,7 @@ NOT_IN_ANY_SCHEMA = {
     **dict.fromkeys([(path, "until") for path in REPLAYS], "must be after since"),
     **dict.fromkeys([(path, "events") for path in REPLAYS], "must be what the endpoint wants"),
     ("/events", "where"): "is JSON in a query, and a language of its own",
+    ("/webhooks/{webhook_id}/deliveries", "offset"): "goes with no other parameter but status",
 }
 
 
@@ -51,6 +55,11 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         case.query["wait"] = min(case.query["wait"], WAIT)
     if "connection_id" in (case.path_parameters or {}) and case.meta.generation.mode.is_positive:
         case.path_parameters["connection_id"] = LIVE_ID
+    if case.operation.path.endswith("/skip") and case.meta.generation.mode.is_positive:
+        case.path_parameters["delivery_id"] = DELIVERY_ID
+    webhook = str((case.path_parameters or {}).get("webhook_id"))
+    if case.method == "DELETE" and webhook.isdecimal() and int(webhook) == WEBHOOK_ID:
+        case.path_parameters["webhook_id"] = WEBHOOK_ID + 1
     number = str((case.path_parameters or {}).get("token_id"))
     if number.isdecimal() and int(number) == TOKEN_ID:
         case.path_parameters["token_id"] = TOKEN_ID + 1

@@ -201,7 +201,7 @@ class InvalidCursor(ValidationFailed):
 
 
 class UpgradeRequired(HookhubError):
-    """The address speaks WebSocket version 13 only; the request asked for another version."""
+    """The address speaks WebSocket, version 13; the request asks for another version or none."""
 
     code = "upgrade_required"
     status = 426

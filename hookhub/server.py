@@ -254,7 +254,7 @@ async def serve(
         # Before the routes: a plugin that fails here must bring neither.
         upgrades = plugin_upgrades(hub)
         routes = [*(("hookhub", route) for route in core_routes(hub)), *plugin_routes(hub)]
-        app = create_app(hub, routes)
+        app = create_app(hub, routes, upgrades)
         addresses = [listener_url(listener) for listener in listeners]
         async with trio.open_nursery() as nursery:
             await nursery.start(_serve_http, hub, app, listeners, upgrades, nursery.cancel_scope)

@@ -17,7 +17,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import IntegerConverter, MapAdapter
 
-from hookhub.errors import PluginError
+from hookhub.errors import PluginError, UpgradeRequired
 from hookhub.routes import Route
 from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.cross_origin import CrossOrigin, View
@@ -98,7 +98,9 @@ class HubApp(QuartTrio):
         return response
 
 
-def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
+def create_app(
+    hub: Hub, routes: Sequence[tuple[str, Route]], upgrades: Iterable[str] = ()
+) -> HubApp:
     """The app that serves these routes, ``/metrics`` and the descriptions of the API.
 
     A plugin whose routes cannot be served goes without routes, and is reported.
@@ -107,6 +109,7 @@ def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
         hub: what they act on.
         routes: the core's (:func:`hookhub.web.resources.core_routes`) and those of plugins, each
             with the name of its owner.
+        upgrades: paths where connections are taken over; plain requests are told so.
 
     Raises:
         PluginError: that plugin is required.
@@ -131,7 +134,18 @@ def create_app(hub: Hub, routes: Sequence[tuple[str, Route]]) -> HubApp:
         else:
             _add_rule(app, route.path, route.method, operation.serve)
     _refuse_other_methods(app, served)
+    for path in upgrades:
+        if f"GET {path}" not in app.view_functions:
+            _add_rule(app, path, "GET", _require_upgrade)
     return app
+
+
+async def _require_upgrade() -> QuartResponse:
+    raise UpgradeRequired(
+        "This address speaks WebSocket; connect to it with a WebSocket client. A proxy in between "
+        "must pass Upgrade and Connection on.",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    )
 
 
 def _add_rule(app: HubApp, path: str, method: str, view: View) -> None:

@@ -213,10 +213,16 @@ async def test_no_extension_is_negotiated(raw: Callable[..., Any]) -> None:
 
 
 async def test_a_plain_request_is_no_websocket(raw: Callable[..., Any]) -> None:
-    """GET /ws without an upgrade is an ordinary 404."""
-    status, body = await http(await raw(), b"GET /ws HTTP/1.1\r\nHost: hub\r\n\r\n")
-    assert status == 404
-    assert json.loads(body)["code"] == "not_found"
+    """GET /ws without an upgrade is told what is missing (RFC 9110 §15.5.22)."""
+    client = await raw()
+    await client.stream.send_all(b"GET /ws HTTP/1.1\r\nHost: hub\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += await client.stream.receive_some()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 426 ")
+    assert b"\r\nupgrade: websocket" in head.lower()
+    assert json.loads(body)["code"] == "upgrade_required"
 
 
 async def test_without_the_plugin(hub_settings: Settings, raw: Callable[..., Any]) -> None:

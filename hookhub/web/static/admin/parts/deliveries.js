@@ -122,9 +122,20 @@ function Detail({ session, webhook, item, done }) {
   const found = useLoaded(() => session.api.get(`deliveries/${item.id}`), [item.id]);
   useEffect(() => void (found.data && found.refresh()), [seen]);
   const { run, busy, problem } = useAction();
+  const [ask, question] = useConfirm();
   const delivery = found.data;
   if (!delivery) return html`<div class="detail"><${Trouble} problem=${found.problem} /></div>`;
-  const act = (verb) => run(() => session.api.post(`deliveries/${item.id}/${verb}`)).then(done);
+  const post = (verb) => session.api.post(`deliveries/${item.id}/${verb}`);
+  const skip = () =>
+    ask({
+      title: t("skip.title"),
+      text: t("skip.text"),
+      button: t("delivery.skip"),
+      onYes: async () => {
+        await post("skip");
+        done();
+      },
+    });
   const last = delivery.attempts.at(-1);
   const request = requestOf(webhook, {
     event: { type: delivery.event_type, id: delivery.event_id, payload: delivery.payload },
@@ -134,11 +145,11 @@ function Detail({ session, webhook, item, done }) {
   });
   return html`<div class="detail">
     <div class="actions">
-      ${session.can["webhooks:write"] && delivery.status !== "success" && html`<button type="button" class="primary retry" disabled=${busy} onClick=${() => act("retry")}>${t("retry.one")}</button>`}
-      ${session.can["webhooks:write"] && webhook.ordered && delivery.status !== "success" && html`<button type="button" disabled=${busy} onClick=${() => act("skip")}>${t("delivery.skip")}</button>`}
+      ${session.can["webhooks:write"] && delivery.status !== "success" && html`<button type="button" class="primary retry" disabled=${busy} onClick=${() => run(() => post("retry")).then(done)}>${t("retry.one")}</button>`}
+      ${session.can["webhooks:write"] && webhook.ordered && delivery.status !== "success" && html`<button type="button" class="skip-one" disabled=${busy} onClick=${skip}>${t("delivery.skip")}</button>`}
       <${Copy} label=${t("copy.curl")} text=${() => curlOf(request)} />
     </div>
-    <${Trouble} problem=${problem} />
+    <${Trouble} problem=${problem} />${question}
     <h3>${t("delivery.attempts_title")}</h3>
     ${delivery.attempts.length ? html`<${AttemptList} attempts=${delivery.attempts} />` : html`<p class="quiet">${t("delivery.none_yet")}</p>`}
     <h3>${t("request.headers")}</h3><pre tabindex="0" role="region" aria-label=${t("request.headers")}>${request.headers.map(([name, value]) => printable(`${name}: ${value}`)).join("\n")}</pre>

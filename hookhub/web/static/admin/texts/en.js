@@ -265,6 +265,8 @@ export default {
   "delivery.held": "waits for an earlier one of its key",
   "delivery.none_yet": "No attempt was made yet.",
   "delivery.skip": "Give it up",
+  "skip.title": "Give this delivery up?",
+  "skip.text": "It ends as failed, and the next delivery of the same key goes. “Try again now” still sends it, then out of order.",
   "attempt.number": "#{n}",
   "attempt.headers": { one: "{n} header of the answer", other: "{n} headers of the answer" },
   "attempt.body": "Answer",

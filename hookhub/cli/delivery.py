@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
 from hookhub.cli.options import json_option
 from hookhub.cli.output import cell, count, print_json, print_members, print_table, printable
 from hookhub.cli.remote import Remote, remote_options
@@ -14,7 +15,27 @@ from hookhub.cli.remote import Remote, remote_options
 
 @click.group("delivery")
 def delivery() -> None:
-    """Show a delivery with its attempts, attempt it again, or skip it."""
+    """List deliveries, show one with its attempts, attempt it again, or skip it."""
+
+
+@delivery.command("list")
+@delivery_options
+@remote_options
+@json_option
+def list_deliveries(wanted: DeliveryOptions, remote: Remote, as_json: bool) -> None:
+    """List deliveries to all webhooks and other endpoints, newest first.
+
+    \b
+    Examples:
+      hookhub delivery list --status failed --since 1h
+      hookhub delivery list --event-type 'user.*' --event-type ticket.created --all --json
+    """
+    with remote.client() as client:
+        found = wanted.find(client, "/deliveries")
+    if as_json:
+        print_json(found)
+    else:
+        print_deliveries(found, endpoints=True)
 
 
 @delivery.command("show")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +65,14 @@ class HookhubGroup(click.Group):
         """The names of hookhub's own commands."""
         return {*self.commands, *self._places}
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        # --help and --version print already here.
+        with _telling():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _telling():
             return super().invoke(ctx)
-        except BaseException as error:
-            told = _told(error)
-            if told is None or told is error:
-                raise
-            raise told from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self.own_names(), *_plugin_commands(ctx, self).commands})
@@ -122,6 +123,17 @@ def _plugin_commands(ctx: click.Context, group: HookhubGroup) -> PluginCommands:
 
         found = ctx.meta[_META] = load_plugin_commands(group.own_names())
     return found
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        told = _told(error)
+        if told is None or told is error:
+            raise
+        raise told from None
 
 
 def _told(error: BaseException) -> BaseException | None:

@@ -5,6 +5,7 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
+from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
 from hookhub.cli.following import FollowOptions, follow, follow_options
 from hookhub.cli.options import json_option
 from hookhub.cli.output import (
@@ -24,14 +25,17 @@ from hookhub.cli.replay import replay_range_options
 from hookhub.cli.watch import watch_replay
 
 __all__ = [
+    "DeliveryOptions",
     "FollowOptions",
     "Remote",
     "cell",
     "count",
+    "delivery_options",
     "follow",
     "follow_options",
     "json_option",
     "note",
+    "print_deliveries",
     "print_json",
     "print_json_line",
     "print_members",

@@ -12,6 +12,7 @@ import httpx
 from hookhub.client import calls
 from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
+from hookhub.client.pages import ListPages
 from hookhub.client.search import CursorSearch
 from hookhub.events import Accepted
 
@@ -161,16 +162,10 @@ class AsyncClient:
         self, path: str, params: Mapping[str, Any] | None = None, *, page: int = 200
     ) -> AsyncIterator[Any]:
         """See :meth:`hookhub.client.Client.items`."""
-        offset, total = 0, 1
-        while offset < total:
-            query = {**(params or {}), "limit": page, "offset": offset}
-            answer = await self._run(calls.any_call("GET", path, query, None))
-            found, total = calls.read_list(answer)
-            for item in found:
+        pages = ListPages(path, params or {}, page)
+        while (call := pages.next) is not None:
+            for item in pages.take(await self._run(call)):
                 yield item
-            if not found:
-                return
-            offset += len(found)
 
     async def _run(self, call: Call) -> httpx.Response:
         exchange = Exchange(call, self.url, self._patience)

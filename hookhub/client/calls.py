@@ -158,14 +158,6 @@ def read_any(response: httpx.Response) -> Any:
     return json_of(response) if response.content else None
 
 
-def read_list(response: httpx.Response) -> tuple[list[Any], int]:
-    """One part of a list, and how many items the whole list has."""
-    document = json_of(response)
-    items = _items(response)
-    total = document.get("total", len(items))
-    return items, total if isinstance(total, int) else len(items)
-
-
 def read_accepted(response: httpx.Response) -> Accepted:
     """The answer to :func:`send_call`."""
     return _accepted(response, json_of(response))
@@ -173,7 +165,7 @@ def read_accepted(response: httpx.Response) -> Accepted:
 
 def read_batch(response: httpx.Response) -> list[Accepted]:
     """The answer to :func:`batch_call`, in the order sent."""
-    return [_accepted(response, item) for item in _items(response)]
+    return [_accepted(response, item) for item in read_items(response)]
 
 
 def read_page(response: httpx.Response) -> tuple[list[StoredEvent], str, bool]:
@@ -195,10 +187,11 @@ def read_page(response: httpx.Response) -> tuple[list[StoredEvent], str, bool]:
 
 def read_event_types(response: httpx.Response) -> list[dict[str, Any]]:
     """The answer to :func:`event_types_call`."""
-    return cast("list[dict[str, Any]]", _items(response))
+    return cast("list[dict[str, Any]]", read_items(response))
 
 
-def _items(response: httpx.Response) -> list[Any]:
+def read_items(response: httpx.Response) -> list[Any]:
+    """The items of a list, or of a page of one."""
     document = json_of(response)
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(items, list):

@@ -12,6 +12,7 @@ import httpx
 from hookhub.client import calls
 from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
+from hookhub.client.pages import ListPages
 from hookhub.client.search import CursorSearch
 from hookhub.events import Accepted
 
@@ -187,6 +188,8 @@ class Client:
     ) -> Iterator[Any]:
         """All items of a list of the REST API, page by page.
 
+        A list that answers with ``next`` is followed by it, to its end.
+
         Args:
             path: ``/webhooks``, ``/tokens`` …
             params: the query, without ``limit`` and ``offset``.
@@ -195,14 +198,9 @@ class Client:
         Raises:
             HookhubError: as :meth:`call`.
         """
-        offset, total = 0, 1
-        while offset < total:
-            query = {**(params or {}), "limit": page, "offset": offset}
-            found, total = calls.read_list(self._run(calls.any_call("GET", path, query, None)))
-            yield from found
-            if not found:
-                return
-            offset += len(found)
+        pages = ListPages(path, params or {}, page)
+        while (call := pages.next) is not None:
+            yield from pages.take(self._run(call))
 
     def _run(self, call: Call) -> httpx.Response:
         exchange = Exchange(call, self.url, self._patience)

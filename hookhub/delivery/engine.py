@@ -112,8 +112,7 @@ class Engine:
 
     def wake(self, endpoint_id: int) -> None:
         """Something is due for this endpoint."""
-        lane = self._scheduler.lanes.get(endpoint_id)
-        if lane is not None:
+        if (lane := self._scheduler.lanes.get(endpoint_id)) is not None:
             self._scheduler.due_by(lane, self._store.clock())
         self._bell.set()
 
@@ -192,14 +191,18 @@ class Engine:
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as attempts:
             self._nursery = attempts
-            await self.refresh()
-            if await was_set_back(self._store):
-                self._mend_soon()
-            self._store.hand_over_to(self)
-            task_status.started()
-            await self._claim_until_stopped()
-            self._store.hand_over_to(None)
-            await self._give_back_all()
+            try:
+                await self.refresh()
+                if await was_set_back(self._store):
+                    self._mend_soon()
+                self._store.hand_over_to(self)
+                task_status.started()
+                await self._claim_until_stopped()
+                self._store.hand_over_to(None)
+                await self._give_back_all()
+            finally:
+                # In a crash, commits still come in; what they claim falls free with its lease.
+                self._nursery = None
 
     async def stop(self) -> None:
         """Start no more attempts; return when those in flight are recorded."""
@@ -340,9 +343,8 @@ class Engine:
     async def _deliver(self, lane: Lane, claim: Claim) -> None:
         delivered: bool | None = None
         try:
-            mine: Claim | None = claim
-            if lane.closed or not self._leases.good(claim, self._store.clock()):
-                mine = await self._begin(lane, claim)
+            sure = not lane.closed and self._leases.good(claim, self._store.clock())
+            mine = claim if sure else await self._begin(lane, claim)
             if mine is None:
                 return
             started_at = self._store.clock()

@@ -155,6 +155,22 @@ def test_output_that_cannot_be_written(wrap: Callable[[Exception], Exception]) -
     assert failing(other).exception is other
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"]])
+def test_help_on_a_full_disk(arguments: list[str]) -> None:
+    """Help and version tell it as the commands do."""
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "hookhub", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "Error: What it prints cannot be written: No space left on device.\n"
+
+
 def test_several_errors_are_not_hidden() -> None:
     """Two errors at once are a bug to be seen, with its traceback."""
     group = ExceptionGroup("", [HookhubError("a"), ValueError("b")])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from hookhub.client import Client, NewEvent
 from hookhub.client.management import Management
-from hookhub.errors import MethodNotAllowed, NotFound, Unavailable
+from hookhub.client.pages import ListPages
+from hookhub.errors import HookhubError, MethodNotAllowed, NotFound, Unavailable
 from hookhub.events import parse_timestamp
 
 
@@ -84,3 +86,40 @@ def test_deliveries_and_replays_by_name(at: Any) -> None:
                 call(10**9)
         with pytest.raises(NotFound):
             hub.steer_replay(10**9, "pause")
+
+
+@pytest.mark.parametrize("narrow", [{}, {"status": "pending"}, {"event_type": "user.*"}])
+def test_deliveries_come_whole(ask: Any, at: Any, narrow: dict[str, str]) -> None:
+    """Lists that are followed by ``next`` do not end after their first page, total or not."""
+    pytest.importorskip("hookhub_webhook")
+    with Client(*at.hub) as client:
+        new = {"name": f"d{at.sequence}", "url": "http://127.0.0.1:9/", "event_type": "user.*"}
+        endpoint = client.call("POST", "/webhooks", body=new)["id"]
+        sent = client.send_many([NewEvent("user.created", {"user_id": n}) for n in range(5)])
+    ids = [event.id for event in reversed(sent)]
+    for path, query in (
+        (f"/webhooks/{endpoint}/deliveries", narrow),
+        ("/deliveries", {**narrow, "webhook_id": endpoint}),
+    ):
+        found = ask(lambda c, path=path, query=query: c.items(path, query, page=2), *at.hub)
+        assert [item["event_id"] for item in found] == ids
+
+
+def test_empty_pages_do_not_end_a_list() -> None:
+    """A page may have no items and a ``next``; a ``next`` that does not move on is an error."""
+
+    def answer(**document: Any) -> httpx.Response:
+        request = httpx.Request("GET", "http://hub/deliveries")
+        return httpx.Response(200, json=document, request=request)
+
+    pages = ListPages("/deliveries", {"status": "failed"}, 2)
+    assert pages.next is not None
+    assert pages.next.params == {"status": "failed", "limit": 2}
+    assert pages.take(answer(items=[], next=70, limit=2)) == []
+    assert pages.next is not None
+    assert pages.next.params == {"status": "failed", "limit": 2, "before": 70}
+    assert pages.take(answer(items=[1], total=None, next=50, limit=2)) == [1]
+    with pytest.raises(HookhubError, match="not as hookhub does"):
+        pages.take(answer(items=[1], next=50, limit=2))
+    assert pages.take(answer(items=[2, 3], next=None, limit=2)) == [2, 3]
+    assert pages.next is None

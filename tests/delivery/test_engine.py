@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from hookhub.delivery.model import EndpointOptions
-from hookhub.events import Draft
+from hookhub.events import Draft, new_event_id
 from hookhub.sinks import AttemptResult, Outcome
-from hookhub.store import Store
+from hookhub.store import Store, Transaction
 from hookhub.store.deliveries import get_delivery
 from hookhub.store.endpoints import get_endpoint
-from hookhub_scripted import RETRY, Scripted, delivery_when, running, send
+from hookhub_scripted import RETRY, Scripted, counts, delivery_when, make_endpoint, running, send
 
 
 async def test_it_is_attempted_until_it_is_delivered(store: Store) -> None:
@@ -162,3 +164,25 @@ async def test_a_sink_whose_timeout_raises_is_a_failure(store: Store) -> None:
         await send(store)
         delivery = await delivery_when(store, lambda d: d.status == "failed")
     assert delivery.error == "sink_error"
+
+
+async def test_a_commit_that_outlives_the_engine(store: Store) -> None:
+    """When a crash takes the engine, what is being committed is kept, and nothing else fails."""
+    begun, go_on = trio.Event(), threading.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def slowly(tx: Transaction) -> None:
+        tx.append(Draft(new_event_id(0), "user.created", "{}", 1))
+        token.run_sync_soon(begun.set)
+        assert go_on.wait(10)
+
+    with capture_logs() as logs:
+        async with trio.open_nursery() as outer:
+            async with running(store, Scripted()) as engine:
+                await make_endpoint(store, engine)
+                outer.start_soon(store.write, slowly)
+                await begun.wait()
+            go_on.set()
+    assert engine.statistics()["handed_over_total"] == 1
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
+    assert await counts(store) == {0: 1}

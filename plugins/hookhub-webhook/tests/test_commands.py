@@ -141,6 +141,21 @@ async def test_testing_delivering_retrying(ask: Ask, hub: HubProcess, receiver: 
     await receiver.wait_for(5)
     found = data(await call("deliveries", "live", "--all", "--json"))
     assert found["total"] == 2
+    one = data(await call("deliveries", "live", "--event-type", "user.*", "-n", "1", "--json"))
+    assert (len(one["items"]), one["total"]) == (1, None)
+    more = await call("deliveries", "live", "--event-type", "user.*", "-n", "1")
+    assert more.stderr == "There may be more; --all shows all.\n"
+    event = one["items"][0]["event_id"]
+    for narrow in (("--event", event), ("--since", "1h"), ("--event-type", "user.created")):
+        for group, path in (("webhook", ("deliveries", "live")), ("delivery", ("list",))):
+            found = data(await call(*path, *narrow, "--all", "--json", group=group))
+            assert [item["event_id"] for item in found["items"]] == [event, event]
+    for narrow in (("--event", "x"), ("--until", "1h"), ("--event-type", "ticket.*")):
+        nothing = await call("list", *narrow, "--all", group="delivery")
+        assert (nothing.stdout, nothing.stderr) == ("", "There is none.\n")
+    listed = (await call("list", "--status", "success", group="delivery")).stdout.splitlines()
+    assert listed[0].split()[:3] == ["ID", "ENDPOINT", "EVENT"]
+    assert [line.split()[1:4] for line in listed[1:]] == [["live", "user.created", "success"]] * 2
 
 
 @pytest.mark.parametrize(

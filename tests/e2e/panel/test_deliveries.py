@@ -80,6 +80,34 @@ def test_the_answers_headers_are_shown(
     panel.check()
 
 
+def test_giving_up_asks_once(start_hub: StartHub, open_panel: OpenPanel, post: Post) -> None:
+    """What holds back its key is given up only after a yes; then the next one goes."""
+    hub = start_hub()
+    new = {"name": "strict", "url": "http://127.0.0.1:9/", "event_type": "*", "ordered": True}
+    post(hub, "/webhooks", new)
+    for number in range(2):
+        event = {"type": "user.created", "payload": {"user_id": number}, "key": "one"}
+        post(hub, "/events", event)
+    panel = open_panel(hub).open("/admin/#/webhooks/1").sign_in().live()
+    first = panel.page.locator(".delivery-row").last
+    panel.expect(first.locator("summary").first).to_contain_text("1 attempt")
+    first.locator("summary").first.click()
+    first.locator(".skip-one").click()
+    panel.says("#confirm", "the next delivery of the same key goes")
+    panel.page.keyboard.press("Escape")
+    panel.expect(panel.page.locator("#confirm")).to_have_count(0)
+    with hub.client() as http:
+        assert http.get("/deliveries/1").json()["status"] == "pending"
+        first.locator(".skip-one").click()
+        panel.page.click("#confirm-yes")
+        panel.expect(panel.page.locator("#confirm")).to_have_count(0)
+        panel.expect(first.locator("summary").first).to_contain_text("Skipped by hand")
+        found = http.get("/deliveries/1").json()
+        assert (found["status"], found["error"]) == ("failed", "skipped")
+        assert not http.get("/deliveries/2").json()["held"]
+    panel.check()
+
+
 def test_nothing_is_pending(start_hub: StartHub, open_panel: OpenPanel) -> None:
     """The tile says so in words, not as an age of zero."""
     panel = open_panel(start_hub()).open("/admin/#/overview").sign_in().live()

@@ -171,7 +171,7 @@ def test_where_an_event_went(
     panel.rows("user.created").click()
     panel.says("#event-followers", "127.0.0.1")
     panel.says("#event-deliveries", "CRM").says("#event-deliveries", "1 attempt")
-    panel.says("#event-deliveries pre", "not yet")
+    panel.says("#event-deliveries [aria-label=Answer]", "not yet")
     # Somebody else tries again; nothing is pressed in the panel.
     receiver.status, receiver.body = 200, b"got it"
     post(hub, "/deliveries/1/retry")

@@ -85,16 +85,6 @@ class WebhookClient:
         """Send events of the past once more; ``dry_run`` in ``wanted`` only counts them."""
         return self._object("POST", f"/webhooks/{webhook_id}/replay", wanted)
 
-    def deliveries(self, webhook_id: int, *, status: str | None, limit: int) -> Json:
-        """The newest deliveries and their ``total``. Raises NotFound."""
-        query = {"status": status, "limit": limit}
-        path = f"/webhooks/{webhook_id}/deliveries"
-        return cast("Json", self._client.call("GET", path, params=query))
-
-    def all_deliveries(self, webhook_id: int, *, status: str | None) -> Iterator[Json]:
-        """All deliveries, newest first. Raises NotFound."""
-        return self._client.items(f"/webhooks/{webhook_id}/deliveries", {"status": status})
-
     def retry_failed(self, webhook_id: int) -> int:
         """Attempt all failed deliveries again; returns how many those are. Raises NotFound."""
         return cast("int", self._object("POST", f"/webhooks/{webhook_id}/retry-failed")["retried"])

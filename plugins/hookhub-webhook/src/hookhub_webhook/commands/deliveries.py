@@ -2,75 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from hookhub.cli.kit import (
+    DeliveryOptions,
     Remote,
-    cell,
     count,
+    delivery_options,
     json_option,
-    note,
+    print_deliveries,
     print_json,
-    print_table,
     remote_options,
 )
 from hookhub_webhook.commands.client import WebhookClient
 from hookhub_webhook.commands.webhook import ask
 
-PAGE = 200
-"""The most that the hub gives at once."""
-
 
 @click.command("deliveries")
 @click.argument("webhook_name", metavar="WEBHOOK")
-@click.option("--status", type=click.Choice(["pending", "success", "failed"]), help="Only these.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(1, PAGE), default=20, show_default=True, help="How many."
-)
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@delivery_options
 @remote_options
 @json_option
-def deliveries(
-    webhook_name: str,
-    status: str | None,
-    limit: int,
-    everything: bool,
-    remote: Remote,
-    as_json: bool,
-) -> None:
+def deliveries(webhook_name: str, wanted: DeliveryOptions, remote: Remote, as_json: bool) -> None:
     """List deliveries to a webhook, newest first; 'hookhub delivery show' has the attempts.
 
     \b
     Examples:
-      hookhub webhook deliveries shop --status failed
+      hookhub webhook deliveries shop --status failed --since 1d
       hookhub webhook deliveries shop --all --json | jq -r '.items[].error' | sort | uniq -c
     """
     with remote.client() as client:
-        hub = WebhookClient(client)
-        number = hub.find(webhook_name)
-        if everything:
-            items = list(hub.all_deliveries(number, status=status))
-            found: dict[str, Any] = {"items": items, "total": len(items)}
-        else:
-            found = hub.deliveries(number, status=status, limit=limit)
+        number = WebhookClient(client).find(webhook_name)
+        found = wanted.find(client, f"/webhooks/{number}/deliveries")
     if as_json:
         print_json(found)
-        return
-    if not found["items"]:
-        note("There is none.")
-        return
-    columns = ("ID", "EVENT", "STATUS", "ATTEMPTS", "ANSWER", "CREATED", "NEXT", "ERROR")
-    print_table(columns, [_row(item) for item in found["items"]])
-    if found["total"] > len(found["items"]):
-        note(f"{len(found['items'])} of {found['total']}; --all shows the rest.")
-
-
-def _row(item: dict[str, Any]) -> list[str]:
-    names = [*("id", "event_type", "status", "attempt_number", "response_status")]
-    names += ("created_at", "next_retry_at", "error_message")
-    return [cell(item[name]) for name in names]
+    else:
+        print_deliveries(found)
 
 
 @click.command("retry-failed")

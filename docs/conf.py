@@ -41,6 +41,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(trio|pydantic|pydantic_core|annotated_types|peewee|pluggy|click|httpx)\..*"),
     ("py:.*", r"(Mapping|Sequence|Iterable|Iterator|Callable|Awaitable|AsyncIterator|Any|Literal)"),
     ("py:.*", r"(.*\.)?(T|ModelT)"),
+    # Imported for type checkers alone, so that autodoc sees the bare name.
+    ("py:class", r"Management"),
     (
         "py:.*",
         r"hookhub\.(config|server|delivery\.engine|delivery\.attempts|feed|plugins|store)\..*",

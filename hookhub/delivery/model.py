@@ -132,7 +132,7 @@ class AttemptRecord:
     timings: dict[str, float] | None = None
     """Seconds by phase (``dns``, ``connect``, ``tls``, ``wait``, ``total``), as far as it came."""
     response_headers: str | None = None
-    """For :func:`hookhub.delivery.answer_headers.header_pairs`."""
+    """As ``hookhub.delivery.answer_headers`` keeps and reads them."""
 
 
 @dataclass(frozen=True, slots=True)

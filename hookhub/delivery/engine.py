@@ -37,6 +37,7 @@ from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import NewDelivery, Store
 from hookhub.store.claims import claim_due, next_due
 from hookhub.store.deliveries import Record
+from hookhub.store.schema import HELD
 
 REST = 1.5
 """Seconds after a failure of the database in which nothing is claimed: meanwhile every node writes
@@ -129,7 +130,7 @@ class Engine:
                 claim = Claim(item.id, item.endpoint_id, 0, 0, item.lease, item.due_at, event, now)
                 self._handed_over += 1
                 refused += self._take(lane, claim)
-            elif lane is not None:
+            elif lane is not None and item.due_at < HELD:
                 self._scheduler.due_by(lane, item.due_at)
         self._give_back_soon(refused)
         self._pump()
@@ -279,13 +280,12 @@ class Engine:
         await self.refresh()
         await self._roster.read_again()
         lanes = [lane for lane in self._scheduler if not lane.closed]
-        due = await self._store.read(
-            lambda reader: next_due(reader, [lane.endpoint.id for lane in lanes])
-        )
+        ids = [lane.endpoint.id for lane in lanes]
+        due = await self._store.read(lambda reader: next_due(reader, ids))
+        now, now_us = trio.current_time(), self._store.clock()
         for lane in lanes:
-            found = due[lane.endpoint.id]
-            if found is not None:
-                self._scheduler.due_by(lane, found)
+            if (found := due[lane.endpoint.id]) is not None:
+                self._scheduler.found_due(lane, found, now, now_us)
         self._bell.set()
 
     async def _claim(self) -> None:
@@ -308,7 +308,7 @@ class Engine:
                 self._scheduler.set_due(lane, lane.due)
             raise
         for endpoint_id, due in found.due.items():
-            self._scheduler.set_due(lanes[endpoint_id], due)
+            self._scheduler.claimed(lanes[endpoint_id], due)
         refused: list[Claim] = []
         for claim in found.claims:
             refused += self._take(self._scheduler.lanes.get(claim.endpoint_id), claim)

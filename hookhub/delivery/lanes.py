@@ -36,6 +36,8 @@ class Lane:
     in_flight: int = 0
     due: int | None = None
     """When the next delivery that waits in the store is due (microseconds); None: none waits."""
+    news: int | None = None
+    """The earliest that was told of since the last claim began, which may not have seen it."""
     listed: bool = False
     """Whether the lane stands in the scheduler's line."""
     closed: bool = False
@@ -89,8 +91,28 @@ class Scheduler:
 
     def due_by(self, lane: Lane, due: int) -> None:
         """Something more waits in the store, due then."""
+        lane.news = due if lane.news is None else min(due, lane.news)
         if lane.due is None or due < lane.due:
             self.set_due(lane, due)
+
+    def claimed(self, lane: Lane, due: int | None) -> None:
+        """What a claim has left. Whatever was committed after it is not in that."""
+        news = [moment for moment in (due, lane.news) if moment is not None]
+        self.set_due(lane, min(news, default=None))
+
+    def found_due(self, lane: Lane, due: int, now: float, now_us: int) -> None:
+        """A look into the store found what waits; see :meth:`due_by`.
+
+        A lane that could begin with it and has nothing else to wake it is fed, whatever was known
+        before: its queue may have been dropped, or the clock set.
+        """
+        self.due_by(lane, due)
+        if due <= now_us and not lane.queue and not lane.in_flight and lane.wait(now) == 0:
+            self._hungry[lane.endpoint.id] = lane
+
+    def limits_changed(self, lane: Lane) -> None:
+        """What the lane waited for may be over."""
+        self._list(lane)
 
     def drop_queue(self, lane: Lane) -> list[Claim]:
         """Take back what is claimed and not attempted."""
@@ -200,23 +222,33 @@ class Scheduler:
     def wanted(self, now: float, now_us: int, lanes: int = 100) -> list[tuple[Lane, int]]:
         """Lanes that have room and something due in the store, and how much to claim for each.
 
-        They stop being wanted by this; say with :meth:`set_due` what is left.
+        They stop being wanted by this; say with :meth:`claimed` what is left.
         """
         self.tick(now, now_us)
         found: list[tuple[Lane, int]] = []
         for endpoint_id in list(self._hungry):
-            if len(found) >= lanes or self.queued_bytes >= QUEUE_BYTES:
+            if len(found) >= lanes:
                 break
-            lane = self._hungry.pop(endpoint_id)
+            lane = self._hungry[endpoint_id]
+            full = self.queued_bytes >= QUEUE_BYTES
+            if full and not self._starves(lane, now):
+                continue
+            del self._hungry[endpoint_id]
             if lane.closed or lane.due is None or lane.due > now_us:
                 continue
             wait = lane.breaker.wait(now)
             if wait:
                 heapq.heappush(self._timers, (now + wait, endpoint_id))
             elif wait is not None and (room := self._depth(lane) - len(lane.queue)) > 0:
-                count = 1 if lane.breaker.state(now) is not State.CLOSED else room
+                count = 1 if full or lane.breaker.state(now) is not State.CLOSED else room
+                lane.news = None
                 found.append((lane, count))
         return found
+
+    def _starves(self, lane: Lane, now: float) -> bool:
+        """Whether it could begin at once and has nothing: it need not wait until those that hang or
+        are held back by their limits let go of the memory."""
+        return not lane.queue and self.in_flight < self.concurrency and lane.wait(now) == 0
 
     def tick(self, now: float, now_us: int) -> None:
         """Look at what the time has made possible."""

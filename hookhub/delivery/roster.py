@@ -102,6 +102,7 @@ class Roster:
         else:
             if endpoint.options.rate_limit != lane.endpoint.options.rate_limit:
                 lane.rate = RateLimit(endpoint.options.rate_limit)
+                self._scheduler.limits_changed(lane)
             if endpoint.config != lane.endpoint.config or (lane.closed and not closed):
                 # Changed or switched on by hand: what it did before says nothing any more.
                 lane.breaker = Breaker()

@@ -148,6 +148,7 @@ class Mark(NamedTuple):
     delivery: int
     endpoints_generation: int
     tokens_generation: int
+    locked: bool
 
 
 @dataclass(slots=True)
@@ -263,7 +264,8 @@ class Group:
 
     def _held(self, reader: Reader, endpoint: int, key: str) -> bool:
         """Whether an earlier delivery of this key must end first."""
-        for item in reversed(self.deliveries):
+        # Of those that are written already, the rows know what became of them in this group.
+        for item in reversed(self.deliveries[self._flushed_deliveries :]):
             if item.order_key == key and item.endpoint_id == endpoint:
                 return True
         rows = reader.sql(
@@ -281,6 +283,7 @@ class Group:
             self.delivery,
             self.endpoints_generation,
             self.tokens_generation,
+            self.locked,
         )
 
     def back_to(self, mark: Mark) -> None:
@@ -291,6 +294,8 @@ class Group:
         self.sequence, self.delivery = mark.sequence, mark.delivery
         self.endpoints_generation = mark.endpoints_generation
         self.tokens_generation = mark.tokens_generation
+        # PostgreSQL gives up what was locked after a savepoint when it goes back there.
+        self.locked = mark.locked
         self._flushed_events = min(self._flushed_events, mark.events)
         self._flushed_deliveries = min(self._flushed_deliveries, mark.deliveries)
         # Another unit may have loaded subscriptions that this roll-back undoes.

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import peewee
 
 from hookhub.delivery.model import AttemptRecord, Claim, Delivery, Page, Status
 from hookhub.errors import Conflict, NotFound
-from hookhub.store.append import Transaction
+from hookhub.store.append import Transaction, load_subscription
 from hookhub.store.database import Reader
 from hookhub.store.models import AttemptRow, DeliveryRow, EndpointRow, EventRow
 from hookhub.store.schema import FAILED, HELD, PENDING, SUCCESS
@@ -91,8 +91,34 @@ def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
         ],
     )
     recorded = [_record_one(tx, item) for item in items]
+    done = {
+        item.claim.id: position
+        for position, item in enumerate(items)
+        if item.status == "success" and recorded[position].taken
+    }
+    for delivery_id in _holding_back(tx, list(done)):
+        if release_key(tx, delivery_id):
+            position = done[delivery_id]
+            recorded[position] = replace(recorded[position], released=True)
     _count(tx, items, recorded)
     return recorded
+
+
+def _holding_back(tx: Transaction, ids: Sequence[int]) -> list[int]:
+    """Those that hold back their key.
+
+    The rows say it: the engine may not know yet that another node made the endpoint ordered.
+    """
+    found: list[int] = []
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        rows = tx.sql(
+            f"SELECT id FROM hookhub_deliveries WHERE id IN ({', '.join('?' * len(part))}) "
+            "AND order_key IS NOT NULL",
+            part,
+        )
+        found += [row[0] for row in rows]
+    return found
 
 
 def touch(tx: Transaction) -> None:
@@ -138,9 +164,7 @@ def _record_one(tx: Transaction, item: Record) -> Recorded:
         values: tuple[Any, ...] = (number, number, tx.now, item.response_status, item.response_body)
         taken = tx.change(_DELIVERED, (*values, claim.id, PENDING)) > 0
         late = not taken and tx.change(_DELIVERED, (*values, claim.id, FAILED)) > 0
-        taken = taken or late
-        released = taken and item.ordered and release_key(tx, claim.id)
-        return Recorded(taken, released, late=late)
+        return Recorded(taken or late, False, late=late)
     values = (
         CODES[item.status],
         item.due_at if item.due_at is not None else tx.now,
@@ -155,10 +179,9 @@ def _record_one(tx: Transaction, item: Record) -> Recorded:
 
 
 def release_key(tx: Transaction, delivery_id: int) -> bool:
-    """A delivery holds back its key no longer: the next one of the key is due.
-
-    The caller has locked the state row, so that no event of the key is being appended meanwhile.
-    """
+    """A delivery holds back its key no longer: the next one of the key is due."""
+    # No event of the key may be appended meanwhile.
+    tx.lock()
     rows = tx.sql(
         "SELECT endpoint_id, order_key FROM hookhub_deliveries WHERE id = ?", (delivery_id,)
     )
@@ -317,6 +340,12 @@ def _attempts(reader: Reader, delivery_ids: Sequence[int]) -> dict[int, tuple[At
     return found
 
 
+def _hold_row(tx: Transaction, delivery_id: int) -> None:
+    """Let no other node change a delivery between the look at it and its change."""
+    if not tx.is_sqlite:
+        tx.sql("SELECT 1 FROM hookhub_deliveries WHERE id = ? FOR UPDATE", (delivery_id,))
+
+
 def retry_delivery(tx: Transaction, delivery_id: int) -> Delivery:
     """Make a delivery due now, with a retry schedule that starts anew.
 
@@ -324,6 +353,7 @@ def retry_delivery(tx: Transaction, delivery_id: int) -> Delivery:
         NotFound: there is none with this id.
         Conflict: it was delivered already.
     """
+    _hold_row(tx, delivery_id)
     delivery = get_delivery(tx, delivery_id)
     if delivery.status == "success":
         raise Conflict(
@@ -358,6 +388,7 @@ def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
         Conflict: it holds back nothing, or it is being attempted right now.
     """
     tx.lock()
+    _hold_row(tx, delivery_id)
     delivery = get_delivery(tx, delivery_id)
     rows = tx.sql(
         "SELECT 1 FROM hookhub_deliveries WHERE id = ? AND order_key IS NOT NULL AND due_at <> ?",
@@ -403,6 +434,9 @@ def cancel_pending(tx: Transaction, endpoint_id: int) -> int:
 
     Those being attempted right now are not pending in that sense: they end by their own result.
     """
+    if load_subscription(tx, endpoint_id).ordered:
+        # Nothing may be put behind one of them meanwhile.
+        tx.lock()
     count = tx.change(
         "UPDATE hookhub_deliveries SET status = 2, next_retry_at = NULL, lease = NULL, "
         "order_key = NULL, error = 'cancelled', error_message = 'Cancelled by hand.' "

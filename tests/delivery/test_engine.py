@@ -16,8 +16,19 @@ from hookhub.events import Draft, new_event_id
 from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import Store, Transaction
 from hookhub.store.deliveries import get_delivery
-from hookhub.store.endpoints import get_endpoint
-from hookhub_scripted import RETRY, Scripted, counts, delivery_when, make_endpoint, running, send
+from hookhub.store.endpoints import get_endpoint, update_endpoint
+from hookhub_scripted import (
+    RETRY,
+    Scripted,
+    all_delivered,
+    counts,
+    delivery_when,
+    make_endpoint,
+    running,
+    send,
+    send_more,
+    until,
+)
 
 
 async def test_it_is_attempted_until_it_is_delivered(store: Store) -> None:
@@ -164,6 +175,20 @@ async def test_a_sink_whose_timeout_raises_is_a_failure(store: Store) -> None:
         await send(store)
         delivery = await delivery_when(store, lambda d: d.status == "failed")
     assert delivery.error == "sink_error"
+
+
+async def test_a_rate_limit_that_is_lifted_holds_nothing_back(store: Store) -> None:
+    """What was claimed while it was in force does not wait until that would have let it go."""
+    sink = Scripted()
+    async with running(store, sink) as engine:
+        await send(store, EndpointOptions(rate_limit=0.001))
+        await delivery_when(store, lambda d: d.status == "success")
+        await send_more(store, 1)
+        await until(lambda: engine.statistics()["queued"] == 1)
+        free = {"options": EndpointOptions()}
+        changed = await store.write(lambda tx: update_endpoint(tx, "scripted", 1, free))
+        await engine.endpoint_changed(1, changed)
+        await all_delivered(store, 2)
 
 
 async def test_a_commit_that_outlives_the_engine(store: Store) -> None:

@@ -173,6 +173,51 @@ def test_hand_over_is_for_lanes_with_nothing_older_waiting() -> None:
     assert not scheduler.takes(99, 0, 100)
 
 
+def test_what_is_told_during_a_claim_is_not_forgotten() -> None:
+    """It may have been committed after the claim, in the same transaction."""
+    scheduler = Scheduler(100)
+    one = lane(scheduler, 1)
+    scheduler.set_due(one, 0)
+    assert scheduler.wanted(0.0, 5) == [(one, 4)]
+    scheduler.due_by(one, 5)
+    scheduler.claimed(one, None)
+    assert scheduler.wanted(0.0, 5) == [(one, 4)]
+    scheduler.claimed(one, None)
+    assert scheduler.wanted(0.0, 5) == []
+
+
+def test_a_look_into_the_store_feeds_whoever_was_forgotten() -> None:
+    """A lane whose queue was dropped, all slots being taken by others, is woken by nothing else."""
+    scheduler = Scheduler(1)
+    one, two = lane(scheduler, 1), lane(scheduler, 2)
+    fill(scheduler, two, 1)
+    assert drain(scheduler) == [2]
+    fill(scheduler, one, 4)
+    scheduler.set_due(one, 5)
+    assert scheduler.wanted(0.0, 5) == []
+    scheduler.drop_queue(one)
+    scheduler.found_due(one, 5, 0.0, 5)
+    assert scheduler.wanted(0.0, 5) == [(one, 4)]
+
+
+def test_memory_held_by_some_lanes_starves_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has nothing and could begin at once gets one at a time."""
+    monkeypatch.setattr("hookhub.delivery.lanes.QUEUE_BYTES", 6)
+    scheduler = Scheduler(4)
+    hanging, healthy = lane(scheduler, 1), lane(scheduler, 2)
+    fill(scheduler, hanging, 5)
+    assert drain(scheduler) == [1, 1]
+    for to in (hanging, healthy):
+        scheduler.set_due(to, 0)
+    for _ in range(2):
+        assert scheduler.wanted(0.0, 1) == [(healthy, 1)]
+        fill(scheduler, healthy, 1)
+        scheduler.claimed(healthy, 0)
+        assert drain(scheduler) == [2]
+    assert scheduler.wanted(0.0, 1) == []
+    assert scheduler.sleep(0.0, 1, 60) == 60
+
+
 def test_a_dropped_queue_is_counted_out() -> None:
     """Bytes and numbers are right again."""
     scheduler = Scheduler(100)

@@ -9,7 +9,7 @@ import pytest
 from hookhub.delivery.model import Claim, Endpoint, EndpointOptions, NewEndpoint, Status
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import Draft, new_event_id
-from hookhub.store import Store
+from hookhub.store import Store, Transaction
 from hookhub.store import deliveries as units
 from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record
@@ -306,6 +306,31 @@ async def test_a_pending_head_can_be_skipped_too(store: Store) -> None:
     await write(store, ordered_record(head, "pending", 0))
     await store.write(lambda tx: units.skip_delivery(tx, head.id))
     assert await stats(store) == (2, 0, 1, 1)
+    assert await claimed(store) == [2]
+
+
+async def test_a_head_that_is_cancelled_in_the_same_transaction_holds_back_nothing(
+    store: Store,
+) -> None:
+    """What a key waits for is what the rows say, not what was appended."""
+    await make_ordered(store)
+
+    def unit(tx: Transaction) -> int:
+        tx.append(Draft(new_event_id(0), "a.b", "{}", 1, "k"))
+        cancelled = units.cancel_pending(tx, 1)
+        tx.append(Draft(new_event_id(0), "a.b", "{}", 1, "k"))
+        return cancelled
+
+    assert await store.write(unit) == 1
+    assert await claimed(store) == [2]
+
+
+async def test_a_success_lets_its_key_go_whatever_the_engine_knows(store: Store) -> None:
+    """Another node may have made the endpoint ordered a moment ago."""
+    await make_ordered(store)
+    await send_keyed(store, "a", "a")
+    [head] = await claim(store)
+    await write(store, record(head, "success"))
     assert await claimed(store) == [2]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +127,7 @@ def _plugin_commands(ctx: click.Context, group: HookhubGroup) -> PluginCommands:
     return found
 
 
-@contextmanager
+@contextlib.contextmanager
 def _telling() -> Iterator[None]:
     try:
         yield
@@ -144,5 +146,14 @@ def _told(error: BaseException) -> BaseException | None:
     if isinstance(error, HookhubError):
         return Failure(error)
     if isinstance(error, OSError) and error.errno in _FULL:
+        _drop_output()
         return click.ClickException(f"What it prints cannot be written: {error.strerror}.")
     return error if isinstance(error, _TOLD) else None
+
+
+def _drop_output() -> None:
+    """What is left in the buffer would fail once more at exit, and be shown with a traceback."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

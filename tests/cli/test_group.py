@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -157,13 +158,15 @@ def test_output_that_cannot_be_written(wrap: Callable[[Exception], Exception]) -
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"]])
-def test_help_on_a_full_disk(arguments: list[str]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_help_on_a_full_disk(arguments: list[str], unbuffered: str) -> None:
     """Help and version tell it as the commands do."""
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "hookhub", *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             text=True,
             check=False,
         )

@@ -117,7 +117,7 @@ _encode_canonical = _canonical_encoder()
 def canonical_json(payload: Mapping[str, Any]) -> str:
     """The one serialisation of a payload: ``json.dumps(payload, sort_keys=True)``.
 
-    Contract §4: receivers verify signatures over exactly this text (ASCII only, sorted keys,
+    Receivers verify signatures over exactly this text (ASCII only, sorted keys,
     ``", "`` and ``": "`` as separators).
 
     Raises:
@@ -418,7 +418,7 @@ class Event(NamedTuple):
     def encode(self, epoch: str) -> bytes:
         """The event as clients see it, in every feed: one JSON object in UTF-8.
 
-        Contract §2: ``type``, ``payload`` and ``timestamp`` come first, as the original sent them.
+        ``type``, ``payload`` and ``timestamp`` come first, as the original sent them.
         """
         extra = ""
         if self.key is not None:
@@ -468,7 +468,7 @@ class Cursor(NamedTuple):
 
 @dataclass(slots=True)
 class Accepted:
-    """What a producer is told about an event: contract §1.
+    """What a producer is told about an event.
 
     ``deliveries`` is the number of delivery rows that were committed with it; ``repeated`` says
     that the answer is the one of an earlier, equal request.

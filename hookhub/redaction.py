@@ -1,8 +1,8 @@
 """Takes secrets out of what is about to be shown. Pure.
 
-Contract §5: no secret or token ever reaches a log, an error or a metric. Whoever logs should not
-log secrets in the first place; this is the net below, for query strings in access logs, headers
-in exception texts and the like.
+No secret or token ever reaches a log, an error or a metric. Whoever logs should not log secrets in
+the first place; this is the net below, for query strings in access logs, headers in exception texts
+and the like.
 """
 
 from __future__ import annotations

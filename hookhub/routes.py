@@ -238,7 +238,7 @@ class Answer(BaseModel):
 
 
 class Paging(Query):
-    """``limit`` and ``offset`` as every list has them (contract §3)."""
+    """``limit`` and ``offset`` as every list has them."""
 
     limit: int = Field(50, ge=1, le=200, description="How many items at most")
     offset: int = Field(0, ge=0, le=ID_MAX, description="How many items to leave out first")

@@ -26,6 +26,8 @@ EVERY_TEXT = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 PLUGIN_READMES = sorted((ROOT / "plugins").glob("*/README.md"))
 
 OPERATION = re.compile(r"\b(GET|POST|PATCH|PUT|DELETE) (/[\w/{}.-]*[\w}])")
+CITED = re.compile(r"\bdocs/[\w/-]+\.md\b")
+ELSEWHERE = re.compile(r"\b(?:contract|design)(?:\.md| §)", re.IGNORECASE)
 METRIC = re.compile(r"^\| `(hookhub_\w+)`", re.MULTILINE)
 
 
@@ -53,6 +55,18 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A running hub with every installed plugin."""
     with HubProcess(tmp_path_factory.mktemp("hub")) as running:
         yield running
+
+
+def test_sources_cite_what_the_repository_has() -> None:
+    """A comment that sends its reader to a document names one that can be opened here."""
+    wrong = []
+    for path in (
+        path for room in ("hookhub", "plugins", "tests") for path in (ROOT / room).rglob("*.py")
+    ):
+        text = path.read_text("utf-8")
+        wrong += [f"{path}: {name}" for name in CITED.findall(text) if not (ROOT / name).exists()]
+        wrong += [f"{path}: {words}" for words in ELSEWHERE.findall(text)]
+    assert not wrong
 
 
 def test_every_hook_has_its_section() -> None:

@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 
 def sign(secret: str, body: str, timestamp: int) -> dict[str, str]:
-    """Sign as contract §4 and Standard Webhooks 1.0 say, apart from the code of the hub."""
+    """Sign as docs/webhooks.md and Standard Webhooks 1.0 say, apart from the code of the hub."""
     key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
     signed = f"evt_1.{timestamp}.{body}".encode()
     signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
@@ -280,7 +280,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 class TestChatSink(DurableSinkConformance):
-    """The sink that writing-a-plugin.md shows whole keeps to the contract."""
+    """The sink that writing-a-plugin.md shows whole keeps what a sink promises."""
 
     @pytest.fixture
     async def sink(self) -> AsyncIterator[DurableSink]:

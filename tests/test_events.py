@@ -42,7 +42,7 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(), VALUES))
 def test_the_text_is_what_python_would_write(payload: dict[str, object]) -> None:
-    """Contract §4: exactly ``json.dumps(payload, sort_keys=True)``, which reads back the same."""
+    """Exactly ``json.dumps(payload, sort_keys=True)``, which reads back the same."""
     text = canonical_json(payload)
     assert text == json.dumps(payload, sort_keys=True)
     assert parse_json(text) == payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
@@ -14,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "hookhub"
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/setup.cfg"))
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 # From the bottom up; a module imports from its own line or from lines above it, never from below.
 # A dotted name places one module of a room apart from the rest of it.
@@ -22,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"routes", "filters", "transforms"},
     {"sinks", "sources", "hookspecs"},
     {
-        *("delivery.model", "delivery.policy", "delivery.backoff", "delivery.breaker"),
+        *("delivery.model", "delivery.policy", "delivery.breaker"),
         *("stats.histogram", "stats.model", "stats.tally"),
     },
     {"config", "logs", "plugins", "store", "feed", "egress"},
@@ -208,6 +210,16 @@ def test_rooms_of_one_layer_do_not_know_each_other_both_ways() -> None:
         if room in reach(other)
     }
     assert not circles, f"rooms that import each other: {sorted(circles)}"
+
+
+def test_the_layers_are_those_of_the_documentation() -> None:
+    """Every room of LAYERS exists, and docs/architecture.md shows them in this order."""
+    rooms = [room for layer in LAYERS for room in layer]
+    there = {module_name(path) for path in core_files()}
+    assert not [room for room in rooms if room not in there]
+    shown = re.findall(r"^```text\n(errors.*?)^```", ARCHITECTURE.read_text("utf-8"), re.M | re.S)
+    [layers] = [[set(re.split(r"[,\s]+", part.strip())) for part in it.split("→")] for it in shown]
+    assert [layer - {"__main__"} for layer in LAYERS] == layers
 
 
 def test_libraries_stay_in_their_rooms() -> None:

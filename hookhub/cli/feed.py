@@ -39,7 +39,7 @@ QUEUE = 1_000
 MAX_MESSAGE = 64 * 1024 * 1024
 RECEIVE = 64 * 1024
 
-# Contract §2: coming back with the same token is useless.
+# Close codes about the token: coming back with the same one is useless.
 _FINAL = {1008, 4201, 4502}
 
 

@@ -109,7 +109,7 @@ class Plugins:
         try:
             return self._call(plugin, hook, arguments)
         except ConfigError:
-            # The plugin is fine; what was written into its table is not (contract §6).
+            # The plugin is fine; what was written into its table is not, and that stops the start.
             raise
         except (Exception, SystemExit) as error:
             self.failed(plugin, error)

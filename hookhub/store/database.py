@@ -69,8 +69,8 @@ def create_database(settings: DatabaseSettings, *, read_only: bool = False) -> p
         pragmas: dict[str, Any] = {
             "busy_timeout": round(settings.timeout * 1000),
             "journal_mode": "wal",
-            # Contract §1: 202 means on disk. FULL syncs the log at each commit; group commit
-            # shares that among all units that wait.
+            # 202 means on disk. FULL syncs the log at each commit; group commit shares that
+            # among all units that wait.
             "synchronous": "full",
             "foreign_keys": 1,
             "cache_size": -16 * 1024,

@@ -25,7 +25,7 @@ SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
 
 def signed(body: bytes, moment: float) -> dict[str, str]:
-    """The headers of a request as contract and Standard Webhooks have them."""
+    """The headers of a request as docs/webhooks.md and Standard Webhooks have them."""
     legacy = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     stamp = str(int(moment))
     standard = hmac.new(KEY, f"evt_1.{stamp}.".encode() + body, hashlib.sha256).digest()

@@ -64,7 +64,7 @@ async def plain(hub: HubProcess, target: str, until: bytes, token: str = "") -> 
 
 
 async def test_credentials_reach_no_line(start_hub: StartHub) -> None:
-    """Contract §5, at the most talkative level: good and bad ones, in every place they may be."""
+    """At the most talkative level: good and bad ones, in every place they may be."""
     hub = start_hub({"log": {"level": "debug"}})
     token = make_token(hub, "reader")
     secrets = {token, "hh_wrong_token_1", "wrong-ticket-2", "another-wrong-key-3"}

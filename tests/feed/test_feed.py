@@ -125,7 +125,7 @@ async def test_reading_what_retention_deleted_goes_on_with_what_is_there(store: 
 
 
 async def test_the_frame_is_what_the_original_sent_and_more(store: Store) -> None:
-    """Contract §2: type, payload and timestamp first; id, sequence and cursor added."""
+    """Type, payload and timestamp first; id, sequence and cursor added."""
     feed, _ = await connected(store)
     payload = '{"a": "\\u00e9", "b": [1, 2.5, null]}'
     await store.write(

@@ -354,7 +354,7 @@ async def test_vanishing_clients_are_not_errors() -> None:
 
 
 async def test_access_and_error_logs_have_no_query_strings() -> None:
-    """Contract §5: the query string may hold a token; it reaches no log."""
+    """The query string may hold a token; it reaches no log."""
     with capture_logs() as logs:
         async with running() as server:
             stream = await server.connect()

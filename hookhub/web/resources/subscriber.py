@@ -29,7 +29,7 @@ CHECK = 0.5
 SIGNALS = 100
 """Signals that are joined into one piece."""
 FULL, EXPIRED, REVOKED = 1013, 4201, 4502
-"""Why a stream ends, in the close codes of the WebSocket (contract §2)."""
+"""Why a stream ends, in the close codes of the WebSocket (docs/live-feed.md)."""
 
 
 class Subscriber:

@@ -68,7 +68,7 @@ def test_entry_point() -> None:
 
 
 async def test_wrong_setting(tmp_path: Path) -> None:
-    """A misspelt key stops the start: what it was meant to do would not be done (contract §6)."""
+    """A misspelt key stops the start: what it was meant to do would not be done."""
     settings = settings_of(tmp_path, log={"fil": "events.jsonl"})
     with pytest.raises(ConfigError, match=r"\[plugins.log\] fil:"):
         async with open_hub(settings, load(settings)):

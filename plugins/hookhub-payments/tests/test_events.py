@@ -24,7 +24,7 @@ def registry() -> EventRegistry:
 
 
 def test_declared_types(registry: EventRegistry) -> None:
-    """Both types have the fields of the contract."""
+    """Both types have the fields of the original."""
     assert tuple(event_type.name for event_type in registry) == TYPES
     for event_type in registry:
         assert list(event_type.json_schema()["properties"]) == [

@@ -34,7 +34,7 @@ def registry() -> EventRegistry:
     ],
 )
 def test_declared_types(registry: EventRegistry, name: str, fields: str) -> None:
-    """Each type has the fields of the contract."""
+    """Each type has the fields of the original."""
     assert len(registry) == 3
     assert list(registry.get(name).json_schema()["properties"]) == fields.split()
     assert list(EXAMPLES[name]) == fields.split()

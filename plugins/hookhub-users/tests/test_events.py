@@ -23,7 +23,7 @@ def registry() -> EventRegistry:
 
 
 def test_declared_types(registry: EventRegistry) -> None:
-    """The plugin declares ``user.created``, with the fields of the contract."""
+    """The plugin declares ``user.created``, with the fields of the original."""
     assert [event_type.name for event_type in registry] == ["user.created"]
     assert list(registry.get("user.created").json_schema()["properties"]) == [
         "user_id",

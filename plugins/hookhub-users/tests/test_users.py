@@ -57,7 +57,7 @@ class TestConformance(ComponentConformance):
 
 
 async def test_row_and_event(hub: Hub, api: httpx.AsyncClient) -> None:
-    """A user is stored and announced, with all fields of the contract and the same time."""
+    """A user is stored and announced, with all fields of the original and the same time."""
     inviter = await create_user(hub, telegram_id=1)
     user = await create_user(hub, **FULL, referred_by_id=inviter.id)
 

@@ -1,4 +1,4 @@
-"""``/webhooks`` on a real hub (contract §3)."""
+"""``/webhooks`` on a real hub."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ async def settled(api: httpx.AsyncClient, path: str, status: str, count: int = 1
 
 
 async def test_event_arrives_signed(api: httpx.AsyncClient, receiver: Receiver) -> None:
-    """An accepted event is posted, byte for byte, and recorded as contract §3 shows it."""
+    """An accepted event is posted, byte for byte, and recorded as the API shows it."""
     payload = {"user_id": 1, "first_name": "Аня", "z": [1e22, 2**70], "a": "\ud800"}
     receiver.default = Answer(200, b"thanks")
     path = await subscribe(api, receiver.url, secret="s")

@@ -1,4 +1,4 @@
-"""The request, byte for byte (contract §4)."""
+"""The request, byte for byte (docs/webhooks.md)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def attempt_of(payload: dict[str, Any] | None = None, **changes: Any) -> Attempt
 
 
 def test_headers() -> None:
-    """The headers are those of the contract, and no others."""
+    """The headers are those of docs/webhooks.md, and no others."""
     request = build_request(attempt_of())
     assert request.url == "https://example.com/hook"
     assert dict(request.headers) == {

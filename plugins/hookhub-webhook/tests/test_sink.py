@@ -100,7 +100,7 @@ async def attempt(sink: DurableSink, url: str, **config: Any) -> AttemptResult:
 
 
 async def test_request_on_the_wire(sink: WebhookSink, receiver: Receiver) -> None:
-    """What arrives is the contract's request and nothing else, and it verifies."""
+    """What arrives is the documented request and nothing else, and it verifies."""
     result = await attempt(sink, receiver.url, headers={"X-Own": "yes"})
     assert (result.outcome, result.response_status) == (Outcome.DELIVERED, 200)
     received = receiver.requests[0]

@@ -34,7 +34,7 @@ from hookhub_websocket.sink import WebSocketSink
 async def test_credentials(
     anonymous: Callable[..., Any], headers: dict[str, str], query: dict[str, str]
 ) -> None:
-    """Contract §2: a token in the address or in a header."""
+    """A token in the address or in a header."""
     async with anonymous(headers, **query) as client:
         assert (await client.receive())["status"] == "connected"
 
@@ -204,7 +204,7 @@ async def test_connections_of_a_token_are_limited(
 
 
 async def test_tokens_reach_no_log(anonymous: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Contract §5: neither a good token nor a bad one is in any line, nor the query string."""
+    """Neither a good token nor a bad one is in any line, nor the query string."""
     with capture_logs() as logs:
         async with anonymous(token=TOKEN) as client:
             await client.receive()

@@ -19,7 +19,7 @@ FIRST = (
 async def test_first_message_event_and_pong_to_the_byte(
     anonymous: Callable[..., Any], hub: Hub, emit: Callable[..., Any]
 ) -> None:
-    """Contract §2: the first three members, the event's frame and the pong are exactly so."""
+    """The first three members, the event's frame and the pong are exactly so."""
     async with anonymous(token=TOKEN) as client:
         first = await client.text()
         assert first.startswith(FIRST)

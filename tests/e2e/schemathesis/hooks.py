@@ -83,7 +83,7 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
         return True
     problem = json.loads(response.content)
     if problem["code"] == "idempotency_mismatch":
-        # A key or an id that was used with another body gets 422, says the contract. The hub looks
+        # A key or an id that was used with another body gets 422, as documented. The hub looks
         # at it last: all the rest was found right.
         return False
     errors = problem.get("errors", [])

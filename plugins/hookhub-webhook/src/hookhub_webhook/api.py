@@ -1,4 +1,4 @@
-"""``/webhooks``: the routes of contract §3."""
+"""``/webhooks``: its routes; docs/rest.md lists them."""
 
 from __future__ import annotations
 

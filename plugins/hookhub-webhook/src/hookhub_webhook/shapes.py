@@ -1,4 +1,4 @@
-"""What is asked for and what is shown over REST (contract §3)."""
+"""What is asked for and what is shown over REST."""
 
 from __future__ import annotations
 

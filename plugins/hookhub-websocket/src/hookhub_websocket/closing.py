@@ -1,4 +1,4 @@
-"""Why connections end: close codes (contract §2) and the words that statistics use for them."""
+"""Why connections end: close codes (docs/live-feed.md), and the words for them in statistics."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _encode(id: str | int | None, **members: Any) -> bytes:
 
 
 def connection(cursor: str, events: list[str], where: Mapping[str, Any]) -> bytes:
-    """The first message: contract §2 fixes the first three members to the byte.
+    """The first message; the original's clients know its first three members, to the byte.
 
     Args:
         cursor: everything after it is sent on this connection.

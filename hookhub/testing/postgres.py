@@ -1,7 +1,8 @@
 """A private PostgreSQL for tests: a cluster of its own, in a directory of its own.
 
-Nothing is mocked and nothing is shared with a server of the machine. ``fsync`` stays on, so that
-tests of crashes mean something.
+Nothing is mocked and nothing is shared with a server of the machine. Nothing is synced to the disk
+either: what a server had written before it was killed is with the system, and only a power cut
+would take it. That makes tests several times faster.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hookhub.testing.requirements import missing
 
 _USER = "hookhub"
 _DEADLINE = 60
+_OPTIONS = ("max_connections=200", "fsync=off", "full_page_writes=off")
 _ADVICE = "Install PostgreSQL's server programs (Debian: apt-get install postgresql)."
 
 
@@ -67,7 +69,8 @@ class PostgresCluster:
         Raises:
             RuntimeError: with what ``pg_ctl`` and the server's log said.
         """
-        options = f"-h 127.0.0.1 -p {self.port} -k {self._directory} -c max_connections=200"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self._directory}"
+        options += "".join(f" -c {option}" for option in _OPTIONS)
         self._run(
             "pg_ctl", "start", "-w", "-t", str(_DEADLINE), "-D", str(self._data),
             "-l", str(self._directory / "log"), "-o", options,
@@ -84,8 +87,19 @@ class PostgresCluster:
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
         name = f"test_{uuid.uuid4().hex}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", _USER, name)
+        self._execute(f"CREATE DATABASE {name}")
         return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database that :meth:`new_database` made, whoever is still connected to it."""
+        self._execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        # Not for everybody who uses hookhub.testing.
+        import psycopg
+
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def _run(self, program: str, *arguments: str) -> None:
         user = self._user

@@ -80,17 +80,19 @@ def test_a_hub_starts_stops_and_restarts(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 def test_a_postgres_of_our_own(postgres_cluster: PostgresCluster, postgres_url: str) -> None:
-    """Databases are new and apart from each other, and commits reach the disk."""
+    """Databases are new and apart from each other, and one that is dropped is gone."""
     import psycopg
 
     other = postgres_cluster.new_database()
     assert other != postgres_url
     with psycopg.connect(postgres_url) as connection:
-        assert connection.execute("SHOW fsync").fetchone() == ("on",)
         connection.execute("CREATE TABLE here (id INTEGER)")
     with psycopg.connect(other) as connection:
         found = connection.execute("SELECT to_regclass('here')").fetchone()
         assert found == (None,)
+    postgres_cluster.drop_database(other)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(other)
 
 
 async def test_the_hub_fixtures_are_one_hub(hub: Hub, api: httpx.AsyncClient) -> None:

@@ -20,7 +20,6 @@ HEADERS = {
     # Modules are fetched with CORS; there is nothing in them that is not public.
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -63,11 +63,16 @@ class QuietLogger(Logger):
 
 
 class ServerConfig(Config):
-    """Hypercorn's settings, and one that it does not have."""
+    """Hypercorn's settings, and what it does not have."""
 
     head_timeout = 30.0
     """Seconds from the first byte of a request to the end of its head. Hypercorn's own timer does
     not know whether anything has come, and its ``read_timeout`` begins anew with every byte."""
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """What every answer carries, whoever gives it."""
+        # Browsers shall not take an answer with others' text in it for a page or a program.
+        return [*super().response_headers(protocol), (b"x-content-type-options", b"nosniff")]
 
 
 def hypercorn_config() -> ServerConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -63,6 +64,7 @@ async def read_problem(stream: trio.SocketStream) -> dict[str, Any]:
     head, body = await read_answer(stream)
     headers = dict(head.headers)
     assert headers[b"content-type"] == b"application/problem+json"
+    assert headers[b"x-content-type-options"] == b"nosniff"
     assert headers[b"connection"].lower() == b"close"
     problem: dict[str, Any] = json.loads(body)
     assert problem["status"] == head.status_code
@@ -307,3 +309,22 @@ async def test_compressed_bodies_are_refused(api: httpx.AsyncClient) -> None:
     assert answer.headers["Accept-Encoding"] == "identity"
     headers["Content-Encoding"] = "identity"
     assert (await api.put("/things", content=b"{}", headers=headers)).status_code == 200
+
+
+PAGES = ["/", "/docs", "/docs/docs.js", "/openapi.json", "/asyncapi.json", "/admin", "/admin/"]
+PAGES += ["/admin/main.js", "/admin/none.js", "/hub.js", "/hub.d.ts", "/hub/none.js", "/none"]
+
+
+async def test_no_browser_guesses_what_an_answer_is(api: httpx.AsyncClient) -> None:
+    """`X-Content-Type-Options: nosniff`, once, on whatever any address answers to any method."""
+    described = (await api.get("/openapi.json")).json()["paths"]
+    paths = [re.sub(r"\{\w+\}", "1", path) for path in described] + PAGES
+    assert len(paths) > 40
+    without = []
+    for path in paths:
+        for method in ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"):
+            # Streamed, because some answers have no end.
+            async with api.stream(method, path, content=b"{") as answer:
+                if answer.headers.get_list("x-content-type-options") != ["nosniff"]:
+                    without.append((method, path, answer.status_code))
+    assert without == []

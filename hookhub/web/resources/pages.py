@@ -89,7 +89,7 @@ class Pages:
         return Response(
             (STATIC / folder / name).read_bytes(),
             content_type=content_type,
-            headers={"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"},
+            headers={"Cache-Control": "max-age=3600"},
         )
 
     async def root(self, request: Request) -> Response:

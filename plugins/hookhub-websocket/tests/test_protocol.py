@@ -190,6 +190,7 @@ async def test_bad_handshakes_are_refused_over_http(
     assert head.status_code == status
     headers = dict(head.headers)
     assert headers[b"content-type"] == b"application/problem+json"
+    assert headers[b"x-content-type-options"] == b"nosniff"
     if status == 426:
         assert headers[b"sec-websocket-version"] == b"13"
     body = await client.event()

@@ -80,6 +80,7 @@ def _refusal(handshake: H11Handshake, reject: RejectConnection) -> bytes:
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode("ascii")),
         (b"connection", b"close"),
+        (b"x-content-type-options", b"nosniff"),
     ]
     head = RejectConnection(status_code=error.status, headers=headers, has_body=True)
     return handshake.send(head) + handshake.send(RejectData(data=body, body_finished=True))

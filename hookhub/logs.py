@@ -17,14 +17,15 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from hookhub.config import LogSettings
 from hookhub.redaction import MASK, redact_field
+from hookhub.terminal import CONTROLS, UNSEEN
 from hookhub.tracebacks import format_exception
 
 _NOISY = ("httpx", "httpcore", "hpack", "asyncio", "peewee", "psycopg")
 """Libraries that tell of every request and statement; theirs is not what happened in the hub, and
 the parameters of a statement may be secrets."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UNSAFE = re.compile(f"[{CONTROLS}{UNSEEN}]")
+_UNSAFE_IN_TEXT = re.compile(rf"(?![\n\t])[{CONTROLS}{UNSEEN}]")
 
 
 def configure_logging(settings: LogSettings, stream: TextIO, secrets: Sequence[str] = ()) -> None:
@@ -116,8 +117,8 @@ def escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> Eve
     for key, value in event.items():
         if isinstance(value, str):
             # The renderer quotes line breaks in fields itself, but not in the event's name.
-            control = _CONTROL if key == "event" else _CONTROL_IN_TEXT
-            event[key] = control.sub(_picture, value)
+            unsafe = _UNSAFE if key == "event" else _UNSAFE_IN_TEXT
+            event[key] = unsafe.sub(_picture, value)
     return event
 
 

@@ -114,11 +114,13 @@ def test_console_lines_cannot_be_forged() -> None:
     """A receiver's answer in a field neither starts a line nor drives the terminal."""
     stream = io.StringIO()
     configure_logging(LogSettings(), stream)
-    structlog.get_logger().info("x\ny", body="x\nERROR all is lost\r\x1b[2J", title="\x1b[2J\x9b")
+    structlog.get_logger().info(
+        "x\ny", body="x\nERROR all is lost\r\x1b[2J", title="\x1b[2J\x9b\u202e"
+    )
     text = stream.getvalue()
     assert text.count("\n") == 1
     assert "x␊y" in text
-    assert "body='x\\nERROR all is lost␍␛[2J' title=␛[2J�" in text
+    assert "body='x\\nERROR all is lost␍␛[2J' title=␛[2J��" in text
 
 
 @pytest.mark.parametrize("kind", ["console", "json"])

@@ -8,7 +8,7 @@ import click
 
 from hookhub.cli import moments
 from hookhub.cli.options import json_option, without_required
-from hookhub.cli.output import note, print_json
+from hookhub.cli.output import note, print_json, say
 from hookhub.cli.remote import Remote
 from hookhub.cli.where import Here, where_options
 from hookhub.errors import StoreError
@@ -94,13 +94,13 @@ async def _audit(settings: Settings, since: int | None, until: int | None) -> di
 
 def _print(found: dict[str, Any]) -> None:
     skipped = "".join(f", {count} {reason}" for reason, count in sorted(found["skipped"].items()))
-    click.echo("Sequences {first} to {last}".format_map(found))
-    click.echo("Events     {events} ({expired} older than the history)".format_map(found))
-    click.echo("Promised   {matched} deliveries, {replayed} more by replays".format_map(found))
+    say("Sequences {first} to {last}".format_map(found))
+    say("Events     {events} ({expired} older than the history)".format_map(found))
+    say("Promised   {matched} deliveries, {replayed} more by replays".format_map(found))
     ended = "{delivered} delivered, {pending} pending, {failed} failed".format_map(found)
-    click.echo(f"Found      {ended}{skipped}, {found['removed']} removed by retention")
+    say(f"Found      {ended}{skipped}, {found['removed']} removed by retention")
     for item in found["differences"]:
         rows = ", ".join(map(str, item["rows"]))
         more = " …" if item["count"] > len(item["rows"]) else ""
         note(f"{item['check']}: {item['count']} {item['message']}: {rows}{more}")
-    click.echo("Everything adds up." if found["ok"] else "Something does not add up.")
+    say("Everything adds up." if found["ok"] else "Something does not add up.")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from hookhub import __version__
+from hookhub.cli.output import say
 
 if TYPE_CHECKING:
     from hookhub.server import Started
@@ -18,13 +17,13 @@ def print_banner(started: Started, public_url: str | None = None) -> None:
     On stdout and not through the log: logs are kept and sent around, a token must not be.
     """
     addresses = [public_url] if public_url else [reachable(item) for item in started.addresses]
-    click.echo(f"hookhub {__version__} runs at {', '.join(addresses)}")
+    say(f"hookhub {__version__} runs at {', '.join(addresses)}")
     if "://" in addresses[0]:  # Not a Unix socket: no browser opens one.
-        click.echo(f"  Panel         {addresses[0]}/admin/")
-        click.echo(f"  API and docs  {addresses[0]}/docs")
+        say(f"  Panel         {addresses[0]}/admin/")
+        say(f"  API and docs  {addresses[0]}/docs")
     if started.first_token is not None:
-        click.echo(f"  Admin token   {started.first_token}")
-        click.echo("                shown this once, keep it; 'hookhub token create' makes others")
+        say(f"  Admin token   {started.first_token}")
+        say("                shown this once, keep it; 'hookhub token create' makes others")
 
 
 def reachable(address: str) -> str:

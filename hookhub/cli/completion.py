@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from hookhub.cli.output import say
+
 VARIABLE = "_HOOKHUB_COMPLETE"
 
 
@@ -22,4 +24,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(ctx.find_root().command, {}, "hookhub", VARIABLE).source())
+    say(found(ctx.find_root().command, {}, "hookhub", VARIABLE).source())

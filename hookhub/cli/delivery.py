@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from textwrap import indent
 from typing import Any
 
 import click
 
 from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
 from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, count, print_json, print_members, print_table, printable
+from hookhub.cli.output import cell, count, json_text, print_json, print_members, print_table, say
 from hookhub.cli.remote import Remote, remote_options
 
 
@@ -76,7 +76,7 @@ def retry(delivery_ids: tuple[int, ...], remote: Remote, as_json: bool) -> None:
         print_json({"items": items})
     else:
         are = "is" if len(items) == 1 else "are"
-        click.echo(f"{count(len(items), 'delivery')} {are} attempted again now.")
+        say(f"{count(len(items), 'delivery')} {are} attempted again now.")
 
 
 @delivery.command("skip")
@@ -95,9 +95,7 @@ def skip(delivery_id: int, remote: Remote, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(
-            f"Delivery {delivery_id} is {found['status']}; 'hookhub delivery retry' undoes it."
-        )
+        say(f"Delivery {delivery_id} is {found['status']}; 'hookhub delivery retry' undoes it.")
 
 
 def print_delivery(found: dict[str, Any]) -> None:
@@ -106,11 +104,10 @@ def print_delivery(found: dict[str, Any]) -> None:
     names += ("created_at", "delivered_at", "next_retry_at", "error_message")
     shown = [(name.removesuffix("_at").replace("_", " "), found[name]) for name in names]
     print_members([*shown, ("held", found["held"] or None)])
-    click.echo("payload")
-    text = json.dumps(found["payload"], indent=2, ensure_ascii=False)
-    click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+    say("payload")
+    say(indent(json_text(found["payload"], 2), "  "))
     if not found["attempts"]:
-        click.echo("No attempt has been made yet.")
+        say("No attempt has been made yet.")
         return
     print_table(
         ("ATTEMPT", "STARTED", "SECONDS", "OUTCOME", "STATUS", "ERROR", "ANSWER"),
@@ -124,9 +121,9 @@ def print_delivery(found: dict[str, Any]) -> None:
 def _print_headers(number: int, headers: list[dict[str, str]]) -> None:
     if not headers:
         return
-    click.echo(f"answer's headers, attempt {number}")
+    say(f"answer's headers, attempt {number}")
     for item in headers:
-        click.echo(printable(f"  {item['name']}: {item['value']}").rstrip())
+        say(f"  {item['name']}: {item['value']}".rstrip())
 
 
 def _attempt(item: dict[str, Any]) -> list[str]:

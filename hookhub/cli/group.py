@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookhub.cli.output import printable
 from hookhub.errors import ConfigError, HookhubError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Failure(click.ClickException):
                 for item in error.errors
                 if item["msg"].rstrip(".").casefold() not in told
             ]
-        super().__init__("\n".join(lines))
+        super().__init__(printable("\n".join(lines)))
 
 
 def _place(loc: list[str | int]) -> str:

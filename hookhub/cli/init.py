@@ -13,7 +13,7 @@ import click
 
 from hookhub.cli.config_text import config_text
 from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json
+from hookhub.cli.output import confirm, note, print_json, say
 from hookhub.cli.profiles import write_private
 from hookhub.config import DatabaseSettings, ServerSettings, load_settings
 from hookhub.config.checks import (
@@ -134,9 +134,7 @@ def _ask(
     if public_url is None:
         text = "How do browsers reach it, if not there (https://…; empty: they do)?"
         public_url = _prompt(text, "", lambda value: check_public_url(value) if value else "")
-    if not allow and click.confirm(
-        "May webhooks go to programs on this machine (for development)?", default=False, err=True
-    ):
+    if not allow and confirm("May webhooks go to programs on this machine (for development)?"):
         allow = LOOPBACK
     return bind, database, public_url or None, allow
 
@@ -175,11 +173,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _what_next(path: Path, secret_key: bool) -> None:
-    click.echo(f"{path} is written, readable by you only.")
+    say(f"{path} is written, readable by you only.")
     if secret_key:
         note(
             "It holds the key that secrets are encrypted under: back it up, but not beside the "
             "database."
         )
     option = "" if str(path) == "hookhub.toml" else f" --config {path}"
-    click.echo(f"Next: 'hookhub check{option}', then 'hookhub serve{option}'.")
+    say(f"Next: 'hookhub check{option}', then 'hookhub serve{option}'.")

@@ -10,14 +10,17 @@ from hookhub.cli.following import FollowOptions, follow, follow_options
 from hookhub.cli.options import json_option
 from hookhub.cli.output import (
     cell,
+    confirm,
     count,
     note,
+    painted,
     print_json,
     print_json_line,
     print_members,
     print_table,
     printable,
     progress_bar,
+    say,
 )
 from hookhub.cli.payload import read_object
 from hookhub.cli.remote import Remote, remote_options
@@ -29,12 +32,14 @@ __all__ = [
     "FollowOptions",
     "Remote",
     "cell",
+    "confirm",
     "count",
     "delivery_options",
     "follow",
     "follow_options",
     "json_option",
     "note",
+    "painted",
     "print_deliveries",
     "print_json",
     "print_json_line",
@@ -45,5 +50,6 @@ __all__ = [
     "read_object",
     "remote_options",
     "replay_range_options",
+    "say",
     "watch_replay",
 ]

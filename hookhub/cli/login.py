@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json, print_table
+from hookhub.cli.output import note, print_json, print_table, say
 from hookhub.cli.profiles import (
     DEFAULT,
     Profile,
@@ -60,7 +60,7 @@ def login(url: str, name: str, as_json: bool) -> None:
     if as_json:
         print_json({**_shown(profiles, name), "path": str(path)})
         return
-    click.echo(f"Logged in to {kept.url} as profile {name!r}, kept in {path}.")
+    say(f"Logged in to {kept.url} as profile {name!r}, kept in {path}.")
 
 
 def _try(client: Client) -> None:
@@ -116,7 +116,7 @@ def use(name: str, as_json: bool) -> None:
     if as_json:
         print_json(_shown(profiles, name))
         return
-    click.echo(f"Commands now go to {chosen.url} ({name}).")
+    say(f"Commands now go to {chosen.url} ({name}).")
 
 
 @profile.command("delete")
@@ -137,7 +137,7 @@ def delete(name: str, as_json: bool) -> None:
     if as_json:
         print_json({**forgotten, "current": False})
         return
-    click.echo(f"Profile {name!r} is forgotten.")
+    say(f"Profile {name!r} is forgotten.")
 
 
 def _shown(profiles: Profiles, name: str) -> dict[str, Any]:

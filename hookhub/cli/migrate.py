@@ -9,7 +9,7 @@ import click
 import trio
 
 from hookhub.cli.options import config_option, json_option, settings_from
-from hookhub.cli.output import count, note_broken, print_json
+from hookhub.cli.output import count, note_broken, print_json, say
 from hookhub.config import Settings
 
 
@@ -31,8 +31,8 @@ def migrate(config: Path | None, as_json: bool) -> None:
         print_json({"items": steps})
         return
     for step in steps:
-        click.echo(f"{step['component']} {step['version']}: {step['name']}")
-    click.echo(f"{count(len(steps), 'migration')} run." if steps else "All is up to date.")
+        say(f"{step['component']} {step['version']}: {step['name']}")
+    say(f"{count(len(steps), 'migration')} run." if steps else "All is up to date.")
 
 
 async def _migrate(settings: Settings) -> list[dict[str, Any]]:

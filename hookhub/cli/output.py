@@ -1,4 +1,7 @@
-"""Printing: JSON for programs, tables for people."""
+"""Printing: JSON for programs, tables for people; all of it harmless to a terminal.
+
+Nothing of the program prints past this module.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookhub.terminal import spelt_out, spelt_out_json
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -19,8 +24,6 @@ if TYPE_CHECKING:
 
 _WIDE = 1000
 """Columns of a pipe or a file."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
@@ -34,14 +37,50 @@ STYLES: Mapping[str, str] = {
 """How well-known words look in a terminal."""
 
 
+class Painted(str):
+    """Text that is harmless already, with colours."""
+
+
+def painted(text: str, **style: Any) -> Painted:
+    """The text in these colours, for :func:`say`.
+
+    Args:
+        style: as ``click.style`` takes it.
+    """
+    return Painted(click.style(printable(text), **style))
+
+
 def printable(text: str) -> str:
-    """The text with control characters spelt out: no stranger shall steer a terminal."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """The text with control characters, and what hides or turns text around, spelt out.
+
+    No stranger shall steer a terminal. Line breaks and tabs stay.
+    """
+    return spelt_out(text)
+
+
+def say(*parts: str, err: bool = False) -> None:
+    """Print a line, with spaces between its parts; only :func:`painted` ones have colours.
+
+    Args:
+        err: on stderr, not on stdout.
+    """
+    texts = [part if isinstance(part, Painted) else printable(part) for part in parts]
+    click.echo(" ".join(texts), err=err)
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr; whether the answer is yes."""
+    return click.confirm(printable(question), err=True)
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """JSON-compatible data as JSON that a person can read, harmless to a terminal."""
+    return spelt_out_json(json.dumps(data, indent=indent, ensure_ascii=False))
 
 
 def print_json(data: Any) -> None:
     """Print JSON-compatible data on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    click.echo(json_text(data, 2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -57,7 +96,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     terminal = sys.stdout.isatty()
     table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(printable(column), overflow="fold")
     for row in rows:
         texts = [_TIME.sub(r"\1 \2Z", text) if terminal else text for text in row]
         table.add_row(*(Text(printable(text), style=STYLES.get(text, "")) for text in texts))
@@ -71,21 +110,24 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_json_line(data: Any) -> None:
     """Print JSON-compatible data on a line of its own, for programs that read line by line."""
-    click.echo(json.dumps(data, ensure_ascii=False))
+    click.echo(json_text(data))
 
 
 def print_members(members: Iterable[tuple[str, Any]]) -> None:
     """Print names and values, one a line; what is None or empty is left out."""
     shown = [(name, _text(value)) for name, value in members if value not in (None, "", [], {})]
-    width = max((len(name) for name, _ in shown), default=0)
+    width = max((len(printable(name)) for name, _ in shown), default=0)
     for name, text in shown:
-        value = click.style(text, fg=STYLES[text]) if text in STYLES else printable(text)
-        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
+        below = text.replace("\n", f"\n{' ' * (width + 2)}")
+        say(
+            painted(f"{printable(name):{width}} ", dim=True),
+            painted(text, fg=STYLES[text]) if text in STYLES else below,
+        )
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it."""
-    return "-" if value in (None, "") else _text(value)
+    """A value as a table shows it, on one line."""
+    return "-" if value in (None, "") else _text(value).replace("\n", "\\n")
 
 
 def _text(value: Any) -> str:
@@ -95,7 +137,7 @@ def _text(value: Any) -> str:
         return ", ".join(value)
     if isinstance(value, float):
         return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json_text(value)
 
 
 class Bar:
@@ -133,7 +175,7 @@ def progress_bar(label: str, *, hidden: bool = False) -> Iterator[Bar]:
 
 def note(text: str) -> None:
     """Say something on stderr, beside what is printed."""
-    click.echo(text, err=True)
+    say(text, err=True)
 
 
 def note_broken(reports: Iterable[PluginReport]) -> None:

@@ -10,7 +10,7 @@ import click
 import trio
 
 from hookhub.cli.options import config_option, json_option, settings_from
-from hookhub.cli.output import count, note, print_json
+from hookhub.cli.output import count, note, print_json, say
 from hookhub.config import Settings
 from hookhub.errors import ConfigError
 
@@ -52,7 +52,7 @@ def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
         return
     for row in done.replaced:
         note(f"{row}: no key opens its secret; it has a new one. Rotate it to have it shown.")
-    click.echo(f"{count(done.sealed, 'secret')} encrypted under [auth] secret_key.")
+    say(f"{count(done.sealed, 'secret')} encrypted under [auth] secret_key.")
 
 
 async def _reencrypt(settings: Settings, replace_lost: bool) -> Resealed:

@@ -9,7 +9,7 @@ import click
 
 from hookhub.cli.complete import complete_event_type
 from hookhub.cli.options import json_option
-from hookhub.cli.output import count, print_json
+from hookhub.cli.output import count, print_json, say
 from hookhub.cli.payload import read_fields, read_object
 from hookhub.cli.remote import Remote, remote_options
 from hookhub.cli.send_bulk import BATCH, send_bulk
@@ -92,4 +92,4 @@ def send(
         return
     repeated = " (this is the first event; nothing new was stored)" if accepted.repeated else ""
     deliveries = count(accepted.deliveries, "delivery")
-    click.echo(f"{accepted.id} sequence {accepted.sequence}, {deliveries}{repeated}")
+    say(f"{accepted.id} sequence {accepted.sequence}, {deliveries}{repeated}")

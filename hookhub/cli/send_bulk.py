@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from hookhub.cli.output import Bar, count, print_json, progress_bar
+from hookhub.cli.output import Bar, count, print_json, progress_bar, say
 from hookhub.cli.remote import Remote
 from hookhub.errors import (
     FieldError,
@@ -79,7 +79,7 @@ def send_bulk(
     if as_json:
         print_json({"events": done, "deliveries": deliveries})
     else:
-        click.echo(f"{count(done, 'event')} sent, {count(deliveries, 'delivery')}.")
+        say(f"{count(done, 'event')} sent, {count(deliveries, 'delivery')}.")
 
 
 def _opened(path: Path) -> BinaryIO:

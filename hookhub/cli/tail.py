@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from hookhub.cli.following import FollowOptions, follow, follow_options
 from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json_line, printable
+from hookhub.cli.output import json_text, note, painted, print_json_line, say
 from hookhub.cli.remote import Remote, remote_options
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green")
@@ -54,13 +53,12 @@ def tail(
 
 def print_event(event: dict[str, Any]) -> None:
     """Print one event: for a person on a terminal, else with the whole time."""
-    payload = printable(json.dumps(event["payload"], ensure_ascii=False))
+    payload = json_text(event["payload"])
     moment = event.get("timestamp", "")
     if not sys.stdout.isatty():
-        click.echo(f"{moment} {event['type']} {payload}")
+        say(moment, event["type"], payload)
         return
     shown = datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S") if moment else ""
     # The same colour for all that begins alike: user.created, user.deleted.
     colour = COLOURS[sum(event["type"].split(".")[0].encode()) % len(COLOURS)]
-    name = click.style(event["type"], fg=colour, bold=True)
-    click.echo(f"{click.style(shown, dim=True)} {name} {payload}")
+    say(painted(shown, dim=True), painted(event["type"], fg=colour, bold=True), payload)

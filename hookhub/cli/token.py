@@ -6,7 +6,7 @@ import click
 
 from hookhub.cli import moments
 from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, note, print_json, print_table
+from hookhub.cli.output import cell, note, print_json, print_table, say
 from hookhub.cli.remote import Remote
 from hookhub.cli.tokens import token_book
 from hookhub.cli.where import Here, where_options
@@ -65,7 +65,7 @@ def create(
         return
     may = f"may {', '.join(made['scopes'])}"
     note(f"Token {made['name']!r} (id {made['id']}){_at(where)} {may}. Shown once; keep it:")
-    click.echo(made["token"])
+    say(made["token"])
 
 
 @token.command("list")
@@ -106,7 +106,7 @@ def revoke(name_or_id: str, where: Here | Remote, as_json: bool) -> None:
     if as_json:
         print_json(revoked)
     else:
-        click.echo(f"Token {revoked['name']!r} (id {revoked['id']}){_at(where)} is revoked.")
+        say(f"Token {revoked['name']!r} (id {revoked['id']}){_at(where)} is revoked.")
 
 
 def _at(where: Here | Remote) -> str:

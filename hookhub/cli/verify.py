@@ -13,7 +13,7 @@ import click
 
 from hookhub.cli.captured import Captured, read_captured, trimmed
 from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json, printable
+from hookhub.cli.output import note, painted, print_json, say
 from hookhub.errors import MalformedRequest
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def _print(request: Captured, found: Sequence[Finding], good: bool) -> None:
     for text in request.notes:
         note(text)
     for item in found:
-        mark = click.style(MARKS[item.state], fg=COLOURS[item.state])
+        mark = painted(MARKS[item.state], fg=COLOURS[item.state])
         name = "v1a" if item.scheme == "public_key" else item.header
-        click.echo(f"{mark} {name}: {printable(item.message)}")
+        say(mark, f"{name}: {item.message}")
         if item.advice is not None:
-            click.echo(f"    {item.advice}")
-    click.echo("The request is genuine." if good else "The request is not to be trusted.")
+            say(f"    {item.advice}")
+    say("The request is genuine." if good else "The request is not to be trusted.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli.output import count, note, print_json, print_members, progress_bar
+from hookhub.cli.output import count, note, print_json, print_members, progress_bar, say
+from hookhub.errors import HookhubError
 
 if TYPE_CHECKING:
     from hookhub.client import Client
@@ -24,7 +25,7 @@ def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait:
     """Show a replay that has just been started; with ``wait``, how it goes until its end.
 
     Raises:
-        ClickException: it failed.
+        HookhubError: it failed.
     """
     if replay.get("dry_run"):
         _say(replay, f"{count(replay['total'], 'event')} would be sent once more.", as_json)
@@ -36,7 +37,7 @@ def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait:
 
         replay = _follow(Management(client), replay)
     if replay["state"] == "failed":
-        raise click.ClickException(f"Replay {replay['id']} failed: {replay['error']}")
+        raise HookhubError(f"Replay {replay['id']} failed: {replay['error']}")
     _say(replay, _summary(replay), as_json)
 
 
@@ -70,7 +71,7 @@ def _say(replay: dict[str, Any], sentence: str, as_json: bool) -> None:
     if as_json:
         print_json(replay)
     else:
-        click.echo(sentence)
+        say(sentence)
 
 
 def show_replay(replay: dict[str, Any], *, as_json: bool) -> None:

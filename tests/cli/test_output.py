@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
+import hookhub.cli
+from hookhub.cli.deliveries import print_deliveries
 from hookhub.cli.delivery import print_delivery
-from hookhub.cli.output import cell, count, printable
+from hookhub.cli.output import (
+    cell,
+    count,
+    note,
+    print_json,
+    print_json_line,
+    print_members,
+    print_table,
+    printable,
+    say,
+)
+from hookhub.cli.tail import print_event
 
 Run = Callable[..., Result]
 
@@ -81,6 +97,9 @@ def test_a_check_is_coloured_on_a_terminal(run: Run) -> None:
         ("plain, Аня\n\tindented", "plain, Аня\n\tindented"),
         ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
         ("\x9b2J\x7f\r", "\\x9b2J\\x7f\\x0d"),
+        ("gpj.\u202etxt\u2069", "gpj.\\u202etxt\\u2069"),
+        ("a\u200b\u2028b\ufeff\u2066\u061c", "a\\u200b\\u2028b\\ufeff\\u2066\\u061c"),
+        ("\ud800\U000e0041", "\\ud800\\U000e0041"),
     ],
 )
 def test_control_characters_are_spelt_out(text: str, expected: str) -> None:
@@ -114,3 +133,85 @@ def test_a_delivery_shows_the_headers_of_each_answer(capsys: pytest.CaptureFixtu
     assert out.partition("answer's headers, attempt 2\n")[2].splitlines()[0] == "  X-Id: 7"
     assert "X-Sly" in out
     assert "\x9b" not in out
+
+
+SLY = "a\x1b]0;x\x07\x9b2J\x85\u202eb\u2066c\u200bd\u2028e\ufefff\U000e0041g\ud800h"
+"""Of each kind of character that steers a terminal, hides, or turns text around."""
+
+
+def sly_delivery() -> dict[str, Any]:
+    """A delivery in which every text that others chose is sly."""
+    attempt = dict.fromkeys(("number", "started_at", "duration", "response_status"), 1)
+    attempt |= dict.fromkeys(("outcome", "error_message", "response_body"), SLY)
+    attempt["response_headers"] = [{"name": SLY, "value": SLY}]
+    names = ("id", "webhook_id", "endpoint_name", "event_id", "event_type", "status")
+    names += ("response_status", "attempt_number", "created_at", "delivered_at", "next_retry_at")
+    rest = {"payload": {SLY: [SLY]}, "attempts": [attempt], "held": False}
+    return {**dict.fromkeys((*names, "error_message"), SLY), **rest}
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda: print_event({"type": SLY, "timestamp": SLY, "payload": {SLY: SLY}}),
+        lambda: print_deliveries({"items": [sly_delivery()]}, endpoints=True),
+        lambda: print_delivery(sly_delivery()),
+        lambda: print_table((SLY,), [(SLY,)]),
+        lambda: print_members([(SLY, SLY), ("list", [SLY]), ("object", {SLY: 1})]),
+        lambda: note(SLY),
+        lambda: say(SLY),
+        lambda: print_json({SLY: SLY}),
+        lambda: print_json_line({SLY: SLY}),
+    ],
+    ids=["tail", "list", "show", "table", "members", "note", "say", "json", "json line"],
+)
+def test_nothing_that_is_printed_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str], show: Callable[[], None]
+) -> None:
+    """Not in any table, line or document, wherever others have put it."""
+    show()
+    printed = "".join(capsys.readouterr())
+    assert "2J" in printed
+    assert [char for char in printed if char != "\n" and not char.isprintable()] == []
+
+
+def test_json_is_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is spelt out is spelt as JSON does; letters of any language stay readable."""
+    print_json({"Аня": SLY})
+    printed = capsys.readouterr().out
+    assert "Аня" in printed
+    assert json.loads(printed) == {"Аня": SLY}
+
+
+def test_an_error_cannot_steer_the_terminal_either(run: Run) -> None:
+    """The sentence of an error may hold what a hub or a file said."""
+    result = run("delivery", "show", "1", "--profile", SLY)
+    assert result.exit_code == 1
+    assert [char for char in result.stderr if char != "\n" and not char.isprintable()] == []
+
+
+def test_a_cell_is_one_line() -> None:
+    """Nobody makes a row of his own."""
+    assert cell("failed\n17  success") == "failed\\n17  success"
+
+
+def test_members_of_several_lines_stay_below_their_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A description cannot pretend to be another member."""
+    print_members([("ca", "BEGIN\nstatus  ok")])
+    assert capsys.readouterr().out == "ca  BEGIN\n    status  ok\n"
+
+
+def test_every_line_is_printed_by_the_one_module_that_makes_it_harmless() -> None:
+    """No command prints past it, those of the plugins that come with hookhub included."""
+    program = Path(hookhub.cli.__file__).parent
+    folders = [program, *Path(__file__).parents[2].glob("plugins/*/src")]
+    past = [
+        str(path)
+        for folder in folders
+        for path in folder.rglob("*.py")
+        if path != program / "output.py"
+        and re.search(r"click\.(s?echo|confirm)\(|\bprint\(", path.read_text("utf-8"))
+    ]
+    assert past == []

@@ -182,4 +182,4 @@ def test_a_payload_cannot_steer_the_terminal(run: Run, start_hub: StartHub) -> N
     printed = run("tail", "--since", "all", "-n", "1", *reach(hub)).stdout
     assert "\x1b" not in printed
     assert "\x9b" not in printed
-    assert "\\x9b2J" in printed
+    assert "\\u009b2J" in printed

@@ -12,7 +12,7 @@ import trio
 
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.options import config_option, json_option, settings_from
-from hookhub.cli.output import print_json, printable
+from hookhub.cli.output import painted, print_json, say
 from hookhub.config import DEFAULT_FILE, Settings
 from hookhub.errors import ConfigError
 
@@ -91,15 +91,15 @@ def _configuration(config: Path | None, settings: Settings) -> Iterator[Finding]
 def _print(found: list[Finding]) -> None:
     width = max(len(item.check) for item in found)
     for item in found:
-        mark = click.style(MARKS[item.state], fg=COLOURS[item.state], bold=True)
+        mark = painted(MARKS[item.state], fg=COLOURS[item.state], bold=True)
         lines = item.message.splitlines()
-        click.echo(f"{mark} {item.check.ljust(width)}  {printable(lines[0])}")
+        say(mark, f"{item.check.ljust(width)}  {lines[0]}")
         for line in lines[1:]:
-            click.echo(f"  {' ' * width}  {printable(line)}")
+            say(f"  {' ' * width}  {line}")
         if item.advice is not None:
-            click.echo(f"  {' ' * width}  → {item.advice}")
+            say(f"  {' ' * width}  → {item.advice}")
     counts = {s: sum(item.state == s for item in found) for s in ("error", "warning")}
     if not any(counts.values()):
-        click.echo("All is well.")
+        say("All is well.")
         return
-    click.echo(", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in counts.items() if n) + ".")
+    say(", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in counts.items() if n) + ".")

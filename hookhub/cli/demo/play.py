@@ -10,7 +10,6 @@ import shutil
 from functools import partial
 from typing import Any
 
-import click
 import httpx
 import trio
 
@@ -20,6 +19,7 @@ from hookhub.cli.demo.api import Api
 from hookhub.cli.demo.receiver import Received, Receiver
 from hookhub.cli.demo.traffic import Traffic
 from hookhub.cli.output import count as counted
+from hookhub.cli.output import json_text, painted, say
 from hookhub.config import Settings
 from hookhub.errors import HookhubError, NotFound
 from hookhub.server import Started
@@ -76,7 +76,7 @@ class Play:
                 await traffic.run(self._rate, self._count)
                 if receives:
                     await settle(api)
-            click.echo(
+            say(
                 f"{counted(traffic.made, 'event')} made; {counted(self.good, 'webhook request')} "
                 f"verified, {self.bad} with a wrong signature."
             )
@@ -106,30 +106,30 @@ class Play:
         return True
 
     def _greet(self, url: str, started: Started, receives: bool) -> None:
-        click.echo(f"hookhub {__version__} runs at {url}")
-        click.echo(f"  Panel         {url}/admin/ (sign in with the token below)")
-        click.echo(f"  API and docs  {url}/docs")
-        click.echo(f"  Admin token   {self._token}")
+        say(f"hookhub {__version__} runs at {url}")
+        say(f"  Panel         {url}/admin/ (sign in with the token below)")
+        say(f"  API and docs  {url}/docs")
+        say(f"  Admin token   {self._token}")
         bearer = f"-H 'Authorization: Bearer {self._token}'"
-        click.echo(f"  Live feed     curl -N {url}/events/stream {bearer}")
+        say(f"  Live feed     curl -N {url}/events/stream {bearer}")
         if any("/ws" in component.upgrades() for component in started.hub.components):
             socket = url.replace("http", "ws", 1)
-            click.echo(f"                wscat -c '{socket}/ws?token={self._token}'")
+            say(f"                wscat -c '{socket}/ws?token={self._token}'")
         if receives:
-            click.echo(f"  Receiver      {self.receiver.url} verifies each webhook request below")
+            say(f"  Receiver      {self.receiver.url} verifies each webhook request below")
         else:
-            click.echo("  Receiver      none: the plugin hookhub-webhook is not installed")
-        click.echo("Ctrl-C stops it; the next demo goes on where this one stopped.\n")
+            say("  Receiver      none: the plugin hookhub-webhook is not installed")
+        say("Ctrl-C stops it; the next demo goes on where this one stopped.\n")
 
 
 def show(received: Received) -> None:
     """One line for one request."""
-    mark = click.style("✓", fg="green") if received.good else click.style("✗", fg="red")
+    mark = painted("✓", fg="green") if received.good else painted("✗", fg="red")
     again = "" if received.attempt == "1" else f" (attempt {received.attempt})"
-    payload = json.dumps(json.loads(received.body), ensure_ascii=False)
+    payload = json_text(json.loads(received.body))
     line = f"{received.event_type:22}{again} {payload}"
     width = shutil.get_terminal_size((200, 24)).columns - 2
-    click.echo(f"{mark} {line if len(line) <= width else line[: width - 1] + '…'}")
+    say(mark, line if len(line) <= width else f"{line[: width - 1]}…")
 
 
 async def settle(api: Api) -> None:

@@ -14,6 +14,7 @@ from hookhub.cli.kit import (
     print_members,
     remote_options,
     replay_range_options,
+    say,
     watch_replay,
 )
 from hookhub_webhook.commands.client import WebhookClient
@@ -76,7 +77,7 @@ def rotate_secret(webhook_name: str, secret: str | None, remote: Remote, as_json
         print_json(changed)
         return
     note(f"Webhook {changed['id']} ({changed['name']}) has a new secret; it is shown this once:")
-    click.echo(changed["secret"])
+    say(changed["secret"])
     if changed["signing_secret"] != changed["secret"]:
         note(f"For the libraries of Standard Webhooks: {changed['signing_secret']}")
 

@@ -13,6 +13,7 @@ from hookhub.cli.kit import (
     print_deliveries,
     print_json,
     remote_options,
+    say,
 )
 from hookhub_webhook.commands.client import WebhookClient
 from hookhub_webhook.commands.webhook import ask
@@ -57,7 +58,7 @@ def retry_failed(webhook_name: str, remote: Remote, as_json: bool) -> None:
     if as_json:
         print_json({"retried": retried})
     else:
-        click.echo(f"{count(retried, 'delivery')} will be attempted again.")
+        say(f"{count(retried, 'delivery')} will be attempted again.")
 
 
 @click.command("cancel-pending")
@@ -81,7 +82,7 @@ def cancel_pending(webhook_name: str, yes: bool, remote: Remote, as_json: bool) 
     if as_json:
         print_json({"cancelled": cancelled})
     else:
-        click.echo(f"{count(cancelled, 'delivery')} ended.")
+        say(f"{count(cancelled, 'delivery')} ended.")
 
 
 DELIVERIES = (deliveries, retry_failed, cancel_pending)

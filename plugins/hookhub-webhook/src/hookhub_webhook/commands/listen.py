@@ -15,9 +15,10 @@ from hookhub.cli.kit import (
     follow_options,
     json_option,
     note,
+    painted,
     print_json_line,
-    printable,
     remote_options,
+    say,
 )
 from hookhub_webhook.commands.members import header_option
 from hookhub_webhook.signing import check_secret, generate_secret
@@ -114,9 +115,9 @@ def _print(event: dict[str, Any], result: AttemptResult, duration: float, *, as_
         shown |= {"error_message": result.error_message, "duration": round(duration, 6)}
         print_json_line(shown)
         return
-    mark = click.style("✓" if good else "✗", fg="green" if good else "red")
+    mark = painted("✓", fg="green") if good else painted("✗", fg="red")
     said = str(result.response_status or result.error)
     text = (result.response_body or "") if result.response_status else (result.error_message or "")
-    answer = printable(" ".join(text.split()))[:SHOWN]
-    line = f"{mark} {event['type']} {event['id']} → {said} in {duration * 1000:.0f} ms  {answer}"
-    click.echo(line.rstrip())
+    answer = " ".join(text.split())[:SHOWN]
+    line = f"{event['type']} {event['id']} → {said} in {duration * 1000:.0f} ms  {answer}"
+    say(mark, line.rstrip())

@@ -10,12 +10,14 @@ import click
 from hookhub.cli.kit import (
     Remote,
     cell,
+    confirm,
     json_option,
     note,
     print_json,
     print_members,
     print_table,
     remote_options,
+    say,
 )
 from hookhub_webhook.commands.client import WebhookClient
 from hookhub_webhook.commands.members import member_options, members_of
@@ -93,7 +95,7 @@ def print_webhook(found: dict[str, Any], *, as_json: bool) -> None:
     print_members((name, value) for name, value in found.items() if name not in hidden)
     if found.get("secret"):
         note("The secret is shown this once; keep it:")
-        click.echo(found["secret"])
+        say(found["secret"])
         if found.get("signing_secret") not in (None, found["secret"]):
             note(f"For the libraries of Standard Webhooks: {found['signing_secret']}")
 
@@ -204,7 +206,7 @@ def delete(webhook_name: str, yes: bool, remote: Remote, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(f"Deleted {named}.")
+    say(f"Deleted {named}.")
 
 
 def ask(question: str) -> None:
@@ -216,4 +218,5 @@ def ask(question: str) -> None:
     """
     if not sys.stdin.isatty():
         raise click.UsageError("Nobody is there to ask; --yes goes on without.")
-    click.confirm(question, abort=True, err=True)
+    if not confirm(question):
+        raise click.Abort

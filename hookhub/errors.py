@@ -107,6 +107,14 @@ class StoreUnavailable(StoreError):
     title = "Store unavailable"
 
 
+class StatementRefused(StoreUnavailable):
+    """The database works, but refused a wrong statement of some plugin; nothing was stored."""
+
+    code = "statement_refused"
+    status = 500
+    title = "Statement refused"
+
+
 class MalformedRequest(HookhubError):
     """The request cannot be read at all: not JSON, not UTF-8, nested too deeply."""
 

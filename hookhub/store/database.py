@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import peewee
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StoreError, StoreUnavailable
+from hookhub.errors import StatementRefused, StoreError, StoreUnavailable
 from hookhub.secretbox import SecretBox
 
 SQLITE_PREFIX = "sqlite:///"
@@ -156,22 +156,73 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn what the drivers raise when the database is at fault into :class:`StoreUnavailable`.
+_DRIVERS = (peewee.PeeweeException, sqlite3.Error)
+_CALLERS = (peewee.IntegrityError, peewee.DataError, sqlite3.IntegrityError, sqlite3.DataError)
+_REFUSALS = (peewee.ProgrammingError, peewee.NotSupportedError)
+_LIMITS_AND_ABORTED = ("54", "25P02")
+"""SQLSTATEs of further refusals: a statement is over a limit of the server, or comes after one that
+was refused and that the unit did not heed."""
 
-    Constraint violations pass through: they are the caller's business.
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the database refused a statement for what it says, and works.
+
+    SQLite's driver calls a missing table an OperationalError, as it does a full disk; only the
+    library's own code tells them apart. https://www.sqlite.org/rescode.html
     """
-    try:
-        yield
-    except (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError):
-        raise
-    except (peewee.PeeweeException, sqlite3.Error) as error:
-        raise StoreUnavailable(
+    cause = error.__cause__ or error.__context__ or error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None:
+        return bool(code & 0xFF == sqlite3.SQLITE_ERROR)
+    state = getattr(cause, "sqlstate", None) or ""
+    return isinstance(error, _REFUSALS) or state.startswith(_LIMITS_AND_ABORTED)
+
+
+def translated(error: Exception) -> Exception:
+    """What to tell of an error: another one if a driver raised it.
+
+    Constraint violations stay as they are: they are the caller's business.
+
+    Returns:
+        the error itself, or :class:`StatementRefused`, or else :class:`StoreUnavailable`.
+    """
+    if not isinstance(error, _DRIVERS) or isinstance(error, _CALLERS):
+        return error
+    told: StoreUnavailable
+    if _is_refusal(error):
+        told = StatementRefused(
+            f"The database refused a statement: {_first_line(error)}. Nothing was stored; it is "
+            "the code that asked, not the database that is at fault."
+        )
+    else:
+        told = StoreUnavailable(
             f"The database did not take it: {_first_line(error)}. Nothing was stored; "
             "try again later.",
             headers={"Retry-After": "1"},
-        ) from error
+        )
+    told.__cause__ = error
+    return told
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn what the drivers raise into :class:`StoreUnavailable`; see :func:`translated`."""
+    try:
+        yield
+    except Exception as error:
+        told = translated(error)
+        if told is error:
+            raise
+        raise told from error
+
+
+def is_aborted(database: peewee.Database) -> bool:
+    """Whether PostgreSQL takes nothing more in this transaction, and would roll it back at COMMIT
+    without a word: somebody went on after a statement that was refused."""
+    if isinstance(database, peewee.SqliteDatabase):
+        return False
+    connection = database.connection()  # type: ignore[no-untyped-call]
+    return bool(connection.info.transaction_status.name == "INERROR")
 
 
 @lru_cache(maxsize=1024)

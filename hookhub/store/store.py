@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import HookhubError, StoreError, StoreUnavailable
+from hookhub.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.secretbox import SecretBox
 from hookhub.sources import Migration
@@ -86,7 +86,11 @@ class Store:
 
     def _committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
         for listener in self._listeners:
-            listener(events, deliveries)
+            try:
+                listener(events, deliveries)
+            except Exception:
+                name = getattr(listener, "__qualname__", repr(listener))
+                log.exception("store.listener_failed", listener=name)
 
     async def write(self, unit: Callable[[Transaction], T], *, locks: bool = True) -> T:
         """Run a unit of work in a transaction; see :meth:`hookhub.store.writer.Writer.write`."""
@@ -107,6 +111,8 @@ class Store:
             kept = self._idle.pop()
             try:
                 return self._read_on(kept, unit)
+            except StatementRefused:
+                raise
             except StoreUnavailable:
                 # The server may have been restarted since: all kept connections are dead then,
                 # and a unit that only reads may be run again.

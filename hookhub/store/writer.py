@@ -24,7 +24,7 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import HookhubError, StoreError, StoreUnavailable
+from hookhub.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.secretbox import SecretBox
 from hookhub.store.append import Group, HandOver, NewDelivery, Subscriptions, Transaction
@@ -33,7 +33,9 @@ from hookhub.store.database import (
     Reader,
     connect,
     create_database,
+    is_aborted,
     run_sql,
+    translated,
     translated_errors,
 )
 
@@ -43,14 +45,6 @@ MAX_GROUP = 256
 ATTEMPTS = 3
 """How often a group is run when PostgreSQL reports a deadlock or a serialisation failure."""
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
-
-_DATABASE_FAILED = (
-    peewee.OperationalError,
-    peewee.InternalError,
-    peewee.InterfaceError,
-    sqlite3.Error,
-)
-"""What says that the database is at fault and not the unit that met it."""
 
 log = structlog.get_logger("hookhub.store")
 
@@ -96,7 +90,7 @@ class Writer:
         settings: the database.
         clock: microseconds since 1970.
         committed: called in the Trio thread after each commit that appended events, before any
-            unit of the group gets its result; events come in order of sequence.
+            unit of the group gets its result; events come in order of sequence. Must not raise.
         box: seals and opens secrets for the units.
     """
 
@@ -266,12 +260,20 @@ class Writer:
     def _run_together(self, units: Sequence[Unit], reader: Reader, group: Group) -> None:
         try:
             for unit in units:
-                unit.result = outcome.Value(unit.function(Transaction(reader, group)))
+                unit.result = outcome.Value(self._call(unit, reader, group))
             group.flush(reader)
-        except _DATABASE_FAILED:
-            raise
         except Exception as error:
+            _unit_error(error)
             raise _UnitFailed from error
+
+    def _call(self, unit: Unit, reader: Reader, group: Group) -> Any:
+        value = unit.function(Transaction(reader, group))
+        if is_aborted(self._database):
+            raise StatementRefused(
+                "The database refused a statement, and the code that asked went on all the same. "
+                "Nothing was stored; put what may fail between SAVEPOINT and RELEASE."
+            )
+        return value
 
     def _commit(self) -> None:
         try:
@@ -290,13 +292,12 @@ class Writer:
         if not alone:
             run_sql(self._database, "SAVEPOINT unit")
         try:
-            value = unit.function(Transaction(reader, group))
+            value = self._call(unit, reader, group)
             group.flush(reader)
-        except _DATABASE_FAILED:
-            raise
         except Exception as error:
+            told = _unit_error(error)
             group.back_to(mark)
-            unit.result = outcome.Error(error)
+            unit.result = outcome.Error(told)
             if alone:
                 self._database.rollback()
                 run_sql(self._database, "BEGIN")
@@ -312,10 +313,7 @@ class Writer:
     def _resolve(self, units: Sequence[Unit], group: Group) -> None:
         def in_trio() -> None:
             if group.events:
-                try:
-                    self._committed(group.events, group.deliveries)
-                except Exception:
-                    log.exception("store.committed_callback_failed")
+                self._committed(group.events, group.deliveries)
             for unit in units:
                 assert unit.task is not None
                 trio.lowlevel.reschedule(unit.task)
@@ -342,6 +340,14 @@ class Writer:
             self._database.close()
         except (peewee.PeeweeException, sqlite3.Error):
             self._database.dispose()
+
+
+def _unit_error(error: Exception) -> Exception:
+    """What a unit's caller is told of its error; raises what is no unit's fault."""
+    told = translated(error)
+    if told is not error and not isinstance(told, StatementRefused):
+        raise told
+    return told
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
 from collections.abc import Callable
 
 import peewee
 import pytest
+import structlog
 import trio
 import trio.testing
 
 from hookhub.config import DatabaseSettings
 from hookhub.delivery.model import NewEndpoint
-from hookhub.errors import Conflict, StoreUnavailable
+from hookhub.errors import Conflict, StatementRefused, StoreUnavailable
 from hookhub.events import Accepted, Draft, Event, new_event_id
 from hookhub.store import NewDelivery, Store, Transaction, open_store
 from hookhub.store.append import Group, Subscriptions
@@ -189,6 +192,22 @@ async def test_listeners_hear_of_a_commit_before_its_producer(store: Store) -> N
     assert order == ["published", "answered"]
 
 
+async def test_a_listener_that_raises_keeps_nothing_from_the_others(store: Store) -> None:
+    """Each is told, before and after it, and the log says which one failed."""
+    told: list[int] = []
+
+    def broken(events: list[Event], deliveries: list[NewDelivery]) -> None:
+        raise ValueError("a bug")
+
+    for listener in (lambda e, d: told.append(1), broken, lambda e, d: told.append(2)):
+        store.on_commit(listener)
+    with structlog.testing.capture_logs() as said:
+        await store.write(append)
+    assert told == [1, 2]
+    [line] = [line for line in said if line["log_level"] == "error"]
+    assert "broken" in line["listener"]
+
+
 async def test_a_cancelled_unit_that_has_not_run_never_runs(store: Store) -> None:
     """Cancelled means that it did not happen."""
     release = threading.Event()
@@ -246,11 +265,50 @@ async def test_when_the_database_fails_the_whole_group_is_told(store: Store) -> 
 
 
 def raise_operational_error(tx: Transaction) -> None:
-    """An error that the driver itself reports as the database's fault."""
-    if tx.is_sqlite:
-        tx.sql("SELECT load_extension('nothing')")
-    else:
+    """An error that the driver itself reports as the database's fault: a full disk, a lost
+    connection."""
+    if not tx.is_sqlite:
         tx.sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    tx.sql("PRAGMA max_page_count = 1")
+    try:
+        tx.sql("CREATE TABLE large AS SELECT zeroblob(1000000) AS content")
+    finally:
+        tx.sql("PRAGMA max_page_count = 1000000")
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELECT nothing", "SELEKT 1"])
+async def test_a_wrong_statement_fails_its_unit_alone(store: Store, statement: str) -> None:
+    """The database works: the others of the group are stored, and the unit's own is told why."""
+    first, failed, last = await together(store, append, lambda tx: tx.sql(statement), append)
+    assert isinstance(first, Accepted)
+    assert isinstance(failed, StatementRefused)
+    assert re.search("no such|does not exist|syntax error", failed.detail)
+    assert isinstance(last, Accepted)
+    with pytest.raises(StatementRefused, match="not the database that is at fault"):
+        await store.write(lambda tx: tx.sql(statement))
+    with pytest.raises(StatementRefused):
+        await store.read(lambda reader: reader.sql(statement))
+    assert await store.check() is None
+
+
+@pytest.mark.parametrize("after", ["ends", "asks more"])
+async def test_who_goes_on_after_a_refused_statement_fails_alone(store: Store, after: str) -> None:
+    """SQLite lets a unit do that; PostgreSQL takes nothing more, and its COMMIT would say nothing
+    of having stored nothing. The others of the group do not notice."""
+
+    def stubborn(tx: Transaction) -> None:
+        with contextlib.suppress(peewee.PeeweeException):
+            tx.sql("SELECT * FROM nowhere")
+        if after != "ends":
+            tx.sql("SELECT 1")
+
+    first, failed, last = await together(store, append, stubborn, append)
+    assert isinstance(first, Accepted)
+    assert isinstance(failed, type(None) if store.is_sqlite else StatementRefused)
+    assert isinstance(last, Accepted)
+    if not store.is_sqlite:
+        with pytest.raises(StatementRefused):
+            await store.write(stubborn, locks=False)
 
 
 async def test_writing_after_the_close_is_refused(settings: DatabaseSettings) -> None:

@@ -147,6 +147,13 @@ class NotFound(HookhubError):
     title = "Not found"
 
 
+class UnreadableEvent(NotFound):
+    """The event is stored, but cannot be written as JSON: it came past every check."""
+
+    code = "unreadable_event"
+    title = "Unreadable event"
+
+
 class MethodNotAllowed(HookhubError):
     """The address exists, but not for this method."""
 

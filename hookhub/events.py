@@ -26,6 +26,7 @@ from hookhub.errors import (
     MalformedRequest,
     PluginError,
     UnknownEventType,
+    UnreadableEvent,
     ValidationFailed,
 )
 
@@ -419,17 +420,26 @@ class Event(NamedTuple):
         """The event as clients see it, in every feed: one JSON object in UTF-8.
 
         ``type``, ``payload`` and ``timestamp`` come first, as the original sent them.
+
+        Raises:
+            UnreadableEvent: it came past every check, and cannot be written.
         """
         extra = ""
         if self.key is not None:
             extra += f', "key": {json.dumps(self.key)}'
         if self.source is not None:
             extra += f', "source": {json.dumps(self.source)}'
-        return (
-            f'{{"type": "{self.type}", "payload": {self.payload}, '
-            f'"timestamp": "{format_timestamp(self.timestamp)}", "id": "{self.id}", '
-            f'"sequence": {self.sequence}, "cursor": "{epoch}-{self.sequence:x}"{extra}}}'
-        ).encode("ascii")
+        try:
+            return (
+                f'{{"type": "{self.type}", "payload": {self.payload}, '
+                f'"timestamp": "{format_timestamp(self.timestamp)}", "id": "{self.id}", '
+                f'"sequence": {self.sequence}, "cursor": "{epoch}-{self.sequence:x}"{extra}}}'
+            ).encode("ascii")
+        except (OverflowError, TypeError, ValueError) as error:
+            raise UnreadableEvent(
+                f"The event {self.id!r} is stored, but cannot be shown: {error}. All others can; "
+                "it goes with its time ([retention] events)."
+            ) from error
 
 
 _CURSOR = re.compile(r"([a-z0-9]{4,32})-([0-9a-f]{1,16})")

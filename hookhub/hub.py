@@ -43,6 +43,7 @@ from hookhub.stats.recorder import Stats
 from hookhub.stats.tally import Tally
 from hookhub.store import Reader, Store, Transaction
 from hookhub.store import events as event_units
+from hookhub.timestamps import check_timestamps
 from hookhub.tokens import Tokens
 
 T = TypeVar("T")
@@ -150,7 +151,8 @@ class Hub:
             key: ordering key, up to 255 characters.
             source: who says so, up to 255 characters.
             id: the producer's own id, up to 64 letters, digits, ``_`` and ``-``.
-            timestamp: when it happened, microseconds since 1970; None for now.
+            timestamp: when it happened, microseconds since 1970 (``time.time_ns() // 1000``); None
+                for now.
 
         Raises:
             UnknownEventType: no plugin declares this type; names the nearest.
@@ -159,6 +161,8 @@ class Hub:
         """
         if key is not None or source is not None or id is not None:
             _check_labels(id, key, source)
+        if timestamp is not None:
+            check_timestamps((timestamp,))
         if type in self._own_types:
             raise ValidationFailed(
                 f"Events of type {type!r} are the hub's own; only the hub itself makes them.",
@@ -229,6 +233,7 @@ class Hub:
 
         Raises:
             IdempotencyMismatch: the key, or an event's own id, was used with other contents.
+            ValidationFailed: a timestamp is none; nothing was stored.
             StoreUnavailable: nothing was stored.
         """
         return await self.store.write(lambda tx: event_units.accept(tx, drafts, idempotency_key))

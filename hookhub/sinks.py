@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
+from hookhub.errors import UnreadableEvent
 from hookhub.events import Event
 from hookhub.routes import Route, UpgradeHandler
 
@@ -42,10 +43,22 @@ class Entry:
 
     @property
     def frame(self) -> bytes:
-        """UTF-8 JSON, see :meth:`hookhub.events.Event.encode`; made when the first one asks."""
+        """UTF-8 JSON, see :meth:`hookhub.events.Event.encode`; made when the first one asks.
+
+        Raises:
+            UnreadableEvent: see :attr:`readable`.
+        """
         if self._frame is None:
             self._frame = self.event.encode(self._epoch)
         return self._frame
+
+    @property
+    def readable(self) -> bool:
+        """Whether it has a :attr:`frame`: an event that was stored unchecked may have none."""
+        try:
+            return bool(self.frame)
+        except UnreadableEvent:
+            return False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entry) and self.event == other.event
@@ -152,12 +165,14 @@ class QueuedLiveSink(LiveSink):
                     batch.append(self._receive.receive_nowait())
                 except trio.WouldBlock:
                     break
-            await self.deliver(batch)
+            batch = [entry for entry in batch if entry.readable]
+            if batch:
+                await self.deliver(batch)
             self._delivered += len(batch)
 
     @abstractmethod
     async def deliver(self, entries: Sequence[Entry]) -> None:
-        """Take one to 500 events; may await."""
+        """Take one to 500 events, all of them readable; may await."""
 
     def statistics(self) -> Mapping[str, float]:
         return {

@@ -20,7 +20,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 # From the bottom up; a module imports from its own line or from lines above it, never from below.
 # A dotted name places one module of a room apart from the rest of it.
 LAYERS: list[set[str]] = [
-    {"errors", "events", "redaction", "terminal", "tracebacks", "secretbox"},
+    {"errors", "events", "redaction", "terminal", "timestamps", "tracebacks", "secretbox"},
     {"routes", "filters", "transforms"},
     {"sinks", "sources", "hookspecs"},
     {

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import structlog
 import trio
 
 from hookhub.config import LiveSettings
+from hookhub.errors import UnreadableEvent
 from hookhub.events import Cursor, Event
 from hookhub.feed.ring import Ring
 from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
@@ -23,6 +25,8 @@ PARSED = 1024 * 1024
 """Bytes of payloads that one read parses, for those who filter by them, before it does the same."""
 PAYLOADS = 4 * 1024 * 1024
 """Bytes of JSON whose objects are kept for the next reader."""
+
+log = structlog.get_logger("hookhub.feed")
 
 
 class Slice(NamedTuple):
@@ -58,6 +62,8 @@ class Feed:
         self._last = 0
         self._published = 0
         self._store_reads = 0
+        self._unreadable: set[int] = set()
+        """Sequences of events that the log has named."""
 
     async def open(self) -> None:
         """Begin after the newest committed event."""
@@ -117,6 +123,16 @@ class Feed:
             return Resume(kept_from - 1, True, kept_from - 1 - cursor.sequence)
         return Resume(cursor.sequence, False, 0)
 
+    def shows(self, entry: Entry) -> bool:
+        """Whether it can be shown; one that cannot is named in the log, once, and passed over."""
+        try:
+            return bool(entry.frame)
+        except UnreadableEvent as error:
+            if entry.event.sequence not in self._unreadable:
+                self._unreadable.add(entry.event.sequence)
+                log.error("event.unreadable", id=entry.event.id, error=error.detail)
+            return False
+
     def recent(self, after: int, limit: int) -> Sequence[Entry] | None:
         """Up to ``limit`` events after a sequence, in order; None if memory does not reach back."""
         return self._ring.after(after, limit)
@@ -144,7 +160,7 @@ class Feed:
         enough = self._payloads.parsed + PARSED
         for entry in scanned:
             position = entry.event.sequence
-            if match(entry):
+            if match(entry) and self.shows(entry):
                 found.append(entry)
                 if len(found) >= limit:
                     break

@@ -14,6 +14,7 @@ from hookhub.events import OWN, Accepted, Draft, Event, type_matcher
 from hookhub.filters import Filter, compile_filter
 from hookhub.store.database import Reader
 from hookhub.store.schema import HELD, PENDING
+from hookhub.timestamps import check_timestamps
 
 INSERT_EVENT = (
     "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source, deliveries)"
@@ -197,6 +198,7 @@ class Group:
             return []
         # Column by column: of a batch, each loop runs in C.
         ids, types, payloads, timestamps, keys, sources, _ = zip(*drafts, strict=True)
+        check_timestamps(timestamps)
         sequences = range(self.sequence + 1, self.sequence + 1 + len(drafts))
         fields = zip(sequences, ids, types, payloads, timestamps, keys, sources, strict=True)
         self.events += map(_event, fields)
@@ -369,6 +371,9 @@ class Transaction(Reader):
         """Append an event, with a pending delivery for each endpoint that wants its type.
 
         The event is seen by the live feed and the delivery engine only after the commit.
+
+        Raises:
+            ValidationFailed: its timestamp is none.
         """
         return self._group.append(self._reader, draft)
 

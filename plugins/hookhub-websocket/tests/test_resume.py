@@ -11,6 +11,7 @@ import trio
 
 from hookhub import Cursor
 from hookhub.errors import StoreUnavailable
+from hookhub.events import Event
 from hookhub.feed import Feed
 from hookhub.hub import Hub
 from hookhub_websocket import messages
@@ -238,3 +239,28 @@ async def test_news_of_another_choice_waits_for_its_answer(
         patch.setattr(trio.lowlevel, "checkpoint", choose)
         assert await feeder.next_batch() == b"", "first what choose() has posted"
     assert b"ticket.created" in await feeder.next_batch()
+
+
+async def test_an_event_that_cannot_be_shown_is_passed_over(
+    connect: Callable[..., Any], hub: Hub, emit: Callable[..., Any]
+) -> None:
+    """Stored unchecked, it costs itself: on the way through the history, in a replay, and live."""
+    await emit(3)
+    # What the ring holds of it is what was committed; the clients below read the rest from there.
+    year_10000 = 253_402_300_800_000_000
+    await hub.store.write(
+        lambda tx: tx.change(
+            "UPDATE hookhub_events SET timestamp = ? WHERE sequence = 2", (year_10000,)
+        )
+    )
+    hub.feed._ring.clear()
+    async with connect(since=str(Cursor(hub.feed.epoch, 0))) as client:
+        assert [(await client.receive())["sequence"] for _ in range(2)] == [1, 3]
+        assert await client.receive() == resumed(2, str(hub.feed.cursor()))
+        await client.send(type="replay", since=str(Cursor(hub.feed.epoch, 0)))
+        assert (await client.receive())["type"] == "replaying"
+        assert [(await client.receive())["sequence"] for _ in range(2)] == [1, 3]
+        assert (await client.receive())["type"] == "replayed"
+        unreadable = Event(4, "evt_bad", "user.created", "{}", year_10000)
+        hub.broadcaster._publish([unreadable, unreadable._replace(sequence=5, timestamp=0)])
+        assert (await client.receive())["sequence"] == 5

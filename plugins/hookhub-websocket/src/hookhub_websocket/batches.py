@@ -53,7 +53,8 @@ class Batches:
         entries = self._feed.recent(position, EVENTS)
         if entries is None or position + len(entries) < self._last:
             return None
-        frames = [encode(entry) for entry in entries if match(entry)]
+        shows = self._feed.shows
+        frames = [encode(entry) for entry in entries if match(entry) and shows(entry)]
         if len(frames) > 1 and sum(map(len, frames)) > SIZE:
             return None
         return Batch(b"".join(frames), len(frames))

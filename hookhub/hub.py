@@ -115,7 +115,7 @@ class Hub:
         )
         self.outbox = OutboxRelay(store, self.draft, settings.events.outbox_interval)
         self.replays = Replays(store, self.engine.wake, POLL)
-        self.retention = Retention(store, settings.retention)
+        self.retention = Retention(store, settings.retention, self.broadcaster.look)
         self.stats = Stats(
             store,
             tally,

@@ -61,11 +61,22 @@ class Retention:
     """Looks for what is too old, for as long as the hub runs.
 
     Several processes on one database may do it at once; what is gone is gone.
+
+    Args:
+        store: open.
+        settings: ``[retention]``.
+        expired: called when the history may begin later than before.
     """
 
-    def __init__(self, store: Store, settings: RetentionSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: RetentionSettings,
+        expired: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._settings = settings
+        self._expired = expired
         self._size = STEP_MIN
         self._position = 0
         """Deliveries up to this id were looked at since the last full look."""
@@ -138,6 +149,7 @@ class Retention:
             removed = await self._step(expire)
             done.add(removed)
             more = removed.more
+        self._expired()
 
     async def _keys(self, done: Totals) -> None:
         before = self._before(self._settings.idempotency_keys)

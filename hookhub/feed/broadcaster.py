@@ -19,7 +19,7 @@ from hookhub.events import Event
 from hookhub.feed.feed import Feed
 from hookhub.sinks import Entry, LiveSink
 from hookhub.store import NewDelivery, Store
-from hookhub.store.events import read_events
+from hookhub.store.events import read_news
 
 PAGE = 500
 SLOW_SINK = 0.05
@@ -54,6 +54,10 @@ class Broadcaster:
         elif events[-1].sequence > self._feed.last:
             self._behind.set()
 
+    def look(self) -> None:
+        """Look at the database now."""
+        self._behind.set()
+
     def _publish(self, events: Sequence[Event]) -> None:
         started = time.perf_counter()
         entries = self._feed.entries(events)
@@ -75,7 +79,7 @@ class Broadcaster:
             log.warning("live_sink.slow", sink=sink.name, seconds=round(taken, 3))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Catch up with events that other processes commit."""
+        """Catch up with events that other processes commit, and with what retention deletes."""
         task_status.started()
         while True:
             with trio.move_on_after(self._poll):
@@ -90,7 +94,9 @@ class Broadcaster:
 
     async def _catch_up(self) -> None:
         while True:
-            events = await self._store.read(partial(read_events, after=self._feed.last, limit=PAGE))
+            news = await self._store.read(partial(read_news, after=self._feed.last, limit=PAGE))
+            self._feed.forget(news.start)
+            events = news.events
             # Meanwhile this process may have published some of them itself.
             fresh = [event for event in events if event.sequence > self._feed.last]
             if fresh:

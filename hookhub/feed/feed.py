@@ -60,6 +60,7 @@ class Feed:
         self._selectors = Selectors(self._payloads)
         self._changed = trio.Event()
         self._last = 0
+        self._version = 0
         self._published = 0
         self._store_reads = 0
         self._unreadable: set[int] = set()
@@ -73,6 +74,11 @@ class Feed:
     def epoch(self) -> str:
         """Names the database in cursors."""
         return self._store.epoch
+
+    @property
+    def version(self) -> int:
+        """Another one whenever :meth:`recent` may answer otherwise than before."""
+        return self._version
 
     @property
     def last(self) -> int:
@@ -100,9 +106,17 @@ class Feed:
             self._ring.clear()
         self._ring.extend(entries)
         self._last = entries[-1].event.sequence
+        self._version += 1
         self._published += len(entries)
         changed, self._changed = self._changed, trio.Event()
         changed.set()
+
+    def forget(self, before: int) -> None:
+        """Show nothing any more of what is older than a sequence: it is deleted."""
+        first = self._ring.first
+        if first is not None and first < before:
+            self._ring.drop_before(before)
+            self._version += 1
 
     def select(self, wanted: Wanted) -> Select:
         """The predicate for :meth:`read`; the same one for all who want the same."""

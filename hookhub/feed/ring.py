@@ -52,6 +52,16 @@ class Ring:
             del self._entries[: self._start]
             self._start = 0
 
+    def drop_before(self, sequence: int) -> None:
+        """Forget what is older than this."""
+        first = self.first
+        if first is None or sequence <= first:
+            return
+        end = min(self._start + sequence - first, len(self._entries))
+        self._bytes -= sum([entry.size for entry in self._entries[self._start : end]])
+        del self._entries[:end]
+        self._start = 0
+
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()

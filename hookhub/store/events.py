@@ -177,6 +177,21 @@ def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
     return [Event(*row) for row in rows]
 
 
+class News(NamedTuple):
+    """What a process that shows the history has to know of it."""
+
+    start: int
+    """It begins with this sequence or a later one."""
+    events: list[Event]
+    """The next ones."""
+
+
+def read_news(reader: Reader, after: int, limit: int) -> News:
+    """What followed a sequence, and what is gone."""
+    start = reader.sql("SELECT events_from FROM hookhub_state")[0][0]
+    return News(start, read_events(reader, after, limit))
+
+
 def history_bounds(reader: Reader) -> tuple[int, int]:
     """The sequences of the oldest kept event (0: none is kept) and of the last one ever."""
     rows = reader.sql("SELECT events_from, last_sequence FROM hookhub_state")

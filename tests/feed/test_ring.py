@@ -41,6 +41,24 @@ def test_reads_after_a_sequence() -> None:
     assert sequences(ring, 5) is None
 
 
+@given(st.integers(0, 3000), st.integers(0, 3100), st.integers(1, 1500))
+def test_what_is_before_a_sequence_can_be_dropped(count: int, before: int, room: int) -> None:
+    """Nothing else goes, and it goes on from there."""
+    ring = Ring(room, 10**9)
+    for number in range(1, count + 1):
+        ring.extend([entry(number)])
+    ring.drop_before(before)
+    kept = [number for number in range(1, count + 1)[-room:] if number >= before]
+    assert (len(ring), ring.size, ring.first) == (
+        len(kept),
+        len(kept) * SIZE,
+        kept[0] if kept else None,
+    )
+    ring.extend([entry(count + 1)])
+    kept = [*kept, count + 1][-room:]
+    assert sequences(ring, kept[0] - 1) == kept
+
+
 @given(
     count=st.integers(0, 3000),
     start=st.integers(1, 10**12),

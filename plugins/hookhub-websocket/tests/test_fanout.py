@@ -49,6 +49,8 @@ async def test_a_batch_is_made_once(hub: Hub, emit: Callable[..., Any]) -> None:
     last = hub.feed.recent(4, 10)
     assert last is not None
     assert batches.after(odd, plain_frame, 4) == (plain_frame(last[0]), 1)
+    hub.feed.forget(5)
+    assert batches.after(odd, plain_frame, 3) is None, "deleted by retention"
 
 
 @pytest.mark.parametrize("hub_tables", [{"live": {"ring_events": 600}}])

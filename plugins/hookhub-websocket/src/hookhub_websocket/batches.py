@@ -36,13 +36,13 @@ class Batches:
         self._feed = feed
         self._made: dict[tuple[Select, Encode, int], Batch | None] = {}
         self._bytes = 0
-        self._last = 0
+        self._version = 0
 
     def after(self, match: Select, encode: Encode, position: int) -> Batch | None:
         """Everything after a sequence that matches; None if that is not in memory, or too much."""
-        if self._last != self._feed.last or self._bytes > KEPT:
+        if self._version != self._feed.version or self._bytes > KEPT:
             self._made.clear()
-            self._bytes, self._last = 0, self._feed.last
+            self._bytes, self._version = 0, self._feed.version
         key = (match, encode, position)
         if key not in self._made:
             self._made[key] = batch = self._make(*key)
@@ -51,7 +51,7 @@ class Batches:
 
     def _make(self, match: Select, encode: Encode, position: int) -> Batch | None:
         entries = self._feed.recent(position, EVENTS)
-        if entries is None or position + len(entries) < self._last:
+        if entries is None or position + len(entries) < self._feed.last:
             return None
         shows = self._feed.shows
         frames = [encode(entry) for entry in entries if match(entry) and shows(entry)]

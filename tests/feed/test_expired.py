@@ -11,7 +11,7 @@ from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.hub import Hub
 from hookhub.retention import Retention
-from hookhub.store import Store, open_store
+from hookhub.store import open_store
 from hookhub.testing.waiting import wait_until_async
 
 DAY = 86_400_000_000

@@ -30,10 +30,10 @@ from hookhub.errors import (
     ValidationFailed,
 )
 
-EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
+EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+")
 EVENT_TYPE_MAX = 255
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-TYPE_PATTERN = re.compile(r"\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?")
+TYPE_PATTERN = re.compile(r"\*|[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*(?:\.\*)?")
 OWN = "hookhub"
 """The ``source`` of the hub's own events, and who declares their types. No producer may use it."""
 KEY_MAX = 255
@@ -229,6 +229,8 @@ class EventRegistry:
     def __init__(self) -> None:
         self._types: dict[str, EventType] = {}
         self._validators: dict[str, Callable[..., Any]] = {}
+        self.own: set[str] = set()
+        """The names of the hub's own types."""
 
     def register(self, event_type: EventType, plugin: str) -> None:
         """Add a type; its example must pass its own model.
@@ -243,6 +245,8 @@ class EventRegistry:
                 "lower case, such as 'user.created'."
             )
         taken = self._types.get(name)
+        if taken is not None and taken.plugin == OWN:
+            raise PluginError(f"The event type {name!r} is the hub's own; give yours another name.")
         if taken is not None:
             raise PluginError(
                 f"The event type {name!r} is declared by plugin {taken.plugin!r} and by plugin "
@@ -258,11 +262,14 @@ class EventRegistry:
         self._types[name] = EventType(
             name, event_type.model, event_type.description, event_type.example, plugin
         )
+        if plugin == OWN:
+            self.own.add(name)
 
     def unregister(self, name: str) -> None:
         """Take a type back: its plugin turned out to be broken."""
         self._types.pop(name, None)
         self._validators.pop(name, None)
+        self.own.discard(name)
 
     def __iter__(self) -> Iterator[EventType]:
         return iter(sorted(self._types.values(), key=lambda item: item.name))

@@ -16,7 +16,7 @@ from hookhub.config import Settings
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.life import DeliveryLife
-from hookhub.delivery.own_events import own_event_types
+from hookhub.delivery.own_events import DELIVERY_FAILED
 from hookhub.delivery.replay import Replays
 from hookhub.delivery.services import Deliveries, Endpoints
 from hookhub.delivery.verdicts import Verdicts
@@ -34,6 +34,7 @@ from hookhub.events import (
     canonical_json,
 )
 from hookhub.feed import Broadcaster, Feed, Presence, Signals
+from hookhub.inspection import check_numbers
 from hookhub.keys import SigningKeys
 from hookhub.outbox import OutboxRelay
 from hookhub.plugins import Plugins, load_event_types, load_transforms
@@ -75,8 +76,9 @@ class Hub:
         self.stop_by: float | None = None
         """When a stop that has begun must be over, by Trio's clock."""
         self._ids = EventIds()
+        self._silent: dict[str, str] = {}  # component to why it has no numbers
         self._max_payload = settings.events.max_payload
-        self.registry = load_event_types(plugins)
+        self.registry = load_event_types(plugins, [DELIVERY_FAILED])
         self.tokens = Tokens(store)
         self.keys = SigningKeys(store)
         self.egress = Egress(settings.egress, connect_timeout=settings.delivery.connect_timeout)
@@ -85,10 +87,6 @@ class Hub:
         self.presence = Presence(settings.live, store.clock, lambda: self.feed.last)
         self.components = collect_components(self)
         plugins.check_required()
-        own_types = own_event_types(self.components.durable_sinks)
-        self._own_types = frozenset(event_type.name for event_type in own_types)
-        for event_type in own_types:
-            self.registry.register(event_type, OWN)
         self.transforms = load_transforms(plugins)
         attempts = Attempts(
             self.components.durable_sinks, self.transforms, settings.delivery.timeout
@@ -110,9 +108,7 @@ class Hub:
             self.engine.endpoint_changed,
         )
         self.deliveries = Deliveries(store, self.engine.look_around)
-        self.broadcaster = Broadcaster(
-            store, self.feed, list(self.components.live_sinks.values()), POLL
-        )
+        self.broadcaster = Broadcaster(store, self.feed, self.components.live_sinks.values(), POLL)
         self.outbox = OutboxRelay(store, self.draft, settings.events.outbox_interval)
         self.replays = Replays(store, self.engine.wake, POLL)
         self.retention = Retention(store, settings.retention, self.broadcaster.look)
@@ -163,7 +159,7 @@ class Hub:
             _check_labels(id, key, source)
         if timestamp is not None:
             check_timestamps((timestamp,))
-        if type in self._own_types:
+        if type in self.registry.own:
             raise ValidationFailed(
                 f"Events of type {type!r} are the hub's own; only the hub itself makes them.",
                 errors=[{"loc": ["type"], "msg": "is the hub's own"}],
@@ -208,7 +204,7 @@ class Hub:
             None if any of them is refused; ask :meth:`draft` about each.
         """
         kinds = set(names)
-        if not kinds.isdisjoint(self._own_types):
+        if not kinds.isdisjoint(self.registry.own):
             return None
         try:
             for kind in kinds:
@@ -309,16 +305,19 @@ class Hub:
             "egress": self.egress.statistics(),
         }
         for component in self.components:
+            # One plugin's mistake must not take everybody's metrics away.
             try:
-                numbers[component.name] = dict(component.statistics())
-            except Exception:
-                # One plugin's mistake must not take everybody's metrics away.
-                log.exception("component.statistics_failed", component=component.name)
+                numbers[component.name] = check_numbers(component.statistics())
+                self._silent.pop(component.name, None)
+            except (Exception, SystemExit) as error:
+                if self._silent.get(component.name) != repr(error):
+                    self._silent[component.name] = repr(error)
+                    log.exception("component.statistics_failed", component=component.name)
         return numbers
 
     def component(self, name: str) -> Component:
         """A source or sink by name. Raises KeyError."""
-        return next(item for item in self.components if item.name == name)
+        return {item.name: item for item in self.components}[name]
 
 
 def _check_labels(id: str | None, key: str | None, source: str | None) -> None:

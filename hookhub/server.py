@@ -21,12 +21,13 @@ import structlog
 import trio
 from quart_trio import QuartTrio
 
-from hookhub.components import migrate_components, supervise
+from hookhub.components import migrate_components
 from hookhub.config import Settings
-from hookhub.errors import HookhubError, PluginError
+from hookhub.errors import HookhubError
+from hookhub.faults import only_fault
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
-from hookhub.routes import Route, UpgradeHandler
+from hookhub.routes import UpgradeHandler
 from hookhub.secretbox import SecretBox
 from hookhub.sinks import Component
 from hookhub.store import Store, open_store
@@ -35,7 +36,9 @@ from hookhub.store.jobs import release_replays
 from hookhub.store.leases import release_leases
 from hookhub.store.lock import HubLock
 from hookhub.store.secrets import check_secrets
+from hookhub.supervision import supervise
 from hookhub.web.app import create_app
+from hookhub.web.assembly import assemble
 from hookhub.web.hypercorn_config import hypercorn_config
 from hookhub.web.listen import Listener, listener_url, open_listeners
 from hookhub.web.resources import core_routes
@@ -82,7 +85,7 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
     async with open_store(settings.database, box=box) as store:
         await _check_secrets(store)
         async with HubLock(settings.database) as lock:
-            hub = Hub(settings, store, plugins)
+            hub = assemble(settings, store, plugins)
             await migrate_components(hub.components, plugins, store)
             plugins.check_required()
             if lock.alone:
@@ -161,7 +164,8 @@ async def _stop(component: Component) -> None:
     try:
         with trio.move_on_after(GOODBYE):
             await component.stop()
-    except Exception:
+    except BaseException as error:
+        only_fault(error)
         log.exception("component.stop_failed", component=component.name)
 
 
@@ -174,56 +178,6 @@ async def _flush(hub: Hub) -> None:
         await hub.stats.flush()
     except HookhubError as error:
         log.warning("stats.flush_failed", error=error.detail)
-
-
-def plugin_routes(hub: Hub) -> list[tuple[str, Route]]:
-    """All routes that plugins bring, with the plugin's name; one that fails is named and left out.
-
-    Raises:
-        PluginError: a plugin that failed is required.
-    """
-    found: list[tuple[str, Route]] = []
-    for component in list(hub.components):
-        plugin = hub.components.owners[component.name]
-        try:
-            routes = list(component.routes())
-            for route in routes:
-                if not isinstance(route, Route):
-                    raise PluginError(f"Its routes() gave {type(route).__name__}, not Route.")
-        except Exception as error:
-            hub.plugins.failed(plugin, error)
-        else:
-            found += [(plugin, route) for route in routes]
-    hub.plugins.check_required()
-    return [(plugin, route) for plugin, route in found if plugin in hub.components.owners.values()]
-
-
-def plugin_upgrades(hub: Hub) -> Mapping[str, UpgradeHandler]:
-    """All connection takeovers that plugins bring; of two that want one path, the first has it.
-
-    Raises:
-        PluginError: a plugin that failed is required.
-    """
-    owners: dict[str, str] = {}
-    handlers: dict[str, UpgradeHandler] = {}
-    for component in list(hub.components):
-        plugin = hub.components.owners[component.name]
-        try:
-            claimed = dict(component.upgrades())
-            for path in claimed.keys() & owners.keys():
-                raise PluginError(
-                    f"The path {path!r} is claimed by plugin {owners[path]!r} and by plugin "
-                    f"{plugin!r}; disable one of them in [plugins] disabled."
-                )
-        except Exception as error:
-            hub.plugins.failed(plugin, error)
-        else:
-            owners |= dict.fromkeys(claimed, plugin)
-            handlers |= claimed
-            for path in claimed:
-                hub.plugins.contributed(plugin, "routes", f"GET {path}")
-    hub.plugins.check_required()
-    return handlers
 
 
 async def serve(
@@ -251,10 +205,8 @@ async def serve(
             stack.push_async_callback(listener.aclose)
         hub = await stack.enter_async_context(open_hub(settings, plugins))
         first_token = await hub.tokens.ensure_bootstrap(settings.auth.bootstrap_token)
-        # Before the routes: a plugin that fails here must bring neither.
-        upgrades = plugin_upgrades(hub)
-        routes = [*(("hookhub", route) for route in core_routes(hub)), *plugin_routes(hub)]
-        app = create_app(hub, routes, upgrades)
+        upgrades = hub.components.upgrades()
+        app = create_app(hub, [*core_routes(hub), *hub.components.routes()], upgrades)
         addresses = [listener_url(listener) for listener in listeners]
         async with trio.open_nursery() as nursery:
             await nursery.start(_serve_http, hub, app, listeners, upgrades, nursery.cancel_scope)

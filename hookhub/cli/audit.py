@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookhub.cli import moments
-from hookhub.cli.options import json_option, without_required
+from hookhub.cli.options import json_option
 from hookhub.cli.output import note, print_json, say
 from hookhub.cli.remote import Remote
 from hookhub.cli.where import Here, where_options
@@ -75,19 +75,17 @@ def _here(where: Here, since: int | None, until: int | None) -> dict[str, Any]:
 
 
 async def _audit(settings: Settings, since: int | None, until: int | None) -> dict[str, Any]:
+    from hookhub.cli.assembled import assembled
     from hookhub.cli.local import existing_store
-    from hookhub.hub import Hub
-    from hookhub.plugins import Plugins
     from hookhub.store.audit import audit
 
-    plugins = Plugins.load(without_required(settings.plugins))
     async with existing_store(settings.database) as store:
         if not await store.read(lambda reader: reader.sql("SELECT 1 FROM hookhub_state")):
             raise StoreError(
                 "No hub has run on this database yet, so there is nothing to audit; "
                 "'hookhub serve' starts one."
             )
-        sinks = set(Hub(settings, store, plugins).components.durable_sinks)
+        sinks = set((await assembled(settings, store)).components.durable_sinks)
         found = await audit(store, since=since, until=until, sinks=sinks)
     return found.members()
 

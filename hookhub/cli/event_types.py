@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from hookhub.cli.options import json_option, without_required
+from hookhub.cli.options import json_option
 from hookhub.cli.output import note_broken, print_json, print_table
 from hookhub.cli.remote import Remote
 from hookhub.cli.where import Here, where_options
-
-if TYPE_CHECKING:
-    from hookhub.config import Settings
-    from hookhub.hub import Hub
 
 
 @click.command("event-types")
@@ -46,7 +42,9 @@ def _there(remote: Remote) -> list[dict[str, Any]]:
 def _here(where: Here) -> list[dict[str, Any]]:
     import trio
 
-    hub = trio.run(_assemble, where.settings())
+    from hookhub.cli.assembled import assembled
+
+    hub = trio.run(assembled, where.settings())
     note_broken(hub.plugins.report())
     return [
         {
@@ -58,14 +56,3 @@ def _here(where: Here) -> list[dict[str, Any]]:
         }
         for item in hub.registry
     ]
-
-
-async def _assemble(settings: Settings) -> Hub:
-    """A hub that does not run: which types of its own it has depends on its sinks."""
-    from hookhub.hub import Hub
-    from hookhub.plugins import Plugins
-    from hookhub.store import Store
-
-    plugins = Plugins.load(without_required(settings.plugins))
-    quiet = settings.model_copy(update={"plugins": without_required(settings.plugins)})
-    return Hub(quiet, Store(settings.database), plugins)

@@ -36,18 +36,17 @@ def migrate(config: Path | None, as_json: bool) -> None:
 
 
 async def _migrate(settings: Settings) -> list[dict[str, Any]]:
-    from hookhub.hub import Hub
     from hookhub.plugins import Plugins
     from hookhub.store import Store
+    from hookhub.web.assembly import assemble
 
     store = Store(settings.database)
-    plugins = Plugins.load(settings.plugins)
+    hub = assemble(settings, store, Plugins.load(settings.plugins))
     done = [("hookhub", step) for step in await store.migrate()]
-    for component in Hub(settings, store, plugins).components:
-        steps = component.migrations()
-        if steps:
-            done += [(component.name, step) for step in await store.migrate(component.name, steps)]
-    note_broken(plugins.report())
+    for name, brought in hub.components.brought.items():
+        if brought.migrations:
+            done += [(name, step) for step in await store.migrate(name, brought.migrations)]
+    note_broken(hub.plugins.report())
     return [
         {"component": component, "version": step.version, "name": step.name}
         for component, step in done

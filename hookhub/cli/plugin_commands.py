@@ -11,7 +11,7 @@ import click
 
 from hookhub.config import PluginsSettings, load_settings
 from hookhub.errors import HookhubError
-from hookhub.plugins import Plugins
+from hookhub.plugins import PluginReport, Plugins
 
 
 @dataclass(slots=True)
@@ -19,41 +19,35 @@ class PluginCommands:
     """What plugins add to the program."""
 
     commands: dict[str, click.Command] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-    """Plugins with errors."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """Command to plugin."""
+    broken: dict[str, PluginReport] = field(default_factory=dict)
+    """The plugins with errors."""
 
 
 def load_plugin_commands(taken: Set[str]) -> PluginCommands:
-    """The commands of all plugins.
+    """The commands of all plugins; one that fails half-way leaves none.
 
     Args:
         taken: names of hookhub's own commands, which no plugin may use.
     """
     plugins = Plugins.load(_settings())
-    commands = add_commands(plugins, taken)
-    broken = [report.name for report in plugins.report() if report.error is not None]
-    return PluginCommands(commands, broken)
-
-
-def add_commands(plugins: Plugins, taken: Set[str]) -> dict[str, click.Command]:
-    """Ask every plugin for its commands; one that fails half-way leaves none."""
-    commands: dict[str, click.Command] = {}
-    owners: dict[str, str] = {}
+    found = PluginCommands()
     for plugin in plugins.names():
         scratch = click.Group()
         if plugins.call(plugin, "hookhub_commands", cli=scratch) is None:
             continue
         for name in scratch.commands:
-            if name in taken or name in owners:
-                owner = f"plugin {owners[name]!r}" if name in owners else "hookhub itself"
+            if name in taken or name in found.owners:
+                other = found.owners.get(name)
+                owner = "hookhub itself" if other is None else f"plugin {other!r}"
                 plugins.failed(plugin, f"Its command {name!r} is a command of {owner} already.")
                 break
         else:
-            commands |= scratch.commands
-            owners |= dict.fromkeys(scratch.commands, plugin)
-            for name in scratch.commands:
-                plugins.contributed(plugin, "commands", name)
-    return commands
+            found.commands |= scratch.commands
+            found.owners |= dict.fromkeys(scratch.commands, plugin)
+    found.broken = {item.name: item for item in plugins.report() if item.error is not None}
+    return found
 
 
 def _settings() -> PluginsSettings:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookhub.cli.group import HookhubGroup
-from hookhub.cli.options import json_option, without_required
+from hookhub.cli.options import json_option
 from hookhub.cli.output import note, print_json, print_table
 from hookhub.cli.remote import Remote
 from hookhub.cli.where import Here, where_options
 
 if TYPE_CHECKING:
-    from hookhub.config import Settings
     from hookhub.plugins import Plugins
 
 
@@ -46,15 +44,33 @@ def plugins(ctx: click.Context, traceback: bool, where: Here | Remote, as_json: 
         return
     import trio
 
+    from hookhub.cli.assembled import assembled
+
     settings = where.settings()
     parent = ctx.find_root().command
     own = parent.own_names() if isinstance(parent, HookhubGroup) else set()
-    found = trio.run(_assemble, settings, own)
+    found = trio.run(assembled, settings).plugins
+    _add_commands(found, own, traceback=traceback)
     items = [dataclasses.asdict(report) for report in found.report()]
     _print(items, as_json=as_json, traceback=traceback)
     for notice in found.notices():
         note(f"Note: {notice}.")
     found.check_required(settings.plugins.required)
+
+
+def _add_commands(found: Plugins, own: set[str], *, traceback: bool) -> None:
+    """What plugins add to the program; no hub is the worse for one that cannot."""
+    from hookhub.cli.plugin_commands import load_plugin_commands
+
+    loaded = load_plugin_commands(own)
+    for name, plugin in loaded.owners.items():
+        if plugin in found.names():
+            found.contributed(plugin, "commands", name)
+    for plugin, report in loaded.broken.items():
+        if plugin in found.names():
+            note(f"The commands of plugin {plugin!r} are left out: {report.error}")
+            if traceback and report.traceback is not None:
+                note(report.traceback)
 
 
 def _there(remote: Remote) -> list[Item]:
@@ -75,29 +91,6 @@ def _print(items: Sequence[Item], *, as_json: bool, traceback: bool) -> None:
             note(item["traceback"])
 
 
-async def _assemble(settings: Settings, own_commands: set[str]) -> Plugins:
-    """Let every plugin bring what it has, without opening the database."""
-    from hookhub.cli.plugin_commands import add_commands
-    from hookhub.hub import Hub
-    from hookhub.plugins import Plugins
-    from hookhub.store import Store
-
-    loaded = Plugins.load(without_required(settings.plugins))
-    hub = Hub(settings, Store(settings.database), loaded)
-    for component in list(hub.components):
-        plugin = hub.components.owners[component.name]
-        try:
-            paths = [f"{route.method} {_plain(route.path)}" for route in component.routes()]
-            paths += [f"GET {path}" for path in component.upgrades()]
-        except Exception as error:
-            loaded.failed(plugin, error)
-            continue
-        for path in paths:
-            loaded.contributed(plugin, "routes", path)
-    add_commands(loaded, own_commands)
-    return loaded
-
-
 def _row(item: Item) -> tuple[str, str, str, str]:
     shown = "\n".join(_contributes(item))
     return item["name"], item["version"], item["distribution"], shown
@@ -113,11 +106,6 @@ def _contributes(item: Item) -> Iterator[str]:
     for kind, names in item["contributes"].items():
         shown = _summary(names) if kind == "routes" else ", ".join(names)
         yield f"{kind.replace('_', ' ')}: {shown}"
-
-
-def _plain(path: str) -> str:
-    """``/users/{user_id:int}`` as the documentation writes it: ``/users/{user_id}``."""
-    return re.sub(r":\w+}", "}", path)
 
 
 def _summary(routes: Sequence[str]) -> str:

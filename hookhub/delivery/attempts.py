@@ -10,6 +10,7 @@ import trio
 
 from hookhub.delivery.model import Endpoint
 from hookhub.events import Event
+from hookhub.faults import only_fault
 from hookhub.sinks import Attempt, AttemptResult, Content, DurableSink, Outcome
 from hookhub.transforms import TransformError, TransformRegistry
 
@@ -35,15 +36,19 @@ class Attempts:
         self.sinks = sinks
         self._transforms = transforms
         self._timeout = timeout
+        self._longest = max(MAX_TIMEOUT, timeout)
 
     @property
     def longest(self) -> float:
         """Seconds that an attempt may take at most."""
-        return max(MAX_TIMEOUT, self._timeout)
+        return self._longest
 
     def timeout(self, endpoint: Endpoint) -> float:
-        """Seconds that an attempt to this endpoint may take."""
-        return min(self.sinks[endpoint.sink].timeout(endpoint.config, self._timeout), self.longest)
+        """Seconds that the sink's attempt to this endpoint may take."""
+        wanted = self.sinks[endpoint.sink].timeout(endpoint.config, self._timeout)
+        if not math.isfinite(wanted):
+            raise ValueError(f"timeout() is {wanted}, not a number of seconds")
+        return min(wanted, self._longest)
 
     async def make(
         self, endpoint: Endpoint, event: Event, *, delivery_id: int, number: int, now: int
@@ -77,7 +82,7 @@ class Attempts:
         sink = self.sinks[endpoint.sink]
         try:
             timeout = self.timeout(endpoint)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _broken(sink, attempt, error)
         return await run_attempt(sink, attempt, timeout)
 
@@ -100,11 +105,12 @@ def valid_secrets(endpoint: Endpoint, now: int) -> tuple[str, ...]:
 
 async def run_attempt(sink: DurableSink, attempt: Attempt, timeout: float) -> AttemptResult:
     """Let the sink make its attempt, within ``timeout`` seconds; a failing sink is a failure."""
-    with trio.CancelScope(deadline=trio.current_time() + timeout):
-        try:
+    try:
+        with trio.CancelScope(deadline=trio.current_time() + timeout):
             return checked(await sink.attempt(attempt))
-        except Exception as error:
-            return _broken(sink, attempt, error)
+    except BaseException as error:
+        only_fault(error)
+        return _broken(sink, attempt, error)
     return AttemptResult(
         Outcome.RETRY,
         error="timeout",
@@ -112,7 +118,7 @@ async def run_attempt(sink: DurableSink, attempt: Attempt, timeout: float) -> At
     )
 
 
-def _broken(sink: DurableSink, attempt: Attempt, error: Exception) -> AttemptResult:
+def _broken(sink: DurableSink, attempt: Attempt, error: BaseException) -> AttemptResult:
     log.error("sink.failed", sink=sink.name, delivery_id=attempt.delivery_id, exc_info=error)
     return AttemptResult(
         Outcome.RETRY,
@@ -142,13 +148,21 @@ def checked(result: object) -> AttemptResult:
     for field, content in result.response_headers:
         if type(field) is not bytes or type(content) is not bytes:
             raise TypeError("response_headers are pairs of bytes")
+    if result.error is not None and not result.error.isprintable():
+        raise ValueError("error is no word")
+    _check_seconds(result)
+    return result
+
+
+def _check_seconds(result: AttemptResult) -> None:
+    if not all(isinstance(phase, str) for phase in result.timings):
+        raise TypeError("timings are not named by str")
     seconds: list[object] = list(result.timings.values())
     if result.retry_after is not None:
         seconds.append(result.retry_after)
     for value in seconds:
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError("timings and retry_after are finite numbers of seconds")
-    return result
 
 
 def storable(text: str | None, limit: int) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pydantic import Field
 
 from hookhub.events import EventType, Payload
@@ -39,43 +37,41 @@ class EndpointDisabled(Payload):
     reason: str
 
 
-def own_event_types(sinks: Iterable[str]) -> list[EventType]:
-    """The types that a hub with these durable sinks declares."""
-    found = [
+DELIVERY_FAILED = EventType(
+    "delivery.failed",
+    DeliveryFailed,
+    "A delivery ended failed: out of attempts, or refused for good.",
+    {
+        "delivery_id": 17,
+        "endpoint_id": 1,
+        "event_id": "evt_0193",
+        "event_type": "user.created",
+        "attempts": 10,
+        "response_status": 500,
+        "error": "status",
+        "error_message": "The receiver answered 500.",
+    },
+)
+
+
+def sink_event_types(sink: str) -> list[EventType]:
+    """The types that a hub with this durable sink declares because of it."""
+    return [
         EventType(
-            "delivery.failed",
-            DeliveryFailed,
-            "A delivery ended failed: out of attempts, or refused for good.",
+            f"{sink}.failing",
+            EndpointFailing,
+            f"A {sink} has done nothing but fail for a while; it will be disabled.",
             {
-                "delivery_id": 17,
-                "endpoint_id": 1,
-                "event_id": "evt_0193",
-                "event_type": "user.created",
-                "attempts": 10,
-                "response_status": 500,
-                "error": "status",
-                "error_message": "The receiver answered 500.",
+                "id": 1,
+                "name": "CRM",
+                "failing_since": "2026-01-15T10:30:00.000000Z",
+                "error": "The receiver answered 500.",
             },
-        )
+        ),
+        EventType(
+            f"{sink}.disabled",
+            EndpointDisabled,
+            f"A {sink} was disabled by the hub, not by a person.",
+            {"id": 1, "name": "CRM", "reason": "The receiver answered 410: it is gone."},
+        ),
     ]
-    for sink in sinks:
-        found += [
-            EventType(
-                f"{sink}.failing",
-                EndpointFailing,
-                f"A {sink} has done nothing but fail for a while; it will be disabled.",
-                {
-                    "id": 1,
-                    "name": "CRM",
-                    "failing_since": "2026-01-15T10:30:00.000000Z",
-                    "error": "The receiver answered 500.",
-                },
-            ),
-            EventType(
-                f"{sink}.disabled",
-                EndpointDisabled,
-                f"A {sink} was disabled by the hub, not by a person.",
-                {"id": 1, "name": "CRM", "reason": "The receiver answered 410: it is gone."},
-            ),
-        ]
-    return found

@@ -8,7 +8,7 @@ so often in any case.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -32,10 +32,11 @@ class Broadcaster:
     """Owns the order in which events become visible.
 
     Args:
+        sinks: those that there are at the time, whenever something is published.
         poll: seconds between looks for events of other processes.
     """
 
-    def __init__(self, store: Store, feed: Feed, sinks: Sequence[LiveSink], poll: float) -> None:
+    def __init__(self, store: Store, feed: Feed, sinks: Iterable[LiveSink], poll: float) -> None:
         self._store = store
         self._feed = feed
         self._sinks = sinks
@@ -71,7 +72,7 @@ class Broadcaster:
         started = time.perf_counter()
         try:
             sink.publish(entries)
-        except Exception:
+        except (Exception, SystemExit):
             self._errors += 1
             log.exception("live_sink.failed", sink=sink.name)
         taken = time.perf_counter() - started

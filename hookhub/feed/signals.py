@@ -66,7 +66,7 @@ class Signals:
         for ear in list(self._ears):
             try:
                 ear(signal)
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("signal.failed", type=type)
 
     def dropped(self) -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from hookhub.errors import PluginError
-from hookhub.events import EventRegistry, EventType, canonical_json
+from hookhub.events import OWN, EventRegistry, EventType, canonical_json
 from hookhub.plugins.manager import Plugins
 
 
-def load_event_types(plugins: Plugins) -> EventRegistry:
+def load_event_types(plugins: Plugins, own: Iterable[EventType] = ()) -> EventRegistry:
     """All event types of all plugins; a plugin with a wrong one is left out altogether.
+
+    Args:
+        own: types of the hub itself, which no plugin may declare.
 
     Raises:
         PluginError: a plugin with a wrong one is required.
     """
     registry = EventRegistry()
+    for event_type in own:
+        registry.register(event_type, OWN)
     for name, event_types in plugins.collect("hookhub_event_types"):
-        try:
+        with plugins.blaming(name):
             for event_type in event_types:
                 _register(plugins, registry, name, event_type)
-        except Exception as error:
-            plugins.failed(name, error)
     plugins.check_required()
     return registry
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -19,7 +20,7 @@ import pluggy
 from hookhub import hookspecs
 from hookhub.config import PluginsSettings
 from hookhub.config.checks import check_plugin_name
-from hookhub.errors import ConfigError, PluginError
+from hookhub.errors import ConfigError, PluginError, StoreUnavailable
 from hookhub.plugins.discovery import GROUP, Candidate, claimed_twice, find
 from hookhub.plugins.report import PluginReport, Record
 
@@ -170,6 +171,20 @@ class Plugins:
         Nothing is taken back; :meth:`failed` is for the start.
         """
         self._plugins[plugin].note(error)
+
+    @contextmanager
+    def blaming(self, plugin: str) -> Iterator[None]:
+        """Leave this plugin out for whatever the block raises.
+
+        Raises:
+            ConfigError, StoreUnavailable: no fault of the plugin's; a start stops with it.
+        """
+        try:
+            yield
+        except (ConfigError, StoreUnavailable):
+            raise
+        except (Exception, SystemExit) as error:
+            self.failed(plugin, error)
 
     def check_required(self, required: Iterable[str] | None = None) -> None:
         """Refuse to go on without a required plugin.

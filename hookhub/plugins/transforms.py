@@ -19,12 +19,10 @@ def load_transforms(plugins: Plugins) -> TransformRegistry:
     for transform in builtin_transforms():
         registry.register(transform, OWN)
     for plugin, transforms in plugins.collect("hookhub_transforms"):
-        try:
+        with plugins.blaming(plugin):
             for transform in transforms:
                 registry.register(transform, plugin)
                 undo = partial(registry.unregister, transform.name)
                 plugins.contributed(plugin, "transforms", transform.name, undo)
-        except Exception as error:
-            plugins.failed(plugin, error)
     plugins.check_required()
     return registry

@@ -179,7 +179,7 @@ def _apply(transform: Transform[Any], config: BaseModel, event: Event) -> Transf
         result = transform.apply(event, config)
     except TransformError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TransformError(
             f"The transform {name!r} failed with {type(error).__name__}: {str(error)[:200]}."
         ) from error

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import quart
-import structlog
 import trio
 from quart.routing import QuartRule
 from quart.sessions import NullSession, SessionInterface
@@ -17,7 +15,8 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import IntegerConverter, MapAdapter
 
-from hookhub.errors import PluginError, UpgradeRequired
+from hookhub.addresses import PARAMETER
+from hookhub.errors import UpgradeRequired
 from hookhub.routes import Route
 from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.cross_origin import CrossOrigin, View
@@ -29,17 +28,8 @@ from hookhub.web.resources.pages import Pages
 if TYPE_CHECKING:
     from hookhub.hub import Hub
 
-METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 BODY_TIMEOUT = 60.0
 """Seconds for the whole body of a request, however many bytes come at a time."""
-CORE = "hookhub"
-"""The owner of the core's own routes."""
-
-log = structlog.get_logger("hookhub.web")
-
-_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
-# A slash at the end is for the panel alone: its relative links need it.
-_PATH = re.compile(r"/|/admin/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+")
 
 
 class IdConverter(IntegerConverter):
@@ -83,7 +73,7 @@ class HubApp(QuartTrio):
         if request is None:
             return None
         adapter: MapAdapter = self.url_map.bind(
-            CORE,
+            "hookhub",
             path_info=request.path,
             default_method=request.method,
             url_scheme=request.scheme,
@@ -98,31 +88,22 @@ class HubApp(QuartTrio):
         return response
 
 
-def create_app(
-    hub: Hub, routes: Sequence[tuple[str, Route]], upgrades: Iterable[str] = ()
-) -> HubApp:
+def create_app(hub: Hub, routes: Sequence[Route], upgrades: Iterable[str] = ()) -> HubApp:
     """The app that serves these routes, ``/metrics`` and the descriptions of the API.
-
-    A plugin whose routes cannot be served goes without routes, and is reported.
 
     Args:
         hub: what they act on.
-        routes: the core's (:func:`hookhub.web.resources.core_routes`) and those of plugins, each
-            with the name of its owner.
+        routes: the core's (:func:`hookhub.web.resources.core_routes`) and those of plugins, as
+            :func:`hookhub.web.assembly.assemble` has checked them.
         upgrades: paths where connections are taken over; plain requests are told so.
-
-    Raises:
-        PluginError: that plugin is required.
     """
     app = HubApp(hub.stopping)
     app.config["MAX_CONTENT_LENGTH"] = hub.settings.server.max_body
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
     pages = Pages(hub)
-    metrics = [(CORE, route) for route in metrics_routes(hub, app.counters.statistics)]
-    described = [*routes, *metrics]
-    served = _servable(hub, [*((CORE, route) for route in pages.routes()), *described])
-    hub.plugins.check_required()
-    pages.describe([route for _, route in described if route in served])
+    described = [*routes, *metrics_routes(hub, app.counters.statistics)]
+    served = [*pages.routes(), *described]
+    pages.describe(described)
     cross_origin = CrossOrigin(hub.settings)
     for route in served:
         operation = Operation(
@@ -158,63 +139,9 @@ def _add_rule(app: HubApp, path: str, method: str, view: View) -> None:
     )
 
 
-def _servable(hub: Hub, routes: Sequence[tuple[str, Route]]) -> list[Route]:
-    addresses: dict[tuple[str, str], str] = {}
-    served: list[Route] = []
-    for owner in dict.fromkeys([CORE, *(owner for owner, _ in routes)]):
-        theirs = [route for name, route in routes if name == owner]
-        try:
-            addresses |= claim_addresses(owner, theirs, addresses)
-        except PluginError as error:
-            if owner == CORE:
-                raise
-            log.error("plugin.routes_refused", plugin=owner, error=error.detail)
-            hub.plugins.troubled(owner, error)
-        else:
-            served += theirs
-            if owner != CORE:
-                _note_routes(hub, owner, theirs)
-    return served
-
-
-def _note_routes(hub: Hub, owner: str, routes: Iterable[Route]) -> None:
-    for route in routes:
-        path = _PARAMETER.sub(r"{\1}", route.path)
-        hub.plugins.contributed(owner, "routes", f"{route.method} {path}")
-
-
 def rule_of(path: str) -> str:
     """Quart's form of a path: ``/webhooks/{id:int}`` is ``/webhooks/<id:id>``."""
-    return _PARAMETER.sub(lambda found: f"<{'id:' if found[2] else ''}{found[1]}>", path)
-
-
-def claim_addresses(
-    owner: str, routes: Iterable[Route], taken: Mapping[tuple[str, str], str]
-) -> dict[tuple[str, str], str]:
-    """The addresses (method and path) of one owner's routes, each with that owner.
-
-    Args:
-        taken: the addresses of others.
-
-    Raises:
-        PluginError: a method or path is impossible, or an address taken; names both owners.
-    """
-    claimed: dict[tuple[str, str], str] = {}
-    for route in routes:
-        if route.method not in METHODS or not _PATH.fullmatch(route.path):
-            raise PluginError(
-                f"Plugin {owner!r} declares the route {route.method} {route.path!r}; a method is "
-                f"one of {', '.join(METHODS)}, a path looks like '/things/{{thing_id:int}}'."
-            )
-        address = (route.method, _PARAMETER.sub("{}", route.path))
-        other = taken.get(address) or claimed.get(address)
-        if other is not None:
-            raise PluginError(
-                f"{route.method} {route.path} is declared by plugin {other!r} and by plugin "
-                f"{owner!r}; disable one of them in [plugins] disabled."
-            )
-        claimed[address] = owner
-    return claimed
+    return PARAMETER.sub(lambda found: f"<{'id:' if found[2] else ''}{found[1]}>", path)
 
 
 def _refuse_other_methods(app: HubApp, routes: Sequence[Route]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hookhub import __version__
+from hookhub.addresses import PARAMETER
 from hookhub.errors import (
     Forbidden,
     HookhubError,
@@ -51,7 +52,6 @@ TAGS = {
     "health": "Is the hub well",
 }
 
-_PARAMETER = re.compile(r"\{([a-z0-9_]+)(:int)?\}")
 _SECTION = re.compile(r"^\s*(?:Args|Raises|Returns|Yields):\s*$", re.MULTILINE)
 
 
@@ -77,7 +77,7 @@ def openapi_document(
     shown = examples or {}
     paths: dict[str, Json] = {}
     for route in routes:
-        path = _PARAMETER.sub(r"{\1}", route.path)
+        path = PARAMETER.sub(r"{\1}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas, shown)
     document = {
         "openapi": "3.1.0",
@@ -129,7 +129,7 @@ def _operation(route: Route, schemas: Schemas, examples: Examples) -> Json:
 
 
 def _operation_id(route: Route) -> str:
-    words = re.findall(r"[a-z0-9_]+", _PARAMETER.sub(r"\1", route.path).replace("-", "_"))
+    words = re.findall(r"[a-z0-9_]+", PARAMETER.sub(r"\1", route.path).replace("-", "_"))
     return "_".join([route.method.lower(), *words])
 
 
@@ -152,7 +152,7 @@ def _path_parameters(route: Route) -> list[Json]:
             "required": True,
             "schema": integer if found[2] else text,
         }
-        for found in _PARAMETER.finditer(route.path)
+        for found in PARAMETER.finditer(route.path)
     ]
 
 

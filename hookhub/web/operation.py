@@ -9,6 +9,7 @@ import quart
 from quart.wrappers import Response as QuartResponse
 
 from hookhub.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
+from hookhub.faults import only_fault
 from hookhub.routes import ID_MAX, Principal, Request, Route
 from hookhub.web.answers import to_response
 from hookhub.web.problems import problem_response
@@ -64,12 +65,13 @@ class Operation:
         self._query = QueryReader(route.query)
 
     async def serve(self, **params: int | str) -> QuartResponse:
-        """Answer the current request; never raises an ``Exception``."""
+        """Answer the current request, whatever its handler raises."""
         request = quart.request._get_current_object()  # type: ignore[attr-defined]
         try:
             handed = await self._read(request, params)
             response = to_response(await self.route.handler(handed), self.route)
-        except Exception as error:
+        except BaseException as error:
+            only_fault(error)
             response = problem_response(error, method=request.method, path=request.path)
         self._counters.count(response.status_code)
         return response

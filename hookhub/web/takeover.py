@@ -192,7 +192,7 @@ class Connection(TCPServer):
             await handling
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client is gone
-        except* Exception as errors:
+        except* (Exception, SystemExit) as errors:
             _log.error("upgrade.failed", path=path, exc_info=errors)
         finally:
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
@@ -224,7 +224,7 @@ class _Connections:
                 await connection.run()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client is gone, or a stop took the socket away
-        except* Exception as errors:
+        except* (Exception, SystemExit) as errors:
             _log.error("connection.failed", exc_info=errors)
         finally:
             self._open.discard(connection)

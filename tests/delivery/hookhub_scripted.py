@@ -30,7 +30,7 @@ class Scripted(DurableSink):
 
     name = "scripted"
 
-    def __init__(self, *script: AttemptResult | Exception) -> None:
+    def __init__(self, *script: AttemptResult | BaseException) -> None:
         self.script = list(script)
         self.attempts: list[Attempt] = []
         self.gate: trio.Event | None = None
@@ -48,7 +48,7 @@ class Scripted(DurableSink):
         if self.gate is not None:
             await self.gate.wait()
         step = self.script.pop(0) if self.script else DELIVERED
-        if isinstance(step, Exception):
+        if isinstance(step, BaseException):
             raise step
         return step
 

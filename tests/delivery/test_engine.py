@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +12,10 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from hookhub.delivery.attempts import run_attempt
 from hookhub.delivery.model import EndpointOptions
-from hookhub.events import Draft, new_event_id
-from hookhub.sinks import AttemptResult, Outcome
+from hookhub.events import Draft, Event, new_event_id
+from hookhub.sinks import Attempt, AttemptResult, Outcome
 from hookhub.store import Store, Transaction
 from hookhub.store.deliveries import get_delivery
 from hookhub.store.endpoints import get_endpoint, update_endpoint
@@ -76,9 +78,19 @@ async def test_an_endpoint_may_have_a_schedule_of_its_own(store: Store) -> None:
         await delivery_when(store, lambda d: d.status == "failed")
 
 
-async def test_a_sink_that_raises_is_retried(store: Store) -> None:
-    """Its exception is a failed attempt, not the end of the engine."""
-    sink = Scripted(RuntimeError("boom"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("boom"),
+        SystemExit("no"),
+        asyncio.CancelledError(),
+        BaseExceptionGroup("of a nursery", [SystemExit(), ValueError()]),
+    ],
+    ids=repr,
+)
+async def test_a_sink_that_raises_is_retried(store: Store, error: BaseException) -> None:
+    """Its exception, of whatever kind, is a failed attempt, not the end of the engine."""
+    sink = Scripted(error)
     async with running(store, sink):
         await send(store)
         delivery = await delivery_when(store, lambda d: d.status == "success")
@@ -94,6 +106,41 @@ async def test_a_hanging_sink_is_cut_off(store: Store) -> None:
         await send(store)
         delivery = await delivery_when(store, lambda d: d.status == "failed")
     assert delivery.error == "timeout"
+
+
+class FailsAtTheEnd(Scripted):
+    """Has a task of its own that fails when it is cut off."""
+
+    async def attempt(self, attempt: Attempt) -> AttemptResult:
+        async def clean_up() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise OSError("the connection is gone")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clean_up)
+            await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+
+async def test_a_sink_that_fails_when_it_is_cut_off_is_a_failure(store: Store) -> None:
+    """What it raises comes with the cancellation, and is its failure all the same."""
+    async with running(store, FailsAtTheEnd(), timeout=0.05, retry_schedule=[]):
+        await send(store)
+        delivery = await delivery_when(store, lambda d: d.status == "failed")
+    assert delivery.error == "sink_error"
+
+
+async def test_no_attempt_swallows_an_interrupt(store: Store) -> None:
+    """Ctrl-C ends the program, and a cancelled attempt did not happen."""
+    event = Event(1, "e1", "user.created", "{}", 1)
+    attempt = Attempt(1, 1, 1, event, {}, (), 1)
+    with pytest.raises(KeyboardInterrupt):
+        await run_attempt(Scripted(KeyboardInterrupt()), attempt, 1.0)
+    with trio.move_on_after(0.05) as scope:
+        await run_attempt(FailsAtTheEnd(), attempt, 60.0)
+    assert scope.cancelled_caught
 
 
 async def test_an_endpoint_that_is_gone_is_disabled(store: Store) -> None:
@@ -148,6 +195,9 @@ async def test_a_killed_engines_claims_come_back(store: Store) -> None:
         AttemptResult(Outcome.RETRY, response_status=10**30),
         AttemptResult(Outcome.DELIVERED, timings={"wait": None}),  # type: ignore[dict-item]
         AttemptResult(Outcome.RETRY, retry_after=float("nan")),
+        AttemptResult(Outcome.RETRY, error="a\x00b"),
+        AttemptResult(Outcome.RETRY, error="half a \ud800"),
+        AttemptResult(Outcome.DELIVERED, timings={("wait",): 1.0}),  # type: ignore[dict-item]
         AttemptResult(Outcome.RETRY, response_headers=[("X", "text")]),  # type: ignore[list-item]
         AttemptResult(Outcome.RETRY, response_headers=[b"X"]),  # type: ignore[list-item]
     ],
@@ -165,13 +215,20 @@ async def test_a_sink_that_returns_nonsense_is_retried(store: Store, wrong: Any)
 class Timeless(Scripted):
     """Cannot say how long it takes."""
 
+    def __init__(self, says: Any) -> None:
+        super().__init__()
+        self._says = says
+
     def timeout(self, config: Mapping[str, Any], default: float) -> float:
-        raise RuntimeError("no idea")
+        if isinstance(self._says, BaseException):
+            raise self._says
+        return self._says  # type: ignore[no-any-return]
 
 
-async def test_a_sink_whose_timeout_raises_is_a_failure(store: Store) -> None:
+@pytest.mark.parametrize("says", [RuntimeError("no idea"), SystemExit(), "5", float("nan")])
+async def test_a_sink_that_cannot_say_its_timeout_is_a_failure(store: Store, says: Any) -> None:
     """The same for what it is asked before the attempt."""
-    async with running(store, Timeless(), retry_schedule=[]):
+    async with running(store, Timeless(says), retry_schedule=[]):
         await send(store)
         delivery = await delivery_when(store, lambda d: d.status == "failed")
     assert delivery.error == "sink_error"

@@ -8,13 +8,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from hookhub.config import PluginsSettings
-from hookhub.errors import PluginError
 from hookhub.hub import Hub
-from hookhub.routes import ID_MAX, Request, Route
+from hookhub.routes import ID_MAX
 from hookhub.server import Started
-from hookhub.web.app import claim_addresses, create_app
-from hookhub.web.resources import core_routes
 
 NOWHERE = [
     "/nope",
@@ -40,80 +36,11 @@ NOWHERE = [
 ]
 
 
-async def nothing(request: Request) -> None:
-    """Do nothing."""
-
-
-def route(method: str, path: str) -> Route:
-    return Route(method, path, nothing, None, "things")
-
-
 def code_of(response: httpx.Response) -> tuple[int, str]:
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     assert problem["status"] == response.status_code
     return response.status_code, problem["code"]
-
-
-# -- declaring -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["", "things", "/things/", "/a//b", "/{Id}", "/{id:str}", "/<id>", "/a?b", "/{a", "/ä", "/a b"],
-)
-def test_impossible_paths(path: str) -> None:
-    """The plugin is named with the path that cannot be."""
-    with pytest.raises(PluginError, match="Plugin 'sample'"):
-        claim_addresses("sample", [route("GET", path)], {})
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/things", "/things/{a}/parts/{b:int}", "/x.json", "/a-b_~c"]
-)
-def test_possible_paths(path: str) -> None:
-    """Fixed words and parameters in braces."""
-    assert claim_addresses("sample", [route("GET", path)], {})
-
-
-def test_an_impossible_method() -> None:
-    """Five methods are enough."""
-    with pytest.raises(PluginError, match="TRACE"):
-        claim_addresses("sample", [route("TRACE", "/x")], {})
-
-
-@pytest.mark.parametrize("other", ["/things/{name}", "/things/{id:int}"])
-def test_an_address_belongs_to_one_plugin(other: str) -> None:
-    """Both are named, whatever the parameter is called; another method is another address."""
-    taken = claim_addresses("one", [route("GET", "/things/{id:int}")], {})
-    claim_addresses("two", [route("PUT", other)], taken)
-    with pytest.raises(PluginError, match="'one' and by plugin 'two'"):
-        claim_addresses("two", [route("GET", other)], taken)
-
-
-@pytest.mark.parametrize("path", ["/openapi.json", "/metrics", "/events/{id}", "/<bad>"])
-async def test_a_plugin_with_impossible_routes_goes_without_routes(hub: Hub, path: str) -> None:
-    """It is named and reported; the core keeps its addresses, and all the rest is served."""
-    theirs = [("sample", route("GET", "/fine")), ("sample", route("GET", path))]
-    core = [("hookhub", item) for item in core_routes(hub)]
-    with capture_logs() as logs:
-        app = create_app(hub, [*theirs, *core])
-    assert [(line["event"], line["plugin"]) for line in logs] == [
-        ("plugin.routes_refused", "sample")
-    ]
-    [report] = hub.plugins.report()
-    assert report.error is not None
-    assert "'sample'" in report.error
-    paths = {rule.rule for rule in app.url_map.iter_rules()}
-    assert {"/openapi.json", "/metrics", "/events/<event_id>"} <= paths
-    assert "/fine" not in paths
-
-
-async def test_a_required_plugin_with_impossible_routes(hub: Hub) -> None:
-    """Then the hub does not start."""
-    hub.plugins._settings = PluginsSettings(required=["sample"])
-    with pytest.raises(PluginError, match="'sample' is broken"):
-        create_app(hub, [("sample", route("GET", "/"))])
 
 
 # -- addresses -------------------------------------------------------------------------------

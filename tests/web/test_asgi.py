@@ -123,7 +123,7 @@ async def test_a_body_that_does_not_come(
 ) -> None:
     """After a minute (here: at once) the client is told, and not waited for much longer."""
     monkeypatch.setattr("hookhub.web.asgi.LINGER", 0.02)
-    app = create_app(hub, [("sample", route) for route in sample.things.routes()])
+    app = create_app(hub, sample.things.routes())
     app.config["BODY_TIMEOUT"] = 0.02
     request = app.test_client().request("/things", method="PUT")
     async with request as connection:

@@ -53,13 +53,14 @@ def check(ctx: click.Context, config: Path | None, as_json: bool) -> None:
 
 
 async def _everything(settings: Settings) -> list[Finding]:
+    from hookhub.cli.assembled import assembled
     from hookhub.cli.check.clock import check_clock
     from hookhub.cli.check.database import check_database
     from hookhub.cli.check.egress import check_egress
-    from hookhub.cli.check.plugins import assemble, check_plugins
+    from hookhub.cli.check.plugins import check_plugins
     from hookhub.cli.check.server import check_server
 
-    hub = assemble(settings)
+    hub = await assembled(settings)
     return [
         *await check_server(settings),
         *await check_database(settings, hub),

@@ -93,15 +93,15 @@ async def _inside(store: Store, hub: Hub) -> list[Finding]:
 
 
 def _components(versions: dict[str, int], hub: Hub) -> Iterator[Finding]:
-    for component in hub.components:
-        steps, version = len(component.migrations()), versions.get(component.name, 0)
+    for name, brought in hub.components.brought.items():
+        steps, version = len(brought.migrations), versions.get(name, 0)
         if version != steps:
             newer = "they are newer than the plugin; install its newer version"
             older = "'hookhub migrate' or the next start brings them up to date"
             yield Finding(
                 "database",
                 "error" if version > steps else "warning",
-                f"The tables of {component.name} are at version {version} of {steps}.",
+                f"The tables of {name} are at version {version} of {steps}.",
                 f"{(newer if version > steps else older).capitalize()}.",
             )
 

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hookhub.cli.check.findings import Finding
-from hookhub.cli.options import without_required
 from hookhub.config import Settings
 from hookhub.errors import HookhubError
 from hookhub.hub import Hub
-from hookhub.plugins import Plugins
-from hookhub.store import Store
-
-
-def assemble(settings: Settings) -> Hub:
-    """A hub that does not run: its plugins have brought what they have, the database is closed."""
-    lenient = settings.model_copy(update={"plugins": without_required(settings.plugins)})
-    return Hub(lenient, Store(settings.database), Plugins.load(lenient.plugins))
 
 
 def check_plugins(settings: Settings, hub: Hub) -> Iterator[Finding]:

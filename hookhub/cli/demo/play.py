@@ -112,7 +112,7 @@ class Play:
         say(f"  Admin token   {self._token}")
         bearer = f"-H 'Authorization: Bearer {self._token}'"
         say(f"  Live feed     curl -N {url}/events/stream {bearer}")
-        if any("/ws" in component.upgrades() for component in started.hub.components):
+        if "/ws" in started.hub.components.upgrades():
             socket = url.replace("http", "ws", 1)
             say(f"                wscat -c '{socket}/ws?token={self._token}'")
         if receives:

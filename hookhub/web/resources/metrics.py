@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Statistics = Callable[[], Mapping[str, float]]
 Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
+LATENCY = "hookhub_delivery_latency_seconds"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -37,9 +38,14 @@ class StatisticsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One metric for each number, and how long deliveries take."""
-        for component, numbers in {**self._hub.statistics(), "http": self._web()}.items():
+        # The core's come first: of two that make one name, the first has it.
+        shown = {LATENCY}
+        for component, numbers in {"http": self._web(), **self._hub.statistics()}.items():
             for name, value in numbers.items():
                 full = _NOT_IN_NAMES.sub("_", f"hookhub_{component}_{name}")
+                if full in shown:
+                    continue
+                shown.add(full)
                 text = f"{name.replace('_', ' ')} of {component}"
                 if full.endswith("_total"):
                     yield CounterMetricFamily(full.removesuffix("_total"), text, value)
@@ -47,7 +53,7 @@ class StatisticsCollector(Collector):
                     yield GaugeMetricFamily(full, text, value)
         latency = self._hub.stats.latency()
         yield HistogramMetricFamily(
-            "hookhub_delivery_latency_seconds",
+            LATENCY,
             "from the commit of a delivery to its receiver's answer",
             buckets=latency.cumulative(),
             sum_value=latency.total,

@@ -50,7 +50,7 @@ class Pages:
         registry = self._hub.registry
         examples = {item.name: _example(item) for item in registry}
         shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
-        websocket = any("/ws" in component.upgrades() for component in self._hub.components)
+        websocket = "/ws" in self._hub.components.upgrades()
         transforms = [item.name for item in self._hub.transforms]
         self._openapi = json.dumps(openapi_document(routes, shown, registry, transforms)).encode()
         self._asyncapi = json.dumps(asyncapi_document(registry, websocket=websocket)).encode()

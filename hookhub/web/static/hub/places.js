@@ -1,6 +1,6 @@
 // Places in the history, and patterns of event types.
 
-const PATTERN = /^(\*|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?)$/;
+const PATTERN = /^(\*|[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*(\.\*)?)$/;
 
 // Nobody else takes a cursor apart. This file comes from the hub that made the cursor, and tabs
 // that share a connection must know which of two places is the earlier one.

@@ -82,7 +82,7 @@ function Filter({ session, feed }) {
 /** A word alone is meant as a beginning: `user` is `user.*`. */
 function completed(text) {
   const parts = text.split(",").map((part) => part.trim()).filter(Boolean);
-  return parts.map((part) => (/^[a-z][a-z0-9_]*$/.test(part) ? `${part}.*` : part)).join(",");
+  return parts.map((part) => (/^[a-z][a-z0-9_-]*$/.test(part) ? `${part}.*` : part)).join(",");
 }
 
 function Pause({ feed }) {

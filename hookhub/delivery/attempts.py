@@ -9,9 +9,10 @@ import structlog
 import trio
 
 from hookhub.delivery.model import Endpoint
+from hookhub.delivery.rendering import Rendering
 from hookhub.events import Event
 from hookhub.faults import only_fault
-from hookhub.sinks import Attempt, AttemptResult, Content, DurableSink, Outcome
+from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.transforms import TransformError, TransformRegistry
 
 STATUS_MAX = 2**31 - 1
@@ -34,14 +35,14 @@ class Attempts:
         self, sinks: Mapping[str, DurableSink], transforms: TransformRegistry, timeout: float
     ) -> None:
         self.sinks = sinks
-        self._transforms = transforms
+        self._rendering = Rendering(transforms)
         self._timeout = timeout
         self._longest = max(MAX_TIMEOUT, timeout)
 
     @property
     def longest(self) -> float:
-        """Seconds that an attempt may take at most."""
-        return self._longest
+        """Seconds that an attempt may take at most, its body's making included."""
+        return self._longest + self._rendering.timeout
 
     def timeout(self, endpoint: Endpoint) -> float:
         """Seconds that the sink's attempt to this endpoint may take."""
@@ -64,8 +65,10 @@ class Attempts:
             return AttemptResult(
                 Outcome.RETRY, error="secret_unreadable", error_message=endpoint.unreadable
             )
+        content = None
         try:
-            content = self._content(endpoint, event)
+            if (wanted := endpoint.options.transform) is not None:
+                content = await self._rendering.make(wanted["name"], wanted["config"], event)
         except TransformError as error:
             # The next attempt may find a transform that was mended.
             return AttemptResult(Outcome.RETRY, error="transform", error_message=error.detail)
@@ -85,13 +88,6 @@ class Attempts:
         except (Exception, SystemExit) as error:
             return _broken(sink, attempt, error)
         return await run_attempt(sink, attempt, timeout)
-
-    def _content(self, endpoint: Endpoint, event: Event) -> Content | None:
-        wanted = endpoint.options.transform
-        if wanted is None:
-            return None
-        made = self._transforms.apply(wanted["name"], wanted["config"], event)
-        return Content(made.body, made.content_type)
 
 
 def valid_secrets(endpoint: Endpoint, now: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+import trio
 
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.model import (
@@ -74,6 +75,8 @@ class Endpoints:
     async def create(self, sink: str, new: NewEndpoint) -> Endpoint:
         """Make an endpoint. Raises Conflict (name taken), ValidationFailed, EgressBlocked."""
         config = self._sink(sink).validate(new.config)
+        # A transform is tried with many examples: the loop must not wait for that.
+        options = await trio.to_thread.run_sync(self._checked_options, new.options, new.event_types)
         checked = NewEndpoint(
             new.name,
             new.event_types,
@@ -81,7 +84,7 @@ class Endpoints:
             new.description,
             new.is_active,
             new.secret,
-            self._checked_options(new.options, new.event_types),
+            options,
         )
         endpoint = await self._store.write(
             lambda tx: endpoint_units.insert_endpoint(tx, sink, checked)

@@ -46,7 +46,8 @@ class TransformResult:
 class Transform(ABC, Generic[ConfigT]):
     """Makes the body of a delivery out of an event. Pure: no I/O, no clock, no state that shows.
 
-    It runs at every attempt, and the same event and configuration must give the same bytes.
+    It runs at every attempt, in worker threads, and the same event and configuration must give the
+    same bytes.
     """
 
     name: str

@@ -54,6 +54,8 @@ log = structlog.get_logger("hookhub")
 # As hookhub.routes.Line has it, and no halves of surrogate pairs, which no database keeps.
 _LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
+DRAFT_SIZE = 300
+"""Bytes in memory of an event that waits, besides its payload."""
 POLL = 1.0
 """Seconds between looks for what other processes did on the same database."""
 
@@ -230,9 +232,12 @@ class Hub:
         Raises:
             IdempotencyMismatch: the key, or an event's own id, was used with other contents.
             ValidationFailed: a timestamp is none; nothing was stored.
-            StoreUnavailable: nothing was stored.
+            StoreUnavailable: nothing was stored, or too much waits to be.
         """
-        return await self.store.write(lambda tx: event_units.accept(tx, drafts, idempotency_key))
+        size = sum(len(draft.payload) for draft in drafts) + len(drafts) * DRAFT_SIZE
+        return await self.store.write(
+            lambda tx: event_units.accept(tx, drafts, idempotency_key), size=size
+        )
 
     async def emit(
         self,
@@ -254,9 +259,14 @@ class Hub:
 
     # -- the database ----------------------------------------------------------------------
 
-    async def write(self, unit: Callable[[Transaction], T]) -> T:
-        """Run a unit of work in a transaction; see :meth:`hookhub.store.Store.write`."""
-        return await self.store.write(unit)
+    async def write(self, unit: Callable[[Transaction], T], *, size: int = 0) -> T:
+        """Run a unit of work in a transaction; see :meth:`hookhub.store.Store.write`.
+
+        Args:
+            size: bytes that the unit holds in memory, about, if they are many: it is refused with
+                StoreUnavailable when too much waits already.
+        """
+        return await self.store.write(unit, size=size)
 
     async def read(self, unit: Callable[[Reader], T]) -> T:
         """Run a unit that only reads; see :meth:`hookhub.store.Store.read`."""

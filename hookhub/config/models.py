@@ -75,6 +75,11 @@ class DatabaseSettings(Table):
     timeout: float = Field(
         default=10.0, gt=0, description="Seconds to wait for a lock or a connection"
     )
+    max_waiting: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1,
+        description="Bytes of events that may wait to be written; beyond them the answer is 503",
+    )
 
 
 class AuthSettings(Table):

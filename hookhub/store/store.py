@@ -92,9 +92,11 @@ class Store:
                 name = getattr(listener, "__qualname__", repr(listener))
                 log.exception("store.listener_failed", listener=name)
 
-    async def write(self, unit: Callable[[Transaction], T], *, locks: bool = True) -> T:
+    async def write(
+        self, unit: Callable[[Transaction], T], *, locks: bool = True, size: int = 0
+    ) -> T:
         """Run a unit of work in a transaction; see :meth:`hookhub.store.writer.Writer.write`."""
-        return await self._writer.write(unit, locks=locks)
+        return await self._writer.write(unit, locks=locks, size=size)
 
     async def read(self, unit: Callable[[Reader], T]) -> T:
         """Run a unit that only reads, on a reading connection in a worker thread.
@@ -188,6 +190,10 @@ class Store:
         await self._writer.close()
         while self._idle:
             _discard(self._idle.pop())
+
+    def oldest_unit(self) -> float:
+        """Seconds since the oldest unit that runs or waits was handed over; 0 if there is none."""
+        return self._writer.oldest()
 
     async def check(self) -> str | None:
         """None if the database answers and takes writes; else what is wrong."""

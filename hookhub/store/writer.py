@@ -11,7 +11,6 @@ units is told that nothing was stored.
 from __future__ import annotations
 
 import contextlib
-import queue
 import sqlite3
 import threading
 import time
@@ -38,6 +37,7 @@ from hookhub.store.database import (
     translated,
     translated_errors,
 )
+from hookhub.store.units import Unit, Units
 
 T = TypeVar("T")
 
@@ -51,36 +51,6 @@ log = structlog.get_logger("hookhub.store")
 
 class _UnitFailed(Exception):
     """A unit of a group without savepoints raised: what the others did must be done again."""
-
-
-class Unit:
-    """One function to run in a transaction, and who waits for it."""
-
-    __slots__ = ("_lock", "function", "locks", "result", "state", "task")
-
-    def __init__(self, function: Callable[[Transaction], Any], locks: bool) -> None:
-        self.function = function
-        self.locks = locks
-        self.task: trio.lowlevel.Task | None = None
-        self.result: outcome.Outcome[Any] | None = None
-        self.state = "queued"
-        self._lock = threading.Lock()
-
-    def claim(self) -> bool:
-        """Take the unit for running; False if its task was cancelled before that."""
-        with self._lock:
-            if self.state != "queued":
-                return False
-            self.state = "running"
-            return True
-
-    def withdraw(self) -> bool:
-        """Cancel the unit; False if it runs already, and then its outcome must be awaited."""
-        with self._lock:
-            if self.state != "queued":
-                return False
-            self.state = "withdrawn"
-            return True
 
 
 class Writer:
@@ -105,12 +75,11 @@ class Writer:
         self._clock = clock
         self._committed = committed
         self._box = box
-        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._line = Units(settings.max_waiting)
         self._subscriptions = Subscriptions()
         self._database = create_database(settings)
         self._thread = threading.Thread(target=self._run, name="hookhub-writer", daemon=True)
         self.hand_over: HandOver | None = None
-        self._closed = False
         self._failing: str | None = None
         self._units = 0
         self._commits = 0
@@ -131,13 +100,14 @@ class Writer:
 
         Does nothing if it was never opened: whoever only reads needs no writer.
         """
-        if self._closed or self._thread.ident is None:
+        if self._thread.ident is None:
             return
-        self._closed = True
-        self._queue.put(None)
+        self._line.close()
         await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
 
-    async def write(self, function: Callable[[Transaction], T], *, locks: bool = True) -> T:
+    async def write(
+        self, function: Callable[[Transaction], T], *, locks: bool = True, size: int = 0
+    ) -> T:
         """Run ``function`` in a transaction; return its result after the commit is on disk.
 
         Cancellation means that it did not happen: a unit still queued is withdrawn; one that runs
@@ -147,18 +117,17 @@ class Writer:
             function: synchronous; may be run again after a deadlock, or when another unit of its
                 group has failed.
             locks: whether it may append events; such groups take the state row first.
+            size: bytes that it holds in memory until it has run, about. With one, it is refused
+                when too much waits already (``[database] max_waiting``).
 
         Raises:
-            StoreUnavailable: the database failed; nothing was stored.
+            StoreUnavailable: the database failed, or too much waits for it; nothing was stored.
         """
-        if self._closed:
-            raise StoreUnavailable("The hub is stopping; nothing was stored, try again later.")
-        unit = Unit(function, locks)
-        unit.task = trio.lowlevel.current_task()
-        self._queue.put(unit)
+        unit = Unit(function, locks, size, trio.lowlevel.current_task())
+        self._line.put(unit)
 
         def abort(_: Callable[[], Any]) -> trio.lowlevel.Abort:
-            withdrawn = unit.withdraw()
+            withdrawn = self._line.withdraw(unit)
             return trio.lowlevel.Abort.SUCCEEDED if withdrawn else trio.lowlevel.Abort.FAILED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
@@ -171,39 +140,31 @@ class Writer:
         """Why the last group failed; None when it was committed."""
         return self._failing
 
+    def oldest(self) -> float:
+        """Seconds since the oldest unit that runs or waits was handed over; 0 if there is none."""
+        return self._line.age()
+
     def statistics(self) -> dict[str, float]:
-        """Counters since start."""
+        """Counters since start, and what waits."""
         return {
             "units_total": self._units,
             "commits_total": self._commits,
             "events_total": self._events,
-            "queued": self._queue.qsize(),
+            **self._line.statistics(),
         }
 
     # -- in the writer's thread ------------------------------------------------------------
 
     def _run(self) -> None:
-        stop = False
-        while not stop:
-            first = self._queue.get()
-            units: list[Unit] = []
-            stop = first is None
-            if first is not None and first.claim():
-                units.append(first)
-            while len(units) < MAX_GROUP and not stop:
-                try:
-                    unit = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if unit is None:
-                    stop = True
-                elif unit.claim():
-                    units.append(unit)
-            if units:
-                self._run_group(units)
+        # No name for the units: what they hold must not stay until the next ones come.
+        while self._run_group(self._line.take(MAX_GROUP)):
+            pass
         self._close_database()
 
-    def _run_group(self, units: Sequence[Unit]) -> None:
+    def _run_group(self, units: Sequence[Unit]) -> bool:
+        """Run and resolve them; False if there are none."""
+        if not units:
+            return False
         group = Group(self._subscriptions)
         try:
             group = self._committed_group(units)
@@ -222,6 +183,7 @@ class Writer:
         self._units += len(units)
         self._events += len(group.events)
         self._resolve(units, group)
+        return True
 
     def _committed_group(self, units: Sequence[Unit]) -> Group:
         apart = len(units) == 1
@@ -315,7 +277,6 @@ class Writer:
             if group.events:
                 self._committed(group.events, group.deliveries)
             for unit in units:
-                assert unit.task is not None
                 trio.lowlevel.reschedule(unit.task)
 
         with contextlib.suppress(trio.RunFinishedError):

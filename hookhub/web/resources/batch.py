@@ -26,9 +26,9 @@ from hookhub.web.resources.models import (
     AcceptedEvent,
     NewEvent,
     accepted_json,
-    idempotency_key,
     replay_headers,
 )
+from hookhub.web.resources.taking import take
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -60,9 +60,8 @@ class _Batch:
         A JSON array, or one JSON object a line (NDJSON). If any item is wrong, none is stored, and
         `errors` names the index of each bad one. All are committed together: this is the fast way.
         """
-        key = idempotency_key(request)
         drafts = await self._drafts(request)
-        accepted = await self._hub.accept(drafts, idempotency_key=key)
+        accepted = await take(self._hub, request, drafts)
         items = ", ".join(map(accepted_json, accepted))
         return Response(f'{{"items": [{items}]}}'.encode(), headers=replay_headers(accepted))
 

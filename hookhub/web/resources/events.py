@@ -28,11 +28,11 @@ from hookhub.web.resources.models import (
     Where,
     accepted_json,
     event_patterns,
-    idempotency_key,
     payload_filter,
     replay_headers,
 )
 from hookhub.web.resources.poll import Found, Poll
+from hookhub.web.resources.taking import take
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -99,7 +99,7 @@ class _Events:
         """
         new = request.body_as(NewEvent)
         draft = self._hub.draft(new.type, new.payload, key=new.key, source=new.source, id=new.id)
-        [accepted] = await self._hub.accept([draft], idempotency_key=idempotency_key(request))
+        [accepted] = await take(self._hub, request, [draft])
         headers = replay_headers([accepted])
         return Response(accepted_json(accepted).encode(), headers=headers)
 

@@ -25,6 +25,7 @@ from hookhub.egress.dial import Dialled
 from hookhub.egress.failures import Disconnected
 from hookhub.egress.guard import Guard
 from hookhub.egress.idle import IdleConnections, Origin
+from hookhub.egress.line import Line
 from hookhub.egress.reading import MAX_HEAD
 from hookhub.egress.tls import MAX_CONTEXTS, TlsContexts, check_trust
 from hookhub.errors import ConfigError, EgressBlocked, ValidationFailed
@@ -56,15 +57,23 @@ class TrioResolver(trio.abc.HostnameResolver):
 
 
 def make_egress(
-    *allow: str, connect_timeout: float = 5.0, trust: str | None = None, **settings: Any
+    *allow: str,
+    connect_timeout: float = 5.0,
+    trust: str | None = None,
+    watch: float = 0,
+    **settings: Any,
 ) -> Egress:
-    """An egress that may call these networks and trusts one of the test certificates."""
+    """An egress that may call these networks and trusts one of the test certificates.
+
+    It uses connections to new receivers again at once unless told to watch them.
+    """
     context = ssl.create_default_context(cafile=TLS / trust) if trust else None
     return Egress(
         EgressSettings(allow=list(allow), **settings),
         connect_timeout=connect_timeout,
         ssl_context=context,
         resolver=TrioResolver(),
+        watch=watch,
     )
 
 
@@ -95,8 +104,9 @@ def server_context(certificate: str) -> ssl.SSLContext:
 async def post(
     egress: Egress, url: str, body: bytes = b"{}", **extensions: Any
 ) -> tuple[httpx.Response, bytes]:
-    """One POST through the guarded transport, its answer read to the end."""
-    request = httpx.Request("POST", url, content=body, extensions=extensions)
+    """One POST through the guarded transport, its answer read to the end; one owner's, unless told
+    otherwise."""
+    request = httpx.Request("POST", url, content=body, extensions={"owner": 1, **extensions})
     response = await egress.transport().handle_async_request(request)
     try:
         return response, b"".join([piece async for piece in response.aiter_raw()])
@@ -652,6 +662,7 @@ async def test_connection_is_kept_for_the_next_request(egress: Egress) -> None:
             "dialled_total": 1,
             "reused_total": 2,
             "resent_total": 0,
+            "unasked_total": 0,
         }
         await egress.aclose()
         assert egress.statistics()["idle_connections"] == 0
@@ -751,6 +762,11 @@ async def test_cancelled_exchange_closes_its_connection(egress: Egress) -> None:
         assert egress.statistics()["idle_connections"] == 0
 
 
+def origin(name: str) -> Origin:
+    """An origin of somebody's."""
+    return Origin("http", name, 80, owner=1)
+
+
 class Kept:
     """Connections for the idle list, real ones to a listener that never answers."""
 
@@ -760,11 +776,11 @@ class Kept:
 
     async def add(self, idle: IdleConnections, name: str) -> Connection:
         raw = socket.create_connection(("127.0.0.1", self.port))
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
-        connection = Connection(Dialled(raw, stream, stream))
+        line = Line(raw, trio.socket.from_stdlib_socket(raw))
+        connection = Connection(Dialled(line, line))
         connection.can_be_reused = lambda: True  # type: ignore[method-assign]
         self.made.append(connection)
-        idle.put(Origin("http", name, 80), connection)
+        idle.put(origin(name), connection)
         return connection
 
     def open(self) -> list[bool]:
@@ -789,14 +805,15 @@ async def test_idle_connections_expire(autojump_clock: trio.testing.MockClock) -
     async with silent_listener() as port:
         kept = Kept(port)
         idle = IdleConnections(keep=4)
+        idle.trust(origin("a"))
         for name in ("a", "b", "a"):
             await kept.add(idle, name)
             autojump_clock.jump(1.5)
         newest = kept.made[2]
-        assert idle.take(Origin("http", "a", 80)) is newest
+        assert idle.take(origin("a")) is newest
         assert kept.open() == [False, True, True]
         autojump_clock.jump(1.5)
-        assert idle.take(Origin("http", "b", 80)) is None
+        assert idle.take(origin("b")) is None
         assert kept.open() == [False, False, True]
         newest.close()
 

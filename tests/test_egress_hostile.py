@@ -24,6 +24,7 @@ from hookhub.egress.dial import MAX_TARGETS, Dialled, resolve
 from hookhub.egress.failures import BadRequest, EgressError
 from hookhub.egress.guard import Guard
 from hookhub.egress.idle import KEEP_AT_ALL, IdleConnections, Origin
+from hookhub.egress.line import Line
 from hookhub.egress.names import ThreadResolver
 from hookhub.egress.reading import MAX_INTERIM, AnswerReader
 from hookhub.egress.wire import plain_answer, request_head
@@ -37,7 +38,7 @@ Talk = Callable[[trio.SocketStream], Awaitable[None]]
 @pytest.fixture
 async def egress() -> AsyncIterator[Egress]:
     """An egress that may call 127.0.0.0/8."""
-    opened = Egress(EgressSettings(allow=["127.0.0.0/8"]))
+    opened = Egress(EgressSettings(allow=["127.0.0.0/8"]), watch=0)
     yield opened
     await opened.aclose()
 
@@ -89,7 +90,7 @@ def floods(begin: bytes, more: bytes) -> Talk:
 async def post(egress: Egress, url: str) -> tuple[Answer, bytes]:
     """One POST, its answer read to the end."""
     with trio.fail_after(20):
-        answer = await egress.post(url, [("X-Own", "1")], b"{}", timings={})
+        answer = await egress.post(url, [("X-Own", "1")], b"{}", timings={}, owner=1)
         body = b""
         try:
             while (piece := await answer.piece()) is not None:
@@ -506,13 +507,14 @@ async def test_busy_connection_is_not_kept_for_ever(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """A name may lead elsewhere by now: after some minutes the next request looks."""
-    origin = Origin("http", "hook.example", 80)
+    origin = Origin("http", "hook.example", 80, owner=1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
-        connection = Connection(Dialled(raw, stream, stream))
+        line = Line(raw, trio.socket.from_stdlib_socket(raw))
+        connection = Connection(Dialled(line, line))
         await connection.send("POST", b"x", None)
         idle = IdleConnections()
+        idle.trust(origin)
         for _ in range(3):
             autojump_clock.jump(KEEP_AT_ALL / 3)
             idle.put(origin, connection)

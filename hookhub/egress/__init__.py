@@ -7,7 +7,7 @@ address when it is connected to, and what a receiver can make the hub do has a l
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 
 import httpx
@@ -17,7 +17,7 @@ from hookhub.config import EgressSettings
 from hookhub.egress.dial import Timings
 from hookhub.egress.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.guard import Guard
-from hookhub.egress.idle import IdleConnections
+from hookhub.egress.idle import WATCH, IdleConnections
 from hookhub.egress.names import ThreadResolver
 from hookhub.egress.sending import Answer, Place, Sender, place
 from hookhub.egress.tls import TlsContexts, check_trust
@@ -41,6 +41,7 @@ class Egress:
         ssl_context: trusts these certificates in place of certifi's (or those that
             ``SSL_CERT_FILE`` names).
         resolver: looks names up; None for ``getaddrinfo`` in threads.
+        watch: seconds that a connection to a new receiver rests before it is used again.
 
     Raises:
         ConfigError: ``[egress] allow`` holds something that is not a network.
@@ -53,9 +54,10 @@ class Egress:
         connect_timeout: float = 5.0,
         ssl_context: ssl.SSLContext | None = None,
         resolver: trio.abc.HostnameResolver | None = None,
+        watch: float = WATCH,
     ) -> None:
         self._guard = Guard(settings.allow)
-        self._idle = IdleConnections()
+        self._idle = IdleConnections(watch=watch)
         dialler = Dialler(
             settings,
             self._guard,
@@ -98,6 +100,7 @@ class Egress:
         *,
         timings: Timings,
         trust: str | None = None,
+        owner: Hashable = None,
     ) -> Answer:
         """One POST, as :meth:`transport` makes it, without httpx's models: half the CPU.
 
@@ -106,6 +109,8 @@ class Egress:
             headers: besides ``Host`` and ``Content-Length``; names and values of one line each.
             timings: gets the seconds of each phase that was begun.
             trust: as :meth:`check_trust` gave it.
+            owner: whose request it is, such as the endpoint's id: the connection is kept for the
+                next request of the same owner alone, and for nobody if there is none.
 
         Returns:
             The answer with its head; close it. The deadline is the caller's.
@@ -114,7 +119,7 @@ class Egress:
             EgressBlocked: the host has no address that may be called.
             EgressError: a kind of failure; see :func:`classify`.
         """
-        origin, start = self._place(url, trust)
+        origin, start = self._place(url, trust, owner)
         data = request_head(start, headers, len(body)) + body
         return await self._sender.send(origin, "POST", data, timings)
 
@@ -137,8 +142,8 @@ class Egress:
         self._idle.close()
 
 
-def _post_to(url: str, trust: str | None) -> Place:
+def _post_to(url: str, trust: str | None, owner: Hashable) -> Place:
     try:
-        return place("POST", httpx.URL(url), trust)
+        return place("POST", httpx.URL(url), trust, owner)
     except httpx.InvalidURL as error:
         raise wrong_field(f"The URL is none: {error}.", "url") from None

@@ -18,6 +18,7 @@ import trio
 
 from hookhub.egress.failures import EgressError, connect_failure, dns_failure, tls_failure
 from hookhub.egress.guard import Guard, IPAddress
+from hookhub.egress.line import Line
 
 MAX_TARGETS = 8
 """Addresses of one name that are tried; a name can have any number."""
@@ -43,12 +44,10 @@ class Target(NamedTuple):
 class Dialled(NamedTuple):
     """A connection."""
 
-    raw: socket.socket
-    """The socket; closed through ``transport``."""
-    transport: trio.SocketStream
-    """On the same socket."""
+    line: Line
+    """The socket."""
     stream: trio.abc.Stream
-    """What to talk through: ``transport``, or TLS over it."""
+    """What to talk through: ``line``, or TLS over it."""
 
 
 @contextmanager
@@ -72,7 +71,7 @@ def closed_on_failure(dialled: Dialled) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        dialled.transport.socket.close()
+        dialled.line.close()
         raise
 
 
@@ -118,11 +117,11 @@ async def _connect(target: Target) -> Dialled:
     sock = trio.socket.from_stdlib_socket(raw)
     try:
         await sock.connect(target.sockaddr)
-        transport = trio.SocketStream(sock)
+        line = Line(raw, sock)
     except BaseException:
         sock.close()
         raise
-    return Dialled(raw, transport, transport)
+    return Dialled(line, line)
 
 
 async def connect_any(targets: list[Target], place: str) -> Dialled:
@@ -149,7 +148,7 @@ async def connect_any(targets: list[Target], place: str) -> Dialled:
                     await settled.wait()
     except BaseException:
         if race.winner is not None:
-            race.winner.transport.socket.close()
+            race.winner.line.close()
         raise
     if race.winner is None:
         raise race.failures[0]
@@ -172,7 +171,7 @@ class _Race:
                 self.winner = dialled
                 others.cancel()
             else:
-                dialled.transport.socket.close()
+                dialled.line.close()
         settled.set()
 
 

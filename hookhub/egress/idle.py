@@ -7,7 +7,8 @@ requests in flight are slower than one; here a connection is taken from, and put
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple, TypeVar
 
 import trio
 
@@ -19,10 +20,21 @@ KEEP_IDLE = 4.0
 KEEP_AT_ALL = 300.0
 """Seconds after which a connection is not used again, however busy: names move to other addresses.
 """
+WATCH = 0.25
+"""Seconds that a connection to a new origin rests before it is used again: a receiver that answers
+a request twice shows it by then. Later than that it could not be told from an answer to the next
+one, so it is found out before there is a next one."""
+DISTRUST = 3600.0
+"""Seconds for which no connection is kept to an origin that has sent something unasked."""
+MAX_KNOWN = 16_384
+"""Origins that are remembered as ones to trust, or not."""
 MAX_IDLE = 1024
 MAX_IDLE_PER_ORIGIN = 512
 """Attempts in flight end together when they wait for one commit: then their connections wait too.
 """
+
+
+V = TypeVar("V")
 
 
 class Origin(NamedTuple):
@@ -33,6 +45,9 @@ class Origin(NamedTuple):
     port: int
     trust: str | None = None
     """The certificates that are trusted there (PEM); None for the hub's."""
+    owner: Hashable = None
+    """Whose requests: what a receiver does wrong with one of them may cost the next one. None for
+    nobody's: their connections are not kept."""
 
 
 class IdleConnections:
@@ -43,10 +58,14 @@ class IdleConnections:
         keep: float = KEEP_IDLE,
         maximum: int = MAX_IDLE,
         maximum_per_origin: int = MAX_IDLE_PER_ORIGIN,
+        watch: float = WATCH,
     ) -> None:
         self._keep = keep
         self._maximum = maximum
         self._maximum_per_origin = maximum_per_origin
+        self._watch = watch
+        self._trusted: dict[Origin, None] = {}
+        self._distrusted: dict[Origin, float] = {}
         # Both in order of last use, the oldest first: so the oldest of all is the leftmost of its
         # origin.
         self._origins: dict[Connection, Origin] = {}
@@ -57,15 +76,36 @@ class IdleConnections:
         return len(self._origins)
 
     def take(self, origin: Origin) -> Connection | None:
-        """The connection to this origin that was used last and still stands."""
+        """A connection to this origin that waits: the one that was used last; if the origin is not
+        trusted yet, the one that has rested longest, and for long enough.
+
+        Whoever takes it looks whether something has come meanwhile, and tells :meth:`trust` or
+        :meth:`distrust`.
+        """
         self._expire()
-        while origin in self._waiting:
-            connection = self._waiting[origin].pop()
+        waiting = self._waiting.get(origin)
+        if waiting is None:
+            return None
+        trusted = origin in self._trusted
+        if not trusted and waiting[0].idle_since + self._watch > trio.current_time():
+            return None
+        connection = waiting.pop() if trusted else waiting.popleft()
+        self._forget(connection)
+        return connection
+
+    def trust(self, origin: Origin) -> None:
+        """A connection to it has rested, and nothing came."""
+        if origin not in self._trusted:
+            _remember(self._trusted, origin, None)
+
+    def distrust(self, origin: Origin) -> None:
+        """Something came that nobody had asked for: close what waits, and keep nothing for now."""
+        self._trusted.pop(origin, None)
+        _remember(self._distrusted, origin, trio.current_time() + DISTRUST)
+        for connection in tuple(self._waiting.get(origin, ())):
+            self._waiting[origin].popleft()
             self._forget(connection)
-            if not connection.is_stale():
-                return connection
             connection.close()
-        return None
 
     def put(self, origin: Origin, connection: Connection) -> None:
         """Keep a connection whose exchange is complete, or close it."""
@@ -74,7 +114,8 @@ class IdleConnections:
         full = len(self) >= self._maximum or len(waiting) >= self._maximum_per_origin
         now = trio.current_time()
         old = connection.opened_at < now - KEEP_AT_ALL
-        if self._closed or full or old or not connection.can_be_reused():
+        apart = origin.owner is None or self._distrusted.get(origin, now) > now
+        if self._closed or full or old or apart or not connection.can_be_reused():
             connection.close()
             return
         connection.idle_since = now
@@ -107,3 +148,10 @@ class IdleConnections:
         origin = self._origins.pop(connection)
         if not self._waiting[origin]:
             del self._waiting[origin]
+
+
+def _remember(known: dict[Origin, V], origin: Origin, value: V) -> None:
+    known.pop(origin, None)
+    known[origin] = value
+    if len(known) > MAX_KNOWN:
+        del known[next(iter(known))]

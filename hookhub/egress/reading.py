@@ -10,7 +10,6 @@ import trio
 from hookhub.egress.failures import AnswerTooLarge, BadAnswer, Disconnected
 from hookhub.egress.wire import Head
 
-READ_SIZE = 16 * 1024
 MAX_HEAD = 64 * 1024
 """Bytes that the head of an answer with all interim ones before it, or one chunk header, may
 take."""
@@ -82,6 +81,10 @@ class AnswerReader:
         states = self._h11.our_state, self._h11.their_state
         complete = states == (h11.DONE, h11.DONE) and not self._h11.trailing_data[0]
         return complete and not self._ended
+
+    def has_rest(self) -> bool:
+        """Whether something has come that is no part of an answer read so far."""
+        return bool(self._h11.trailing_data[0])
 
     async def _next_event(self, receive: Receive) -> h11.Event | type[h11.PAUSED]:
         while True:

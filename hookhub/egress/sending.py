@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
 import httpx
+import structlog
 import trio
 
 from hookhub.egress.connection import Connection
@@ -14,6 +15,9 @@ from hookhub.egress.failures import Disconnected
 from hookhub.egress.idle import IdleConnections, Origin
 from hookhub.egress.ways import Dialler
 from hookhub.egress.wire import Head
+
+
+log = structlog.get_logger("hookhub.egress")
 
 
 class Timeouts(NamedTuple):
@@ -81,6 +85,7 @@ class Sender:
         self._dialled = 0
         self._reused = 0
         self._resent = 0
+        self._unasked = 0
 
     async def send(
         self,
@@ -100,11 +105,13 @@ class Sender:
             EgressBlocked: the host has no address that may be called.
             EgressError: a kind of failure; see :mod:`hookhub.egress.failures`.
         """
-        connection = self._idle.take(origin)
+        connection = await self._kept(origin)
         if connection is not None:
             self._reused += 1
             try:
-                return await self._exchange(connection, origin, method, data, timings, timeouts)
+                return await self._exchange(
+                    connection, origin, method, data, timings, timeouts, kept=True
+                )
             except Disconnected:
                 # RFC 9110 §9.2.2, RFC 9112 §9.3.1: the peer closed the idle connection while the
                 # request was under way. Once, and only if not a byte of an answer had come.
@@ -116,6 +123,24 @@ class Sender:
         self._dialled += 1
         return await self._exchange(connection, origin, method, data, timings, timeouts)
 
+    async def _kept(self, origin: Origin) -> Connection | None:
+        """A connection from the exchange before, on which nothing waits at any layer."""
+        while (connection := self._idle.take(origin)) is not None:
+            try:
+                unasked = await connection.waiting()
+            except BaseException:
+                connection.close()
+                raise
+            if unasked is None:
+                self._idle.trust(origin)
+                return connection
+            connection.close()
+            if unasked:
+                self._unasked += 1
+                log.warning("egress.unasked", host=origin.host, owner=origin.owner)
+                self._idle.distrust(origin)
+        return None
+
     async def _exchange(
         self,
         connection: Connection,
@@ -124,10 +149,15 @@ class Sender:
         data: bytes,
         timings: Timings,
         timeouts: Timeouts,
+        *,
+        kept: bool = False,
     ) -> Answer:
         began = trio.current_time()
         try:
             await connection.send(method, data, timeouts.write)
+            if kept and connection.early:
+                # It may belong to the request before, and the receiver has not all of this one.
+                raise Disconnected("The receiver spoke before the request was sent to it.")
             head = await connection.head(timeouts.read)
         except BaseException:
             connection.close()
@@ -147,6 +177,7 @@ class Sender:
             "dialled_total": self._dialled,
             "reused_total": self._reused,
             "resent_total": self._resent,
+            "unasked_total": self._unasked,
         }
 
 
@@ -157,8 +188,12 @@ class Place(NamedTuple):
     start: str
 
 
-def place(method: str, url: httpx.URL, trust: str | None) -> Place:
+def place(method: str, url: httpx.URL, trust: str | None, owner: Hashable) -> Place:
     """Take a URL apart.
+
+    Args:
+        trust: certificates (PEM) to trust in place of the hub's.
+        owner: see :attr:`hookhub.egress.idle.Origin.owner`.
 
     Raises:
         httpx.UnsupportedProtocol: neither http nor https.
@@ -167,6 +202,6 @@ def place(method: str, url: httpx.URL, trust: str | None) -> Place:
         raise httpx.UnsupportedProtocol(f"The hub calls http and https, not {url.scheme!r}.")
     # ``url.host`` is for people: it shows an international name in its own letters.
     port = url.port or (443 if url.scheme == "https" else 80)
-    origin = Origin(url.scheme, url.raw_host.decode("ascii"), port, trust)
+    origin = Origin(url.scheme, url.raw_host.decode("ascii"), port, trust, owner)
     target, host = url.raw_path.decode("ascii"), url.netloc.decode("ascii")
     return Place(origin, f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n")

@@ -16,7 +16,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     Reads ``request.extensions["timeout"]`` (``connect``, ``read``, ``write``: seconds) as httpx's
     own transport does, and ``request.extensions["trust"]``: certificates (PEM) to trust in place
-    of the hub's, as :meth:`hookhub.egress.Egress.check_trust` gave them.
+    of the hub's, as :meth:`hookhub.egress.Egress.check_trust` gave them; and
+    ``request.extensions["owner"]``: whose request it is, such as the endpoint's id. A connection is
+    kept for the next request of the same owner alone, and for nobody if there is none.
 
     Fills ``request.extensions["timings"]``, if it is there, with seconds by phase that was begun:
     ``dns``, ``connect``, ``tls`` (none of them on a kept connection) and ``wait``, from the first
@@ -35,7 +37,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         content = await request.aread()
         extensions = request.extensions
-        origin, start = place(request.method, request.url, extensions.get("trust"))
+        trust, owner = extensions.get("trust"), extensions.get("owner")
+        origin, start = place(request.method, request.url, trust, owner)
         timings: MutableMapping[str, Any] = extensions.get("timings", {})
         limits = extensions.get("timeout", {})
         timeouts = Timeouts(limits.get("connect"), limits.get("write"), limits.get("read"))

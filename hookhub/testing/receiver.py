@@ -20,7 +20,7 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -76,6 +76,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Twice:
+    """Answers, and then says the same once more, which nobody asked for.
+
+    Args:
+        answer: what is said twice.
+        delay: seconds in between; 0 sends the second one at once, by itself (over TLS in a record
+            of its own).
+    """
+
+    answer: Answer
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Hang:
     """Read the request and never answer."""
 
@@ -110,7 +124,7 @@ class Drip:
     headers: Headers = ()
 
 
-Behaviour: TypeAlias = Answer | Hang | Close | Reset | Raw | Drip
+Behaviour: TypeAlias = Answer | Twice | Hang | Close | Reset | Raw | Drip
 
 
 @dataclass(slots=True, eq=False)
@@ -232,19 +246,24 @@ class _Conversation:
             )
         self._number = number
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
+        self._later: trio.Nursery
 
     async def run(self) -> None:
         left = trio.Event()
         self._receiver._idle[self._transport] = left
         try:
-            while await self._exchange(left):
-                self._h11.start_next_cycle()
-        except (*_BROKEN, h11.RemoteProtocolError, ssl.SSLError):
-            pass
+            async with trio.open_nursery() as self._later:
+                await self._talk(left)
+                self._later.cancel_scope.cancel()
         finally:
             self._receiver._idle.pop(self._transport, None)
             await trio.aclose_forcefully(self._transport)
             left.set()
+
+    async def _talk(self, left: trio.Event) -> None:
+        with suppress(*_BROKEN, h11.RemoteProtocolError, ssl.SSLError):
+            while await self._exchange(left):
+                self._h11.start_next_cycle()
 
     async def _exchange(self, left: trio.Event) -> bool:
         """Take one request; whether there may be another one."""
@@ -255,6 +274,8 @@ class _Conversation:
         match behaviour:
             case Answer():
                 return await self._answer(behaviour, left)
+            case Twice():
+                return await self._answer(behaviour.answer, left, behaviour)
             case Raw():
                 await self._stream.send_all(behaviour.data)
             case Drip():
@@ -296,7 +317,7 @@ class _Conversation:
         assert not isinstance(event, type) or event is h11.PAUSED
         return event
 
-    async def _answer(self, answer: Answer, left: trio.Event) -> bool:
+    async def _answer(self, answer: Answer, left: trio.Event, twice: Twice | None = None) -> bool:
         if answer.wait is not None:
             await answer.wait.wait()
         headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
@@ -312,7 +333,20 @@ class _Conversation:
             # Before the answer goes out: whoever has read it may count on close_idle().
             self._receiver._idle[self._transport] = left
         await self._stream.send_all(data)
+        if twice is not None:
+            await self._again(data, twice.delay)
         return keep
+
+    async def _again(self, data: bytes, delay: float) -> None:
+        async def later() -> None:
+            await trio.sleep(delay)
+            with suppress(*_BROKEN, trio.BusyResourceError):
+                await self._stream.send_all(data)
+
+        if delay:
+            self._later.start_soon(later)
+        else:
+            await self._stream.send_all(data)
 
     async def _drip(self, drip: Drip) -> None:
         await self._send(h11.Response(status_code=drip.status, headers=list(drip.headers)))

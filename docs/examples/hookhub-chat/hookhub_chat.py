@@ -65,7 +65,10 @@ class ChatSink(DurableSink):
 
     async def attempt(self, attempt: Attempt) -> AttemptResult:
         text = f"{attempt.event.type}: {attempt.event.payload}"
-        request = httpx.Request("POST", attempt.config["url"], json={"text": text})
+        owner = {"owner": attempt.endpoint_id}
+        request = httpx.Request(
+            "POST", attempt.config["url"], json={"text": text}, extensions=owner
+        )
         try:
             response = await self._hub.egress.transport().handle_async_request(request)
             await response.aclose()

@@ -46,8 +46,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def egress() -> AsyncIterator[Egress]:
-    """A way out that may call the loopback interface."""
-    egress = Egress(EgressSettings(allow=["127.0.0.0/8"]))
+    """A way out that may call the loopback interface, and uses connections again at once."""
+    egress = Egress(EgressSettings(allow=["127.0.0.0/8"]), watch=0)
     yield egress
     await egress.aclose()
 

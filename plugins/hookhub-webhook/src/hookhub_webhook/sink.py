@@ -93,7 +93,12 @@ class Exchange:
         trust = self._attempt.config.get("ca")
         try:
             self._answer = await self._egress.post(
-                url, headers, body, timings=self._timings, trust=trust
+                url,
+                headers,
+                body,
+                timings=self._timings,
+                trust=trust,
+                owner=self._attempt.endpoint_id,
             )
             await self._take_body(self._answer)
         except EGRESS_ERRORS as error:

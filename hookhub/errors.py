@@ -18,6 +18,10 @@ RESERVED_MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "
 """Members of a problem document that mean the same in each (RFC 9457 §3.1, and ours)."""
 
 
+NOTHING_HERE = "There is nothing at this address; /docs lists all there is."
+"""What :class:`NotFound` says of an address that a hub does not serve at all."""
+
+
 class FieldError(TypedDict):
     """One wrong field: where it is (``["payload", "user_id"]``) and what is wrong with it."""
 

@@ -118,6 +118,10 @@ def test_other_variables_are_left_alone() -> None:
         ("[server]\nbind = '[::x]:80'\n", "an IPv6 address in its brackets"),
         ("[server]\nbind = 'unix:'\n", "needs a path after 'unix:'"),
         ("[server]\npublic_url = 'hub.example'\n", "must be a URL such as"),
+        (
+            "[server]\npublic_url = 'https://hub.example/admin/'\n",
+            "without the panel's /admin/ or /docs",
+        ),
         ("[server]\ncertfile = 'c'\n", "line 1: [server] has certfile but no keyfile"),
         ("[server]\nkeyfile = 'c'\n", "[server] has keyfile but no certfile"),
         ("[server]\ncertfile = 'c'\nkeyfile = 'k'\n", "line 3: [server] keyfile is 'k', but there"),

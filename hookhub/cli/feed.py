@@ -24,6 +24,7 @@ from trio_websocket import (
 
 from hookhub.cli.following import FollowOptions, Handle
 from hookhub.cli.remote import Remote
+from hookhub.client.address import nowhere
 from hookhub.errors import HookhubError, NotFound, Unauthorized, Unavailable
 from hookhub.events import parse_json
 
@@ -129,11 +130,25 @@ class Feed:
             return _End(None, _why(error))
         except trio.TooSlowError:
             return _End(None, f"no connection within {CONNECT_TIMEOUT:g} s")
-        # A stream of our own: the library does not close it when the other side closes first.
-        async with stream, trio.open_nursery() as nursery:
-            end = await self._shake_hands(nursery, stream, handle)
-            nursery.cancel_scope.cancel()
-        return end
+        refused: list[ConnectionRejected] = []
+        try:
+            # A stream of our own: the library does not close it when the other side closes first.
+            async with stream, trio.open_nursery() as nursery:
+                end = await self._shake_hands(nursery, stream, handle)
+                nursery.cancel_scope.cancel()
+        except* ConnectionRejected as errors:
+            # The library's reader raises it, not the handshake.
+            refused += [item for item in errors.exceptions if isinstance(item, ConnectionRejected)]
+        return self._refused(refused[0].status_code) if refused else end
+
+    def _refused(self, status: int) -> _End:
+        """How a handshake ends that was answered with an HTTP status."""
+        if status == NotFound.status:
+            url = self._remote.url
+            raise NotFound(
+                nowhere(url) or f"{url} has no /ws; is it a hub, with the plugin hookhub-websocket?"
+            )
+        return _End(None, f"answered {status}")
 
     async def _shake_hands(self, nursery: trio.Nursery, stream: Stream, handle: Handle) -> _End:
         try:
@@ -148,13 +163,6 @@ class Feed:
                     max_message_size=MAX_MESSAGE,
                     receive_buffer_size=RECEIVE,
                 )
-        except ConnectionRejected as error:
-            if error.status_code == 404:
-                raise NotFound(
-                    f"{self._remote.url} has no /ws; is it a hub, with the plugin "
-                    "hookhub-websocket?"
-                ) from None
-            return _End(None, f"answered {error.status_code}")
         except HandshakeError:
             return _End(None, "it closed the connection")
         except trio.TooSlowError:

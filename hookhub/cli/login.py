@@ -44,7 +44,9 @@ def login(url: str, name: str, as_json: bool) -> None:
       hookhub token create --name me --scope admin | hookhub login
     """
     from hookhub.client import Client
+    from hookhub.client.address import hub_address
 
+    url = hub_address(url)
     if sys.stdin.isatty():
         token = click.prompt(f"Token for {url}", hide_input=True, err=True)
     else:

@@ -133,18 +133,21 @@ def resolve(line: Given, environ: Given, load: Callable[[], Profiles] = load_pro
         load: reads the profiles, if one is needed.
 
     Raises:
-        ConfigError: no such profile, or no token; says what to do.
+        ConfigError: no such profile, no token, or an address that is none; says what to do.
     """
+    from hookhub.client.address import hub_address
+
     named = line.profile or (None if line.url else environ.profile)
     url, token = line.url, line.token
     if named is None:
         url, token = url or environ.url, token or environ.token
+    url = url and hub_address(url)
     if url is not None and token is not None:
         return Remote(url, token)
     profiles = load()
     profile = profiles.items.get(profiles.current) if named is None else profiles.get(named)
-    if profile is not None and (url is None or _same(url, profile.url)):
-        return Remote(url or profile.url, token or profile.token)
+    if profile is not None and url in (None, kept := hub_address(profile.url)):
+        return Remote(kept, token or profile.token)
     url = url or DEFAULT_URL
     if token is None:
         raise ConfigError(
@@ -152,7 +155,3 @@ def resolve(line: Given, environ: Given, load: Callable[[], Profiles] = load_pro
             "give --token; 'hookhub token create' makes one."
         )
     return Remote(url, token)
-
-
-def _same(one: str, other: str) -> bool:
-    return one.rstrip("/") == other.rstrip("/")

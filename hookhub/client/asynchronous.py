@@ -10,6 +10,7 @@ import anyio
 import httpx
 
 from hookhub.client import calls
+from hookhub.client.address import hub_address
 from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
 from hookhub.client.pages import ListPages
@@ -25,7 +26,7 @@ class AsyncClient:
     never doubles an event.
 
     Args:
-        url: the hub's address: ``http://127.0.0.1:8080``.
+        url: the hub's address: ``http://127.0.0.1:8080``; that of its panel will do.
         token: an API token with the scopes ``events:write`` to send, ``events:read`` to read.
         timeout: seconds that a call may take in all, pauses included.
         retries: how many tries may follow the first one.
@@ -44,7 +45,7 @@ class AsyncClient:
         retries: int = 5,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url = calls.checked_url(url)
+        self.url = hub_address(url)
         self._patience = Patience(timeout, retries)
         self._http = httpx.AsyncClient(headers=calls.authorization(token), transport=transport)
 

@@ -21,28 +21,6 @@ _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """What can stand in a header, and is no longer than the hub keeps."""
 
 
-def checked_url(url: str) -> str:
-    """The hub's address without a slash at its end.
-
-    Raises:
-        ConfigError: it is not an http(s) URL, or it carries a user or a query.
-    """
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
-        parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigError(
-            f"{url!r} is not the address of a hub; write it like http://127.0.0.1:8080."
-        )
-    if parsed.userinfo or parsed.query or parsed.fragment:
-        raise ConfigError(
-            "The address of the hub holds more than scheme, host, port and path; give the token "
-            "as the second argument."
-        )
-    return url.rstrip("/")
-
-
 def authorization(token: str) -> dict[str, str]:
     """The header that carries the token.
 

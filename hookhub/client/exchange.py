@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 
-from hookhub.client.problems import error_of
-from hookhub.errors import ConfigError, HookhubError, Unavailable
+from hookhub.client.address import nowhere
+from hookhub.client.problems import error_of, problem_of
+from hookhub.errors import NOTHING_HERE, ConfigError, HookhubError, NotFound, Unavailable
 
 # 503: the hub is starting, stopping or its database is busy; 502 and 504: a proxy did not reach
 # it; 429: a limit. None of them says that the event is stored, and the idempotency key makes a
@@ -112,8 +113,7 @@ class Exchange:
         """
         if response.is_success:
             return None
-        asked = f"{self._url}{self._call.path}"
-        error = error_of(response.status_code, response.content, response.headers, asked)
+        error = self._refusal(response)
         again = _TRY_AGAIN if self._call.repeatable else _NOT_DONE
         if response.status_code not in again:
             raise error
@@ -121,6 +121,14 @@ class Exchange:
         if pause is None:
             raise error
         return pause
+
+    def _refusal(self, response: httpx.Response) -> HookhubError:
+        asked = f"{self._url}{self._call.path}"
+        error = error_of(response.status_code, response.content, response.headers, asked)
+        astray = problem_of(response.content) is None or error.detail == NOTHING_HERE
+        if response.status_code == NotFound.status and astray:
+            return NotFound(nowhere(self._url) or error.detail)
+        return error
 
     def _no_answer(self, error: httpx.RequestError, unheard: bool) -> str:
         tries = "1 try" if self._tries == 1 else f"{self._tries} tries"

@@ -50,7 +50,7 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str], url: str) -> 
         headers: the answer's headers.
         url: what was asked; named if the answer is not hookhub's.
     """
-    document = _document(body)
+    document = problem_of(body)
     if document is None:
         return error_class(None, status)(
             f"{url} answered {status} without a problem document, so it is hardly hookhub that "
@@ -71,7 +71,8 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str], url: str) -> 
     )
 
 
-def _document(body: bytes) -> dict[str, Any] | None:
+def problem_of(body: bytes) -> dict[str, Any] | None:
+    """The problem document that a body is; None if it is something else."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

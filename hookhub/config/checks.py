@@ -46,6 +46,8 @@ def check_public_url(value: str) -> str:
     parts = _split(value)
     if parts is None or parts.query or parts.fragment or parts.username is not None:
         raise ValueError("must be a URL such as 'https://hub.example.com'")
+    if parts.path.rstrip("/").endswith(("/admin", "/docs")):
+        raise ValueError("must be the hub's own URL, without the panel's /admin/ or /docs")
     return value.rstrip("/")
 
 

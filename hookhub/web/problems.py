@@ -17,6 +17,7 @@ from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
 from hookhub.errors import (
+    NOTHING_HERE,
     HookhubError,
     MalformedRequest,
     MethodNotAllowed,
@@ -104,7 +105,7 @@ def _known(error: BaseException, method: str) -> HookhubError | None:
 def _translated(error: HTTPException, method: str) -> HookhubError | None:
     status = error.code or 500
     if status == 404:
-        return NotFound("There is nothing at this address; /docs lists all there is.")
+        return NotFound(NOTHING_HERE)
     if status == 405:
         allowed = sorted(getattr(error, "valid_methods", None) or ())
         shown = ", ".join(allowed)

@@ -17,7 +17,14 @@ from hookhub.testing.hub_process import HubProcess
 Run = Callable[..., Result]
 
 HOME, WORK = "http://home:1", "https://work"
-PROFILES = Profiles({"home": Profile(HOME, "h"), "work": Profile(WORK, "w")}, current="home")
+PROFILES = Profiles(
+    {
+        "home": Profile(HOME, "h"),
+        "work": Profile(WORK, "w"),
+        "pasted": Profile(f"{HOME}/admin/", "p"),
+    },
+    current="home",
+)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +39,11 @@ PROFILES = Profiles({"home": Profile(HOME, "h"), "work": Profile(WORK, "w")}, cu
         (Given(profile="work"), Given("http://x", "t"), (WORK, "w")),
         (Given("http://x", "t"), Given(profile="work"), ("http://x", "t")),
         (Given(token="t"), Given(), (HOME, "t")),
-        (Given(f"{HOME}/"), Given(), (f"{HOME}/", "h")),
+        (Given(f"{HOME}/"), Given(), (HOME, "h")),
+        (Given(f"{HOME}/admin/"), Given(), (HOME, "h")),
+        (Given("http://x/admin/", "t"), Given(), ("http://x", "t")),
+        (Given(), Given("ws://x/ws", "t"), ("http://x", "t")),
+        (Given(profile="pasted"), Given(), (HOME, "p")),
         (Given(token="t", profile="work"), Given(), (WORK, "t")),
     ],
 )
@@ -53,7 +64,7 @@ def test_without_anything_it_is_the_hub_of_this_machine() -> None:
     assert resolve(Given(token="t"), Given(), Profiles) == Remote(DEFAULT_URL, "t")
     with pytest.raises(ConfigError, match="hookhub login"):
         resolve(Given(), Given(), Profiles)
-    with pytest.raises(ConfigError, match=r"no profile 'x' \(there are: home, work\)"):
+    with pytest.raises(ConfigError, match=r"no profile 'x' \(there are: home, pasted, work\)"):
         resolve(Given(profile="x"), Given(), lambda: PROFILES)
 
 
@@ -62,6 +73,13 @@ def test_tokens_are_not_in_representations() -> None:
     assert "secret" not in repr(Remote("u", "secret"))
     assert "secret" not in repr(Profile("u", "secret"))
     assert "secret" not in repr(Given(token="secret"))
+
+
+def test_an_address_that_is_none_goes_nowhere() -> None:
+    """Whoever misspells it is told so before anything is sent."""
+    for line in (Given("hub.example.org", "t"), Given("hub.example.org", profile="work")):
+        with pytest.raises(ConfigError, match=r"write it like http://hub\.example\.org or"):
+            resolve(line, Given(), lambda: PROFILES)
 
 
 def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
@@ -93,7 +111,8 @@ def test_login_makes_commands_short(run: Run, hub: HubProcess) -> None:
     assert hub.token not in result.output
     assert profiles_path().stat().st_mode & 0o777 == 0o600
     assert run("send", "user.created", "user_id=1").exit_code == 0
-    assert run("login", hub.url, "--profile", "other", input=hub.token).exit_code == 0
+    pasted = run("login", f"{hub.url}/admin/#/live", "--profile", "other", input=hub.token)
+    assert pasted.stdout.startswith(f"Logged in to {hub.url} as profile 'other'")
     items = json.loads(run("profile", "list", "--json").stdout)["items"]
     assert [(item["name"], item["current"]) for item in items] == [
         ("default", False),

@@ -12,12 +12,14 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import Result
 
 from hookhub.client import Client
 from hookhub.testing.hub_process import HubProcess
+from hookhub.testing.network import Network
 from hookhub.testing.ports import free_port
 
 Run = Callable[..., Result]
@@ -172,6 +174,41 @@ def test_what_cannot_work_is_told_at_once(
     assert result.exit_code == status
     assert expected in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+def test_an_address_with_a_path(run: Run, start_hub: StartHub) -> None:
+    """The panel's is understood; one that leads nowhere is refused in a sentence."""
+    hub = start_hub()
+    send(hub, 1)
+    tail = ("tail", "-n", "1", "--token", hub.token)
+    for text in (f"{hub.url}/admin/", f"{hub.url}/docs", hub.url.replace("http", "ws", 1) + "/ws"):
+        result = run(*tail, "--since", "all", "--url", text)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr == f"Connected to {hub.url}. Ctrl-C ends.\n"
+    for since in ((), ("--since", "all"), ("--since", "1h")):
+        result = run(*tail, *since, "--url", f"{hub.url}/foo")
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"Error: There is no hub at {hub.url}/foo; leave '/foo' out, unless a proxy has the "
+            "hub there.\n"
+        )
+
+
+def test_a_proxy_that_refuses_for_a_while_is_tried_again(
+    hookhub: Hookhub, start_hub: StartHub
+) -> None:
+    """Whatever a proxy answers while it does not reach the hub, it ends nothing."""
+    hub = start_hub()
+    with Network(urlsplit(hub.url).port or 0) as network:
+        with hookhub("tail", "--url", network.url, "--token", hub.token) as tail:
+            wait_for(lambda: "Connected" in tail.stderr)
+            network.refuses_websockets = True
+            network.break_all()
+            wait_for(lambda: "answered 403" in tail.stderr)
+            network.refuses_websockets = False
+            wait_for(lambda: "nothing is missed" in tail.stderr)
+            assert tail.stop(signal.SIGINT)[0] == 0
+        assert "Traceback" not in tail.stderr
 
 
 def test_a_payload_cannot_steer_the_terminal(run: Run, start_hub: StartHub) -> None:

@@ -178,8 +178,8 @@ def test_nobody_there(ask: Any) -> None:
 
 
 def test_a_path_that_is_not_the_hubs(ask: Any, at: Any) -> None:
-    """A wrong path in the address is refused by the hub itself."""
-    with pytest.raises(NotFound, match="nothing at this address"):
+    """A wrong path in the address is named."""
+    with pytest.raises(NotFound, match=r"no hub at .*/elsewhere; leave '/elsewhere' out"):
         ask(lambda c: c.event_types(), f"{at.url}/elsewhere", at.token)
 
 

@@ -166,10 +166,18 @@ class Hub:
                 f"Events of type {type!r} are the hub's own; only the hub itself makes them.",
                 errors=[{"loc": ["type"], "msg": "is the hub's own"}],
             )
-        return self._draft(type, payload, key, source, id, timestamp)
+        draft = self._draft(type, payload, key, source, id, timestamp)
+        size, limit = len(draft.payload), self._max_payload
+        if size > limit:
+            raise PayloadTooLarge(
+                f"The payload is {size:,} bytes as JSON; the limit is {limit:,} "
+                "([events] max_payload). Send a reference to large data instead of the data.",
+                members={"limit": limit},
+            )
+        return draft
 
     def _own_draft(self, type: str, payload: Mapping[str, Any]) -> Draft:
-        """One of the hub's own events."""
+        """One of the hub's own events: no producer chooses its size, so it has no limit."""
         return self._draft(type, payload, None, OWN, None, None)
 
     def _draft(
@@ -183,13 +191,6 @@ class Hub:
     ) -> Draft:
         self.registry.check(type, payload)
         text = canonical_json(payload)
-        if len(text) > self._max_payload:
-            limit = self._max_payload
-            raise PayloadTooLarge(
-                f"The payload is {len(text):,} bytes as JSON; the limit is {limit:,} "
-                "([events] max_payload). Send a reference to large data instead of the data.",
-                members={"limit": limit},
-            )
         now = self.now() if timestamp is None else timestamp
         if id is None:
             return Draft(self._ids.new(now), type, text, now, key, source)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from hookhub.config import DeliverySettings
 from hookhub.delivery.model import Endpoint
 from hookhub.events import OWN, Draft, format_timestamp
@@ -20,6 +22,8 @@ from hookhub.store.endpoints import (
     find_endpoint,
     mark_warned,
 )
+
+log = structlog.get_logger("hookhub.delivery")
 
 MakeDraft = Callable[[str, Mapping[str, Any]], Draft]
 
@@ -113,8 +117,15 @@ class Verdicts:
     def _announce(
         self, tx: Transaction, item: Record, event_type: str, payload: Mapping[str, Any]
     ) -> None:
-        if self._draft is not None and item.claim.event.source != OWN:
-            tx.append(self._draft(event_type, payload))
+        if self._draft is None or item.claim.event.source == OWN:
+            return
+        try:
+            draft = self._draft(event_type, payload)
+        except Exception:
+            # What was done must be written down, whether it can be told of or not.
+            log.exception("delivery.announcement_failed", type=event_type)
+        else:
+            tx.append(draft)
 
 
 def _about(endpoint: Endpoint) -> dict[str, Any]:

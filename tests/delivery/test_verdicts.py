@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import trio
 import trio.testing
 
 import hookhub
 from hookhub import Attempt, AttemptResult, DurableSink, EventType, Outcome, Payload
-from hookhub.config import Settings
+from hookhub.config import DatabaseSettings, DeliverySettings, Settings
 from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.delivery.verdicts import Verdicts
 from hookhub.errors import ValidationFailed
-from hookhub.events import Event
+from hookhub.events import Draft, Event, new_event_id
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
 from hookhub.sinks import Content
+from hookhub.store import open_store
+from hookhub.store.claims import claim_due
+from hookhub.store.deliveries import Record, get_delivery
+from hookhub.store.endpoints import get_endpoint, insert_endpoint
 
 
 class Thing(Payload):
@@ -79,10 +86,13 @@ class Plugin:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, **delivery: Any) -> AsyncIterator[tuple[Hub, Obedient]]:
+async def running(
+    tmp_path: Path, max_payload: int = 1000, **delivery: Any
+) -> AsyncIterator[tuple[Hub, Obedient]]:
     settings = Settings.model_validate(
         {
             "database": {"url": f"sqlite:///{tmp_path / 'hub.db'}"},
+            "events": {"max_payload": max_payload},
             "delivery": {"retry_schedule": [0.0], **delivery},
             "server": {"graceful_timeout": 0.2},
         }
@@ -136,6 +146,42 @@ async def test_a_failed_delivery_is_an_event(tmp_path: Path) -> None:
         assert (payload["endpoint_id"], payload["event_id"]) == (bad.id, made.id)
         assert (payload["attempts"], payload["error_message"]) == (2, "It answered 500.")
         assert event.source == "hookhub"
+
+
+async def test_the_hubs_own_events_may_be_larger_than_producers(tmp_path: Path) -> None:
+    """What the hub has to say has bounds of its own; a small limit undoes no record."""
+    async with running(tmp_path, max_payload=8) as (hub, sink):
+        bad = await endpoint(hub, "bad")
+        await endpoint(hub, "deliver", "delivery.failed")
+        await hub.emit("thing.made", {"n": 1})
+        await sink.wait_for("deliver", 1)
+        [delivery] = (await hub.deliveries.list("obedient", bad.id)).items
+        assert (delivery.status, delivery.attempt_number) == ("failed", 2)
+    assert len(sink.received["bad"]) == 2
+
+
+async def test_an_announcement_that_cannot_be_made_undoes_no_record(tmp_path: Path) -> None:
+    """It is logged, and everything else stands: the attempt, and that its endpoint is off."""
+
+    def broken(event_type: str, payload: Mapping[str, Any]) -> Draft:
+        raise ValidationFailed(f"{event_type} does not fit.")
+
+    async with open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / 'hub.db'}")) as store:
+        new = NewEndpoint("gone", ("*",), {})
+        await store.write(lambda tx: insert_endpoint(tx, "obedient", new))
+        await store.write(lambda tx: tx.append(Draft(new_event_id(0), "thing.made", "{}", 1)))
+        [claim] = (
+            await store.write(lambda tx: claim_due(tx, [(1, 1)], lease=1, until=tx.now + 10**9))
+        ).claims
+        item = Record(claim, 1, 0.5, "give_up", "failed", None, 410, None, "status", "Gone.")
+        verdicts = Verdicts(DeliverySettings(), broken)
+        with structlog.testing.capture_logs() as said:
+            await store.write(lambda tx: verdicts.record(tx, [replace(item, gone=True)]))
+        found = await store.read(lambda reader: get_delivery(reader, 1))
+        assert (found.status, found.attempt_number) == ("failed", 1)
+        assert not (await store.read(lambda reader: get_endpoint(reader, None, 1))).is_active
+    told = [line["type"] for line in said if line["event"] == "delivery.announcement_failed"]
+    assert told == ["delivery.failed", "obedient.disabled"]
 
 
 async def test_the_hubs_own_events_make_no_loop(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ PUBLIC = {
     "hookhub.delivery.model",
     # For their commands.
     *("hookhub.client", "hookhub.client.verify", "hookhub.cli.kit"),
+    # For a command that runs a hub of its own.
+    *("hookhub.server", "hookhub.logs"),
 }
 PUBLIC_IN_TESTS = {"hookhub.plugins", "hookhub.server"}
 

@@ -22,7 +22,6 @@ COMMANDS = {
     "check": "hookhub.cli.check:check",
     "completion": "hookhub.cli.completion:completion",
     "delivery": "hookhub.cli.delivery:delivery",
-    "demo": "hookhub.cli.demo:demo",
     "event-types": "hookhub.cli.event_types:event_types",
     "init": "hookhub.cli.init:init",
     "login": "hookhub.cli.login:login",

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
-import structlog
 
 from hookhub.config import LogSettings
 from hookhub.errors import HookhubError
@@ -33,6 +32,9 @@ def crash_logged(settings: LogSettings, running: Callable[[], bool]) -> Iterator
             raise
         if isinstance(shown, click.ClickException | click.exceptions.Exit):
             raise
+        # Not at the top: 'hookhub --help' needs no log.
+        import structlog
+
         traced = settings.format == "json" or settings.level == "debug"
         structlog.get_logger("hookhub").critical(
             "hub.crashed",

@@ -5,13 +5,16 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
+from hookhub.cli.banner import reachable
+from hookhub.cli.crash import crash_logged
 from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
 from hookhub.cli.following import FollowOptions, follow, follow_options
-from hookhub.cli.options import json_option
+from hookhub.cli.options import bind_option, json_option
 from hookhub.cli.output import (
     cell,
     confirm,
     count,
+    json_text,
     note,
     painted,
     print_json,
@@ -31,13 +34,16 @@ __all__ = [
     "DeliveryOptions",
     "FollowOptions",
     "Remote",
+    "bind_option",
     "cell",
     "confirm",
     "count",
+    "crash_logged",
     "delivery_options",
     "follow",
     "follow_options",
     "json_option",
+    "json_text",
     "note",
     "painted",
     "print_deliveries",
@@ -47,6 +53,7 @@ __all__ = [
     "print_table",
     "printable",
     "progress_bar",
+    "reachable",
     "read_object",
     "remote_options",
     "replay_range_options",

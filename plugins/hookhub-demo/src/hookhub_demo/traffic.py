@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from hookhub.cli.demo.api import Api
+from hookhub.client import AsyncClient
 from hookhub.errors import Conflict, NotFound
 
 FIRST_NAMES = ("Ada", "Zoë", "Алексей", "Björk", "明", "Grace", "Мария", "Noor", "Çağla", "José")
@@ -36,12 +36,12 @@ class Traffic:
     """Makes domain calls through the REST routes of the source plugins that are there.
 
     Args:
-        api: the hub.
+        client: of the hub.
         chance: where the variety comes from.
     """
 
-    def __init__(self, api: Api, chance: random.Random) -> None:
-        self._api = api
+    def __init__(self, client: AsyncClient, chance: random.Random) -> None:
+        self._client = client
         self._chance = chance
         self._users: list[int] = []
         self._tickets: dict[int, str] = {}
@@ -75,10 +75,11 @@ class Traffic:
 
     async def _existing(self, path: str) -> list[dict[str, Any]] | None:
         try:
-            page: dict[str, list[dict[str, Any]]] = await self._api.call("GET", f"{path}?limit=50")
+            page = await self._client.call("GET", path, params={"limit": 50})
         except NotFound:
             return None
-        return page["items"]
+        items: list[dict[str, Any]] = page["items"]
+        return items
 
     async def run(self, rate: float, count: int | None) -> None:
         """Make events until there are ``count`` (None: for ever), about ``rate`` per second."""
@@ -110,7 +111,7 @@ class Traffic:
         }
         if self._users and self._chance.random() < 0.3:
             user["referred_by_id"] = self._chance.choice(self._users)
-        made = await self._api.call("POST", "/users", user)
+        made = await self._client.call("POST", "/users", body=user)
         self._users.append(made["id"])
 
     async def _payment(self) -> None:
@@ -131,13 +132,15 @@ class Traffic:
         await self._transaction({"type": kind, "amount_kopeks": amount})
 
     async def _transaction(self, transaction: dict[str, Any]) -> None:
-        await self._api.call("POST", "/transactions", {"user_id": self._someone(), **transaction})
+        await self._client.call(
+            "POST", "/transactions", body={"user_id": self._someone(), **transaction}
+        )
 
     async def _ticket(self) -> None:
         title, text = self._chance.choice(QUESTIONS)
         priority = self._chance.choice(("low", "normal", "normal", "high"))
         ticket = {"user_id": self._someone(), "title": title, "message_text": text}
-        made = await self._api.call("POST", "/tickets", ticket | {"priority": priority})
+        made = await self._client.call("POST", "/tickets", body=ticket | {"priority": priority})
         self._tickets[made["id"]] = made["status"]
 
     async def _reply(self) -> None:
@@ -155,7 +158,7 @@ class Traffic:
 
     async def _change(self, ticket_id: int, what: str, body: dict[str, Any]) -> None:
         try:
-            await self._api.call("POST", f"/tickets/{ticket_id}/{what}", body)
+            await self._client.call("POST", f"/tickets/{ticket_id}/{what}", body=body)
         except (Conflict, NotFound):
             # Somebody plays with the demo's tickets by hand.
             self._tickets.pop(ticket_id, None)

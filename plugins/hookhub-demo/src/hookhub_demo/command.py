@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hookhub.cli.options import bind_option
+from hookhub.cli.kit import bind_option, crash_logged
 from hookhub.config import (
     AuthSettings,
     DatabaseSettings,
@@ -56,9 +56,8 @@ def demo(bind: str | None, database: Path, rate: float, count: int | None) -> No
     """
     import trio
 
-    from hookhub.cli.crash import crash_logged
-    from hookhub.cli.demo.play import Play, run
     from hookhub.logs import configure_logging
+    from hookhub_demo.play import Play, run
 
     if bind is None:
         # The one setting of the environment that the demo goes by, as its error messages say.

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from hookhub.cli.demo.command import demo_settings, keep_token
-from hookhub.cli.demo.play import Play, run
-from hookhub.cli.demo.receiver import Received, Receiver
-from hookhub.cli.demo.verify import standard_signature_holds
 from hookhub.config import PluginsSettings
 from hookhub.errors import NotFound
+from hookhub_demo.command import demo_settings, keep_token
+from hookhub_demo.play import Play, run
+from hookhub_demo.receiver import Received, Receiver
+from hookhub_demo.verify import standard_signature_holds
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from hookhub.cli.demo.verify import signature_holds, standard_signature_holds
+from hookhub_demo.verify import signature_holds, standard_signature_holds
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from hookhub.routes import Route
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
-# A slash at the end is for the panel alone: its relative links need it.
-_PATH = re.compile(r"/|/admin/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+")
+# A slash at the end is for pages: their relative links need it.
+_PATH = re.compile(r"/|(?:/(?:[A-Za-z0-9._~-]|\{[a-z_][a-z0-9_]*(?::int)?\})+)+/?")
 
 Address = tuple[str, str]
 """Method and path, the parameters without their names."""

@@ -193,6 +193,7 @@ class Route:
             browsers call without headers.
         cross_origin: pages of other origins may call it from browsers, those that may open the
             live feed (CORS).
+        described: whether the API's descriptions show it; pages and files are no API.
     """
 
     method: str
@@ -211,6 +212,7 @@ class Route:
     deprecated: bool = False
     ticket: bool = False
     cross_origin: bool = False
+    described: bool = True
 
     @property
     def success(self) -> int:

@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
         *("errors", "events", "faults", "redaction", "secretbox", "terminal", "timestamps"),
         "tracebacks",
     },
-    {"routes", "addresses", "filters", "transforms"},
+    {"routes", "files", "addresses", "filters", "transforms"},
     {"sinks", "sources", "hookspecs"},
     {
         *("delivery.model", "delivery.policy", "delivery.breaker"),
@@ -85,7 +85,7 @@ TESTING_ONLY = {
 # What plugins may import: the contracts and what the hub hands them, not the rooms behind it.
 PUBLIC = {
     "hookhub",
-    *(f"hookhub.{name}" for name in ("errors", "events", "routes", "sinks", "sources")),
+    *(f"hookhub.{name}" for name in ("errors", "events", "files", "routes", "sinks", "sources")),
     *(f"hookhub.{name}" for name in ("hookspecs", "hub", "config")),
     *(f"hookhub.{name}" for name in ("store", "feed", "filters", "egress", "tokens", "keys")),
     "hookhub.delivery.listing",

@@ -19,11 +19,17 @@ def print_banner(started: Started, public_url: str | None = None) -> None:
     addresses = [public_url] if public_url else [reachable(item) for item in started.addresses]
     say(f"hookhub {__version__} runs at {', '.join(addresses)}")
     if "://" in addresses[0]:  # Not a Unix socket: no browser opens one.
-        say(f"  Panel         {addresses[0]}/admin/")
+        if has_panel(started):
+            say(f"  Panel         {addresses[0]}/admin/")
         say(f"  API and docs  {addresses[0]}/docs")
     if started.first_token is not None:
         say(f"  Admin token   {started.first_token}")
         say("                shown this once, keep it; 'hookhub token create' makes others")
+
+
+def has_panel(started: Started) -> bool:
+    """Whether a plugin serves a panel."""
+    return any(route.path == "/admin/" for route in started.hub.components.routes())
 
 
 def reachable(address: str) -> str:

@@ -5,7 +5,7 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
-from hookhub.cli.banner import reachable
+from hookhub.cli.banner import has_panel, reachable
 from hookhub.cli.crash import crash_logged
 from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
 from hookhub.cli.following import FollowOptions, follow, follow_options
@@ -42,6 +42,7 @@ __all__ = [
     "delivery_options",
     "follow",
     "follow_options",
+    "has_panel",
     "json_option",
     "json_text",
     "note",

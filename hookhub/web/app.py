@@ -101,9 +101,8 @@ def create_app(hub: Hub, routes: Sequence[Route], upgrades: Iterable[str] = ()) 
     app.config["MAX_CONTENT_LENGTH"] = hub.settings.server.max_body
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
     pages = Pages(hub)
-    described = [*routes, *metrics_routes(hub, app.counters.statistics)]
-    served = [*pages.routes(), *described]
-    pages.describe(described)
+    served = [*pages.routes(), *routes, *metrics_routes(hub, app.counters.statistics)]
+    pages.describe(served)
     cross_origin = CrossOrigin(hub.settings)
     for route in served:
         operation = Operation(

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hookhub.errors import NotFound
+from hookhub.files import StaticFile
 from hookhub.routes import Request, Response, Route
-from hookhub.web.files import StaticFile
 
 FOLDER = Path(__file__).parent / "static" / "hub"
 MODULE = "hub.js"
@@ -36,9 +36,9 @@ class BrowserClient:
     def routes(self) -> Sequence[Route]:
         """Where it is served; the modules import each other by relative addresses."""
         return [
-            Route("GET", f"/{MODULE}", self.module, None, "pages"),
-            Route("GET", f"/{DECLARATIONS}", self.declarations, None, "pages"),
-            Route("GET", "/hub/{name}", self.part, None, "pages"),
+            Route("GET", f"/{MODULE}", self.module, None, "pages", described=False),
+            Route("GET", f"/{DECLARATIONS}", self.declarations, None, "pages", described=False),
+            Route("GET", "/hub/{name}", self.part, None, "pages", described=False),
         ]
 
     async def module(self, request: Request) -> Response:

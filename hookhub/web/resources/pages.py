@@ -1,5 +1,4 @@
-"""What browsers see: the API's descriptions (``/openapi.json``, ``/asyncapi.json``, ``/docs``)
-and the panel.
+"""What browsers see: the API's descriptions (``/openapi.json``, ``/asyncapi.json``, ``/docs``).
 
 Swagger UI comes from this package, and the pages allow nothing else: no other host is asked for
 anything.
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from hookhub.errors import NotFound
 from hookhub.events import EventType
+from hookhub.files import PAGE_HEADERS
 from hookhub.routes import Request, Response, Route
 from hookhub.web.asyncapi import asyncapi_document
 from hookhub.web.browser_client import BrowserClient
 from hookhub.web.openapi import Examples, openapi_document
-from hookhub.web.panel import PAGE_HEADERS, Panel
 from hookhub.web.resources.batch import NewEvents
 from hookhub.web.resources.models import NewEvent
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 STATIC = Path(__file__).parents[1] / "static"
+PANEL = "/admin/"
+"""Where a plugin serves a panel, if one does."""
 FILES = {
     "swagger-ui-bundle.js": ("swagger", "text/javascript; charset=utf-8"),
     "swagger-ui.css": ("swagger", "text/css; charset=utf-8"),
@@ -35,7 +36,7 @@ FILES = {
 
 
 class Pages:
-    """Serves the descriptions of a hub's API, and the panel; none of them describes itself.
+    """Serves the descriptions of a hub's API, and the client for browsers.
 
     Args:
         hub: whose API.
@@ -44,9 +45,12 @@ class Pages:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._openapi = self._asyncapi = b""
+        self._panel = False
 
     def describe(self, routes: Sequence[Route]) -> None:
-        """Write the descriptions, with these routes."""
+        """Write the descriptions, of those of these routes that are an API."""
+        self._panel = any(route.path == PANEL for route in routes)
+        routes = [route for route in routes if route.described]
         registry = self._hub.registry
         examples = {item.name: _example(item) for item in registry}
         shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
@@ -58,12 +62,11 @@ class Pages:
     def routes(self) -> Sequence[Route]:
         """Where they are served."""
         return [
-            Route("GET", "/openapi.json", self.openapi, None, "pages"),
-            Route("GET", "/asyncapi.json", self.asyncapi, None, "pages"),
-            Route("GET", "/docs", self.docs, None, "pages"),
-            Route("GET", "/docs/{name}", self.file, None, "pages"),
-            Route("GET", "/", self.root, None, "pages"),
-            *Panel().routes(),
+            Route("GET", "/openapi.json", self.openapi, None, "pages", described=False),
+            Route("GET", "/asyncapi.json", self.asyncapi, None, "pages", described=False),
+            Route("GET", "/docs", self.docs, None, "pages", described=False),
+            Route("GET", "/docs/{name}", self.file, None, "pages", described=False),
+            Route("GET", "/", self.root, None, "pages", described=False),
             *BrowserClient().routes(),
         ]
 
@@ -95,7 +98,7 @@ class Pages:
     async def root(self, request: Request) -> Response:
         """There is nothing at the root itself: people want the panel, programs the API."""
         person = "text/html" in request.headers.get("accept", "")
-        place = "admin/" if person else "/docs"
+        place = "admin/" if person and self._panel else "/docs"
         return Response(status=302, headers={"Location": place, "Vary": "Accept"})
 
 

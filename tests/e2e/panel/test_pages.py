@@ -19,11 +19,11 @@ from hookhub.stats.model import MICROSECONDS, RANGES
 from hookhub.store.audit import MESSAGES
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.waiting import wait_until
+from hookhub_panel.panel import FOLDER
 
 OpenPanel = Callable[..., Any]
 Post = Callable[..., Any]
 
-ADMIN = Path(__file__).parents[3] / "hookhub" / "web" / "static" / "admin"
 AXE = Path(__file__).parents[2] / "data" / "axe" / "axe.min.js"
 
 WORLD = [
@@ -327,7 +327,7 @@ def test_every_text_is_in_both_languages(hub: HubProcess, open_panel: OpenPanel)
         if isinstance(text, dict):
             assert text.keys() == {"one", "other"}, key
             assert russian[key].keys() == {"one", "few", "many", "other"}, key
-    sources = "".join(path.read_text("utf-8") for path in ADMIN.rglob("*.js"))
+    sources = "".join(path.read_text("utf-8") for path in FOLDER.rglob("*.js"))
     asked = set(re.findall(r'\bt\("([\w.:]+)"', sources))
     assert asked
     assert asked <= english.keys()

@@ -15,7 +15,7 @@ import trio
 
 from hookhub import __version__, server
 from hookhub.cli.kit import count as counted
-from hookhub.cli.kit import json_text, painted, reachable, say
+from hookhub.cli.kit import has_panel, json_text, painted, reachable, say
 from hookhub.client import AsyncClient
 from hookhub.config import Settings
 from hookhub.errors import HookhubError, NotFound
@@ -106,7 +106,8 @@ class Play:
 
     def _greet(self, url: str, started: Started, receives: bool) -> None:
         say(f"hookhub {__version__} runs at {url}")
-        say(f"  Panel         {url}/admin/ (sign in with the token below)")
+        if has_panel(started):
+            say(f"  Panel         {url}/admin/ (sign in with the token below)")
         say(f"  API and docs  {url}/docs")
         say(f"  Admin token   {self._token}")
         bearer = f"-H 'Authorization: Bearer {self._token}'"

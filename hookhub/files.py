@@ -1,4 +1,4 @@
-"""Files of this package that browsers ask for, each read once."""
+"""Pages and files for browsers: each read once, unchanged ones not sent twice."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",  # to browsers and proxies, .ts is a video
 }
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+}
+"""Of every page of the hub: nothing but the hub's own files, and no framing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 import httpx
 
-from hookhub.web.files import TYPES
-from hookhub.web.panel import FOLDER, VENDOR
+from hookhub.files import TYPES
+from hookhub_panel.panel import FOLDER, VENDOR
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 

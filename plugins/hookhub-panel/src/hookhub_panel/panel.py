@@ -1,4 +1,4 @@
-"""The browser panel at ``/admin/``: files of this package, and nothing from anywhere else."""
+"""The panel's files, served at ``/admin/``, and nothing from anywhere else."""
 
 from __future__ import annotations
 
@@ -6,30 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hookhub.errors import NotFound
+from hookhub.files import PAGE_HEADERS, TYPES, StaticFile
 from hookhub.routes import Request, Response, Route
-from hookhub.web.files import TYPES, StaticFile
+from hookhub.sources import Source
 
-FOLDER = Path(__file__).parent / "static" / "admin"
-VENDOR = Path(__file__).parent / "static" / "vendor"
+FOLDER = Path(__file__).parent / "static"
+VENDOR = Path(__file__).parent / "vendor"
 """Libraries of others; each folder says what, of which version, and how it was made."""
 INDEX = "index.html"
-PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-}
-"""Of every page of the hub: nothing but the hub's own files, and no framing."""
 
 
-class Panel:
+class Panel(Source):
     """Serves the panel's files, each read once; browsers ask whether theirs is still the same.
 
     Args:
         folder: what is in it and in its folders is served, by its name.
         vendor: what is in its folders is served below ``vendor/``; licences and notes are not.
     """
+
+    name = "panel"
 
     def __init__(self, folder: Path = FOLDER, vendor: Path = VENDOR) -> None:
         self._files = {
@@ -39,12 +34,16 @@ class Panel:
 
     def routes(self) -> Sequence[Route]:
         """Where it is served. The page's own links are relative: it works below a prefix, too."""
+        handlers = {
+            "/admin": self.without_slash,
+            "/admin/": self.page,
+            "/admin/{name}": self.file,
+            "/admin/{folder}/{name}": self.file,
+            "/admin/{folder}/{part}/{name}": self.file,
+        }
         return [
-            Route("GET", "/admin", self.without_slash, None, "pages"),
-            Route("GET", "/admin/", self.page, None, "pages"),
-            Route("GET", "/admin/{name}", self.file, None, "pages"),
-            Route("GET", "/admin/{folder}/{name}", self.file, None, "pages"),
-            Route("GET", "/admin/{folder}/{part}/{name}", self.file, None, "pages"),
+            Route("GET", path, handler, None, "pages", described=False)
+            for path, handler in handlers.items()
         ]
 
     async def without_slash(self, request: Request) -> Response:

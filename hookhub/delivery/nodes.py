@@ -130,7 +130,7 @@ class Nodes:
         lock: NodeLock | None = None
         try:
             lock = await trio.to_thread.run_sync(NodeLock, self._store.settings)
-            if not await _in_thread(lock.session):
+            if not lock.session:
                 log.warning("nodes.unguarded", reason=POOLED)
                 return False
             await self._join(lock)

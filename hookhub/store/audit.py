@@ -302,6 +302,7 @@ def _endpoints(reader: Reader) -> list[int]:
 
 
 def _check_counters(reader: Reader, found: Audit, endpoint_id: int) -> None:
+    reader.unhurried()
     # Each count is answered from an index alone: the partial ones know the states.
     rows = reader.sql(
         "SELECT deliveries_total, success_count, deliveries_failed, removed_delivered, "
@@ -325,6 +326,7 @@ def _check_counters(reader: Reader, found: Audit, endpoint_id: int) -> None:
 def _check_overdue(
     reader: Reader, found: Audit, sinks: Collection[str] | None, as_of: int | None
 ) -> None:
+    reader.unhurried()
     if as_of is None:
         # A clock that was set back makes the future of before no time to be late for.
         as_of = min(_last_activity(reader), reader.now)

@@ -19,6 +19,7 @@ import peewee
 from hookhub.config import DatabaseSettings
 from hookhub.errors import StatementRefused, StoreError, StoreUnavailable
 from hookhub.secretbox import SecretBox
+from hookhub.store.sessions import Limits, Sessions
 
 SQLITE_PREFIX = "sqlite:///"
 NO_KEYS = SecretBox(())
@@ -63,8 +64,16 @@ def _passwords(url: str) -> list[str]:
     return sorted((item for item in found if len(item) > 1), key=len, reverse=True)
 
 
-def create_database(settings: DatabaseSettings, *, read_only: bool = False) -> peewee.Database:
-    """A database object, not yet connected, for use by one thread at a time."""
+def create_database(
+    settings: DatabaseSettings, *, read_only: bool = False, limits: Limits | None = None
+) -> peewee.Database:
+    """A database object, not yet connected, for use by one thread at a time.
+
+    Args:
+        settings: which one.
+        read_only: for units that only read.
+        limits: of transactions on PostgreSQL, if not those for units of work.
+    """
     if is_sqlite(settings.url):
         pragmas: dict[str, Any] = {
             "busy_timeout": round(settings.timeout * 1000),
@@ -88,13 +97,15 @@ def create_database(settings: DatabaseSettings, *, read_only: bool = False) -> p
             check_same_thread=False,
             cached_statements=512,
         )
-    return peewee.PostgresqlDatabase(
+    usual = Limits.reading if read_only else Limits.writing
+    return Sessions(
         settings.url,
-        prefer_psycopg3=True,
+        limits or usual(settings.timeout),
         thread_safe=False,
         connect_timeout=max(2, round(settings.timeout)),
-        application_name="hookhub",
         keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
         tcp_user_timeout=round(settings.timeout * 1000),
     )
 
@@ -248,6 +259,14 @@ def run_sql(database: peewee.Database, text: str, params: Sequence[Any] = ()) ->
     return database.execute_sql(text, params)  # type: ignore[no-untyped-call]
 
 
+def begin(database: peewee.Database, *, read_only: bool = False) -> None:
+    """Begin a transaction, on PostgreSQL within the limits that the database was made with."""
+    if isinstance(database, Sessions):
+        database.begin_limited("ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "")
+    else:
+        run_sql(database, "BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
 class Reader:
     """Runs queries on one connection; handed to units of work, valid only inside them."""
 
@@ -267,6 +286,14 @@ class Reader:
     def is_sqlite(self) -> bool:
         """Whether this is SQLite (else PostgreSQL)."""
         return isinstance(self._database, peewee.SqliteDatabase)
+
+    def unhurried(self) -> None:
+        """Let the statements of this transaction take longer than ``[database] timeout`` allows.
+
+        For one that changes rows without number; nobody can tell it from one that hangs.
+        """
+        if isinstance(self._database, Sessions):
+            self._database.unhurried()
 
     def execute(self, query: Any) -> Any:
         """Run any peewee query here; an insert returns the new id, an update the row count."""

@@ -417,6 +417,7 @@ def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
 
 def retry_failed(tx: Transaction, endpoint_id: int) -> int:
     """Make all failed deliveries of an endpoint due now; returns how many."""
+    tx.unhurried()
     count = tx.change(
         "UPDATE hookhub_deliveries SET status = 0, due_at = ?, next_retry_at = ?, "
         "schedule_from = attempts, lease = NULL WHERE endpoint_id = ? AND status = 2",
@@ -434,6 +435,7 @@ def cancel_pending(tx: Transaction, endpoint_id: int) -> int:
 
     Those being attempted right now are not pending in that sense: they end by their own result.
     """
+    tx.unhurried()
     if load_subscription(tx, endpoint_id).ordered:
         # Nothing may be put behind one of them meanwhile.
         tx.lock()

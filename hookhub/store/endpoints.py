@@ -234,6 +234,7 @@ def update_endpoint(
 
 def release_held(tx: Transaction, endpoint_id: int) -> None:
     """Strict order is off: nothing waits for anything any more."""
+    tx.unhurried()
     tx.change(
         "UPDATE hookhub_deliveries SET due_at = ? "
         "WHERE endpoint_id = ? AND status = 0 AND lease IS NULL AND due_at = ?",

@@ -12,7 +12,7 @@ import peewee
 
 from hookhub.errors import StoreError
 from hookhub.sources import Migration
-from hookhub.store.database import Reader, run_sql
+from hookhub.store.database import Reader, begin
 from hookhub.store.schema import CORE_MIGRATIONS
 
 CORE = "hookhub"
@@ -90,10 +90,8 @@ def applied(database: peewee.Database) -> dict[str, int]:
 
 def _begin(database: peewee.Database) -> Reader:
     reader = Reader(database, 0)
-    if reader.is_sqlite:
-        run_sql(database, "BEGIN IMMEDIATE")
-    else:
-        run_sql(database, "BEGIN")
+    begin(database)
+    if not reader.is_sqlite:
         reader.sql("SELECT pg_advisory_xact_lock(?)", (_ADVISORY_LOCK,))
     reader.sql(native(_TABLE, sqlite=reader.is_sqlite))
     return reader

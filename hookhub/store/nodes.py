@@ -1,7 +1,8 @@
 """Which hubs are alive on one PostgreSQL: each holds an advisory lock as long as it lives.
 
 The lock is a session's, so the server itself drops it when the process dies, however it dies:
-at once if its machine lives on, else when the server's keep-alive finds nobody there.
+at once if its machine lives on, else when the server's keep-alive finds nobody there. A process
+that is frozen counts as dead as well: the server ends a session that says nothing for too long.
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -17,15 +18,17 @@ import peewee
 from hookhub.config import DatabaseSettings
 from hookhub.errors import StoreUnavailable
 from hookhub.store.database import connect, create_database, run_sql, translated_errors
+from hookhub.store.sessions import Limits, Sessions
 
 T = TypeVar("T")
 
 LOCK_CLASS = 0x686F6F6B
 """First half of the locks' keys; the second half is the node's number."""
 _TIMEOUT = 3
-"""Seconds until a server that does not take in what is sent to it counts as gone."""
-_KEEP_ALIVE = {"idle": 5, "interval": 5, "count": 3}
-"""How the server shall look whether this hub's machine is still there; its own default is hours."""
+"""Seconds until a server that does not take in what is sent to it, or says nothing, counts as
+gone."""
+_SILENCE = 20
+"""Seconds until the server ends a session in which nothing is asked (PostgreSQL 14 and later)."""
 LIVING = (
     "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
     f"AND classid = {LOCK_CLASS} "
@@ -44,7 +47,8 @@ class NodeLock:
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._database = create_database(settings)
+        limits = Limits.writing(settings.timeout)._replace(answer=_TIMEOUT, silence=_SILENCE)
+        self._database = create_database(settings, limits=limits)
         self._database.connect_params |= {
             "connect_timeout": _TIMEOUT,
             "tcp_user_timeout": _TIMEOUT * 1000,
@@ -56,30 +60,19 @@ class NodeLock:
         self.socket = self._database.connection().fileno()  # type: ignore[no-untyped-call]
         """Readable when the server has ended the session."""
 
+    @property
     def session(self) -> bool:
         """Whether the session is ours from end to end.
 
         Behind a pooler that lends one server session to many clients (PgBouncer's transaction
-        pooling) a session's lock means nothing. A pooler shows itself by the process id that it
-        made up for the cancel key.
-
-        Raises:
-            StoreUnavailable: the database failed.
+        pooling) a session's lock means nothing.
         """
-        connection = self._database.connection()  # type: ignore[no-untyped-call]
-        told: int = connection.info.backend_pid
-        real: int = self._run(lambda: self._value("SELECT pg_backend_pid()"))
-        return told == real
+        return not (isinstance(self._database, Sessions) and self._database.pooled)
 
     def take(self, node: int) -> bool:
         """Take the lock of this number; False if another session has it. Raises StoreUnavailable"""
-
-        def unit() -> bool:
-            for name, value in _KEEP_ALIVE.items():
-                self._value(f"SELECT set_config('tcp_keepalives_{name}', '{value}', false)")
-            return bool(self._value(f"SELECT pg_try_advisory_lock({LOCK_CLASS}, {node})"))
-
-        return self._run(unit)
+        query = f"SELECT pg_try_advisory_lock({LOCK_CLASS}, {node})"
+        return self._run(lambda: bool(self._value(query)))
 
     def living(self) -> set[int]:
         """The numbers of all nodes that hold their lock. Raises StoreUnavailable."""

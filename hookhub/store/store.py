@@ -23,14 +23,15 @@ from hookhub.store.append import HandOver, NewDelivery, Transaction
 from hookhub.store.database import (
     NO_KEYS,
     Reader,
+    begin,
     connect,
     create_database,
     is_sqlite,
-    run_sql,
     translated_errors,
 )
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS
+from hookhub.store.sessions import Limits
 from hookhub.store.writer import Writer
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class Store:
         self._writer = Writer(settings, clock, self._committed, box)
         self._idle: list[peewee.Database] = []
         self._limiter = trio.CapacityLimiter(settings.readers)
+        self._checks = trio.CapacityLimiter(1)
         self._reads = 0
 
     @property
@@ -131,11 +133,7 @@ class Store:
         usable = False
         try:
             with translated_errors():
-                sqlite = isinstance(database, peewee.SqliteDatabase)
-                run_sql(
-                    database,
-                    "BEGIN" if sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                )
+                begin(database, read_only=True)
                 try:
                     result = unit(Reader(database, self.clock(), self.box))
                 except HookhubError:
@@ -162,7 +160,8 @@ class Store:
         return done
 
     def _migrate(self, component: str, steps: Sequence[Migration]) -> list[Migration]:
-        database = create_database(self.settings)
+        limits = Limits.migrating(self.settings.timeout)
+        database = create_database(self.settings, limits=limits)
         connect(database, self.settings)
         try:
             with translated_errors():
@@ -196,18 +195,36 @@ class Store:
         return self._writer.oldest()
 
     async def check(self) -> str | None:
-        """None if the database answers and takes writes; else what is wrong."""
+        """None if the database answers and takes writes; else what is wrong.
+
+        Not well is also a unit that runs or waits for longer than a quarter of the timeout. The
+        look itself takes no longer than that.
+        """
         if self._writer.failing is not None:
             return self._writer.failing
-        try:
-            await self.read(lambda reader: reader.sql("SELECT 1"))
-        except StoreUnavailable as error:
-            return error.detail
-        return None
+        patience = self.settings.timeout / 4
+        if (age := self.oldest_unit()) > patience:
+            return (
+                f"A write waits since {age:.1f} s: another hub or program holds a lock, or the "
+                "database does not answer."
+            )
+        with trio.move_on_after(patience):
+            try:
+                await trio.to_thread.run_sync(
+                    self._read, _look, limiter=self._checks, abandon_on_cancel=True
+                )
+            except StoreUnavailable as error:
+                return error.detail
+            return None
+        return f"The database does not answer within {patience:g} s."
 
     def statistics(self) -> dict[str, float]:
         """Counters since start."""
         return {**self._writer.statistics(), "reads_total": self._reads}
+
+
+def _look(reader: Reader) -> None:
+    reader.sql("SELECT 1")
 
 
 def _ensure_state(tx: Transaction, epoch: str) -> str:

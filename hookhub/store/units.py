@@ -91,16 +91,23 @@ class Units:
             self._held -= unit.size
             return True
 
-    def take(self, most: int) -> Sequence[Unit]:
+    def take(self, most: int, patience: float | None = None) -> Sequence[Unit] | None:
         """Take those that wait, the oldest first; waits for one.
 
-        The units taken before are over by that. None left: closed.
+        The units taken before are over by that.
+
+        Args:
+            most: how many at most.
+            patience: seconds to wait; None: for ever.
+
+        Returns:
+            no units: closed; None: nothing came in time.
         """
         with self._changed:
             self._held -= sum(unit.size for unit in self._running)
             self._running = ()
-            while not self._waiting and not self._closed:
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._waiting or self._closed, patience):
+                return None
             self._running = list(islice(self._waiting, most))
             for unit in self._running:
                 del self._waiting[unit]

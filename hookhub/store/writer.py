@@ -30,6 +30,7 @@ from hookhub.store.append import Group, HandOver, NewDelivery, Subscriptions, Tr
 from hookhub.store.database import (
     NO_KEYS,
     Reader,
+    begin,
     connect,
     create_database,
     is_aborted,
@@ -37,6 +38,7 @@ from hookhub.store.database import (
     translated,
     translated_errors,
 )
+from hookhub.store.sessions import Sessions
 from hookhub.store.units import Unit, Units
 
 T = TypeVar("T")
@@ -44,7 +46,10 @@ T = TypeVar("T")
 MAX_GROUP = 256
 ATTEMPTS = 3
 """How often a group is run when PostgreSQL reports a deadlock or a serialisation failure."""
-_RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_RETRYABLE = frozenset({"40001", "40P01"})
+_LOCK_TIMEOUT = frozenset({"55P03"})
+PROBE = 1.0
+"""Seconds between two looks whether a database that failed works again."""
 
 log = structlog.get_logger("hookhub.store")
 
@@ -150,6 +155,7 @@ class Writer:
             "units_total": self._units,
             "commits_total": self._commits,
             "events_total": self._events,
+            "oldest_seconds": self.oldest(),
             **self._line.statistics(),
         }
 
@@ -157,9 +163,32 @@ class Writer:
 
     def _run(self) -> None:
         # No name for the units: what they hold must not stay until the next ones come.
-        while self._run_group(self._line.take(MAX_GROUP)):
+        while self._run_group(self._next()):
             pass
         self._close_database()
+
+    def _next(self) -> Sequence[Unit]:
+        """What comes next; while the database fails and nobody writes, looks at it meanwhile."""
+        while self._failing is not None:
+            units = self._line.take(MAX_GROUP, PROBE)
+            if units is not None:
+                return units
+            self._probe()
+        return self._line.take(MAX_GROUP) or ()
+
+    def _probe(self) -> None:
+        """Find out whether the database takes writes again."""
+        try:
+            if self._database.is_closed():
+                self._reconnect()
+            with translated_errors():
+                begin(self._database)
+                Group(self._subscriptions).lock(Reader(self._database, self._clock(), self._box))
+            self._failing = None
+        except Exception as error:
+            # Whatever it is: the thread must live on.
+            self._failing = str(error)
+        self._rollback()
 
     def _run_group(self, units: Sequence[Unit]) -> bool:
         """Run and resolve them; False if there are none."""
@@ -197,7 +226,7 @@ class Writer:
                 apart = True
             except StoreUnavailable as error:
                 self._rollback()
-                if attempt >= ATTEMPTS or not _is_retryable(error):
+                if attempt >= ATTEMPTS or not self._is_retryable(error):
                     raise
             self._subscriptions.generation = -1
         raise AssertionError("unreachable")
@@ -207,7 +236,7 @@ class Writer:
             self._reconnect()
         reader = Reader(self._database, self._clock(), self._box)
         with translated_errors():
-            run_sql(self._database, "BEGIN IMMEDIATE" if reader.is_sqlite else "BEGIN")
+            begin(self._database)
             if any(unit.locks for unit in units):
                 group.lock(reader)
             if apart:
@@ -262,7 +291,7 @@ class Writer:
             unit.result = outcome.Error(told)
             if alone:
                 self._database.rollback()
-                run_sql(self._database, "BEGIN")
+                begin(self._database)
                 group.locked = False
             else:
                 run_sql(self._database, "ROLLBACK TO SAVEPOINT unit")
@@ -281,6 +310,21 @@ class Writer:
 
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(in_trio)
+
+    def _is_retryable(self, error: StoreUnavailable) -> bool:
+        return _has_state(error, _RETRYABLE) or (
+            _has_state(error, _LOCK_TIMEOUT) and self._end_frozen() > 0
+        )
+
+    def _end_frozen(self) -> int:
+        """End other hubs' sessions that hold locks and go no further; returns how many."""
+        if not isinstance(self._database, Sessions):
+            return 0
+        with contextlib.suppress(peewee.PeeweeException):
+            if count := self._database.end_frozen():
+                log.warning("store.frozen_ended", sessions=count)
+            return count
+        return 0
 
     def _rollback(self) -> None:
         try:
@@ -311,10 +355,10 @@ def _unit_error(error: Exception) -> Exception:
     return told
 
 
-def _is_retryable(error: BaseException) -> bool:
+def _has_state(error: BaseException, states: frozenset[str]) -> bool:
     cause: BaseException | None = error
     while cause is not None:
-        if getattr(cause, "sqlstate", None) in _RETRYABLE_SQLSTATES:
+        if getattr(cause, "sqlstate", None) in states:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

@@ -177,7 +177,7 @@ const Skip = () =>
 function Bar({ session, page, tools, signOut }) {
   return html`<header id="bar">
     ${session && html`<${Skip} />`}
-    <a class="brand" href="#/live"><img src="icon.svg" alt="" width="24" height="24" /><span>hookhub</span></a>
+    <a class="brand" href="#/live" aria-label="hookhub"><img src="icon.svg" alt="" width="24" height="24" /><span>hookhub</span></a>
     ${session && html`<${Tabs} session=${session} page=${page} />`}
     ${session && html`<${State} session=${session} />`}
     <div class="tools">

@@ -16,7 +16,6 @@ from hookhub.egress.idle import IdleConnections, Origin
 from hookhub.egress.ways import Dialler
 from hookhub.egress.wire import Head
 
-
 log = structlog.get_logger("hookhub.egress")
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from hookhub.events import OWN
 from hookhub.plugins.manager import Plugins
-from hookhub.transforms import TransformRegistry, builtin_transforms
+from hookhub.transforms import TransformRegistry
 
 
 def load_transforms(plugins: Plugins) -> TransformRegistry:
-    """All transforms of all plugins, and hookhub's own; a plugin with a wrong one is left out.
+    """All transforms of all plugins; a plugin with a wrong one is left out.
 
     Raises:
         PluginError: a plugin with a wrong one is required.
     """
     registry = TransformRegistry()
-    for transform in builtin_transforms():
-        registry.register(transform, OWN)
     for plugin, transforms in plugins.collect("hookhub_transforms"):
         with plugins.blaming(plugin):
             for transform in transforms:

@@ -1,8 +1,8 @@
 """Transforms: another body for a delivery than the payload, made by name. Pure.
 
-A plugin brings transforms as it brings event types; hookhub itself brings ``template``. An endpoint
-names one with its configuration; it is tried with the examples of the event types that the endpoint
-wants before the endpoint is stored, and applied anew at every attempt.
+A plugin brings transforms as it brings event types. An endpoint names one with its configuration;
+it is tried with the examples of the event types that the endpoint wants before the endpoint is
+stored, and applied anew at every attempt.
 """
 
 from hookhub.transforms.model import (
@@ -13,19 +13,14 @@ from hookhub.transforms.model import (
     UnknownTransform,
     example_event,
 )
-from hookhub.transforms.registry import TransformRegistry, builtin_transforms
-from hookhub.transforms.template import TEMPLATE_MAX, TemplateConfig, TemplateTransform
+from hookhub.transforms.registry import TransformRegistry
 
 __all__ = [
     "OUTPUT_MAX",
-    "TEMPLATE_MAX",
-    "TemplateConfig",
-    "TemplateTransform",
     "Transform",
     "TransformError",
     "TransformRegistry",
     "TransformResult",
     "UnknownTransform",
-    "builtin_transforms",
     "example_event",
 ]

@@ -19,16 +19,10 @@ from hookhub.transforms.model import (
     UnknownTransform,
     example_event,
 )
-from hookhub.transforms.template import TemplateTransform
 
 TRANSFORM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 # RFC 9110 §8.3.1, with at most one parameter; nothing that could end a header line.
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:; ?[\w-]+=[\w!#$&^.+:\"-]+)?", re.ASCII)
-
-
-def builtin_transforms() -> list[Transform[Any]]:
-    """What hookhub itself brings, as a plugin would."""
-    return [TemplateTransform()]
 
 
 class TransformRegistry:

@@ -20,9 +20,9 @@ from hookhub.transforms import (
     TransformError,
     TransformRegistry,
     TransformResult,
-    builtin_transforms,
 )
 from hookhub_scripted import Scripted
+from hookhub_template.template import TemplateTransform
 
 EVENT = Event(1, "e1", "user.created", '{"n": 1}', 1)
 
@@ -57,7 +57,7 @@ def slow() -> Iterator[Slow]:
 
 def registry_of(*transforms: Transform[Any]) -> TransformRegistry:
     registry = TransformRegistry()
-    for transform in (*builtin_transforms(), *transforms):
+    for transform in (TemplateTransform(), *transforms):
         registry.register(transform, "test")
     return registry
 

@@ -29,6 +29,8 @@ from hookhub.store import open_store
 from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record, get_delivery
 from hookhub.store.endpoints import get_endpoint, insert_endpoint
+from hookhub.transforms import Transform
+from hookhub_template.template import TemplateTransform
 
 
 class Thing(Payload):
@@ -83,6 +85,10 @@ class Plugin:
     @hookhub.hookimpl
     def hookhub_sinks(self, hub: Hub) -> Iterable[DurableSink]:
         return [self.sink]
+
+    @hookhub.hookimpl
+    def hookhub_transforms(self) -> Iterable[Transform[Any]]:
+        return [TemplateTransform()]
 
 
 @asynccontextmanager

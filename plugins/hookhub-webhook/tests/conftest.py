@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
+import hookhub_template
 import hookhub_webhook
 from hookhub import EventType, Payload, hookimpl
 from hookhub.config import EgressSettings, Settings
@@ -33,7 +34,8 @@ class SampleTypes:
 @pytest.fixture
 def hub_plugins(hub_settings: Settings) -> Plugins:
     """This plugin, and nothing that is installed."""
-    extra = [("webhook", hookhub_webhook), ("samples", SampleTypes())]
+    extra = [("webhook", hookhub_webhook), ("template", hookhub_template)]
+    extra.append(("samples", SampleTypes()))
     return Plugins.load(hub_settings.plugins, extra, installed=())
 
 

@@ -22,9 +22,9 @@ from jinja2.utils import url_quote
 from markupsafe import Markup
 
 from hookhub.events import parse_timestamp
-from hookhub.transforms.budget import Budget
-from hookhub.transforms.model import OUTPUT_MAX, TransformError
-from hookhub.transforms.writers import to_json, to_text
+from hookhub.transforms import OUTPUT_MAX, TransformError
+from hookhub_template.budget import Budget
+from hookhub_template.writers import to_json, to_text
 
 BUDGET: Final = "budget of the rendering"
 """Where a rendering's budget is in its context; no template can say a name with spaces."""

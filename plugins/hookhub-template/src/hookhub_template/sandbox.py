@@ -16,7 +16,8 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from hookhub.transforms.library import (
+from hookhub.transforms import TransformError
+from hookhub_template.library import (
     CALL,
     TESTS,
     bounded_range,
@@ -25,9 +26,8 @@ from hookhub.transforms.library import (
     is_number,
     kind,
 )
-from hookhub.transforms.model import TransformError
-from hookhub.transforms.syntax import CHARGE, LOOP, MARK, TEXT
-from hookhub.transforms.writers import JsonText, Writer, to_text
+from hookhub_template.syntax import CHARGE, LOOP, MARK, TEXT
+from hookhub_template.writers import JsonText, Writer, to_text
 
 NAMES: Final = ("type", "payload", "timestamp", "id", "sequence", "key", "source")
 """What a template knows."""

@@ -13,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from hookhub.events import Event, format_timestamp
-from hookhub.transforms.budget import Budget
-from hookhub.transforms.library import BUDGET
-from hookhub.transforms.model import Transform, TransformError, TransformResult
-from hookhub.transforms.sandbox import NAMES, WRITER, Sandbox
-from hookhub.transforms.syntax import check_and_count, parse
-from hookhub.transforms.writers import Writer, writer_for
+from hookhub.transforms import Transform, TransformError, TransformResult
+from hookhub_template.budget import Budget
+from hookhub_template.library import BUDGET
+from hookhub_template.sandbox import NAMES, WRITER, Sandbox
+from hookhub_template.syntax import check_and_count, parse
+from hookhub_template.writers import Writer, writer_for
 
 TEMPLATE_MAX = 16 * 1024
 """Bytes of a template."""

@@ -73,6 +73,8 @@ class Hub:
         self.settings = settings
         self.store = store
         self.plugins = plugins
+        self.draining = trio.Event()
+        """Set when the hub is about to stop: it takes requests still, and wants no new clients."""
         self.stopping = trio.Event()
         """Set when the hub begins to stop."""
         self.stop_by: float | None = None
@@ -275,6 +277,11 @@ class Hub:
 
     # -- how it goes -----------------------------------------------------------------------
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the hub stops, or is about to."""
+        return self.draining.is_set() or self.stopping.is_set()
+
     async def readiness(self) -> dict[str, str | None]:
         """Check to what is wrong with it (None: nothing); see also :meth:`warnings`."""
         required = self.settings.plugins.required
@@ -284,7 +291,7 @@ class Hub:
             "engine": self.engine.check(),
             "broadcaster": self.broadcaster.check(),
             "plugins": "; ".join(broken) or None,
-            "stopping": "the hub is stopping" if self.stopping.is_set() else None,
+            "stopping": "the hub is stopping" if self.leaving else None,
         }
 
     def warnings(self) -> str | None:

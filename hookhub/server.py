@@ -157,10 +157,10 @@ async def _wind_down(hub: Hub) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.engine.stop)
         for component in hub.components:
-            nursery.start_soon(_stop, component)
+            nursery.start_soon(_say_goodbye, component)
 
 
-async def _stop(component: Component) -> None:
+async def _say_goodbye(component: Component) -> None:
     try:
         with trio.move_on_after(GOODBYE):
             await component.stop()
@@ -267,6 +267,7 @@ async def _serve_http(
         listeners,
         upgrades=upgrades,
         config=hypercorn_config(),
+        draining=hub.draining,
         stopping=hub.stopping,
         grace=hub.settings.server.graceful_timeout,
         task_status=task_status,
@@ -276,19 +277,28 @@ async def _serve_http(
 
 async def _stop_on_signal(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        first = 0.0
-        async for number in signals:
-            if hub.stopping.is_set() and trio.current_time() - first < SAME_SIGNAL:
-                continue
-            if hub.stopping.is_set():
-                # The second signal: whoever sends it has waited long enough. Leases make it safe.
-                log.warning("hub.killed", signal=signal.Signals(number).name)
-                os._exit(128 + number)
-            log.info("hub.signal", signal=signal.Signals(number).name)
-            first = trio.current_time()
-            _end_in_any_case(hub.settings.server.graceful_timeout + OVERDUE)
-            hub.stopping.set()
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            first = 0.0
+            async for number in signals:
+                if hub.leaving and trio.current_time() - first < SAME_SIGNAL:
+                    continue
+                if hub.leaving:
+                    # Whoever sends a second one has waited long enough. Leases make it safe.
+                    log.warning("hub.killed", signal=signal.Signals(number).name)
+                    os._exit(128 + number)
+                # A person at the keyboard (SIGINT) waits for nobody who looks.
+                delay = hub.settings.server.drain() if number == signal.SIGTERM else 0.0
+                log.info("hub.signal", signal=signal.Signals(number).name, drain_delay=delay)
+                first = trio.current_time()
+                hub.draining.set()
+                _end_in_any_case(delay + hub.settings.server.graceful_timeout + OVERDUE)
+                nursery.start_soon(_stop_after, delay, hub)
+
+
+async def _stop_after(delay: float, hub: Hub) -> None:
+    await trio.sleep(delay)
+    hub.stopping.set()
 
 
 def _end_in_any_case(seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,20 @@ def test_an_empty_variable_unsets_what_may_be_unset(tmp_path: Path) -> None:
     """Compose files pass empty variables for what nobody set."""
     path = write(tmp_path, "[server]\npublic_url = 'https://hub.example'\n")
     assert load_settings(path, {"HOOKHUB_SERVER__PUBLIC_URL": ""}).server.public_url is None
+
+
+@pytest.mark.parametrize(
+    ("given", "delay"),
+    [
+        ({}, 0.0),
+        ({"public_url": "https://hub.example"}, 5.0),
+        ({"public_url": "https://hub.example", "drain_delay": 0.0}, 0.0),
+        ({"drain_delay": 12.5}, 12.5),
+    ],
+)
+def test_a_stop_is_delayed_where_somebody_looks(given: dict[str, Any], delay: float) -> None:
+    """What is set counts; else a hub behind a proxy waits a little, and one without does not."""
+    assert Settings.model_validate({"server": given}).server.drain() == delay
 
 
 def test_a_plugins_table_is_its_own(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ PLUGINS = """\
 
 EXAMPLES: Mapping[str, Any] = {
     "public_url": "https://hub.example.org",
+    "drain_delay": 10.0,
     "certfile": "/etc/hookhub/cert.pem",
     "keyfile": "/etc/hookhub/key.pem",
     "bootstrap_token": "at-least-16-characters",

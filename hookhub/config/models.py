@@ -26,6 +26,10 @@ Wait = Annotated[float, Field(ge=0)]
 SecretKey = Annotated[str, Field(min_length=KEY_MIN)]
 
 
+DRAIN_BEHIND_PROXY = 5.0
+"""``[server] drain_delay`` where ``public_url`` says that a proxy stands before the hub."""
+
+
 class Table(BaseModel):
     """Base of the tables: an unknown key is an error."""
 
@@ -51,6 +55,12 @@ class ServerSettings(Table):
     max_body: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="Largest request body, bytes"
     )
+    drain_delay: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds that requests are still taken after SIGTERM, while the hub says that "
+        "it is not ready; not set, it is 5 with public_url, and 0 without",
+    )
     graceful_timeout: float = Field(
         default=30.0, ge=0, description="Seconds that a stop may take before the process ends"
     )
@@ -63,6 +73,12 @@ class ServerSettings(Table):
             given, missing = ("certfile", "keyfile") if self.certfile else ("keyfile", "certfile")
             raise ValueError(f"has {given} but no {missing}; TLS needs both")
         return self
+
+    def drain(self) -> float:
+        """Seconds from SIGTERM to the stop: ``drain_delay``, or what suits the surroundings."""
+        if self.drain_delay is not None:
+            return self.drain_delay
+        return DRAIN_BEHIND_PROXY if self.public_url is not None else 0.0
 
 
 class DatabaseSettings(Table):

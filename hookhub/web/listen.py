@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
+import select
 import ssl
 import stat
+import struct
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -19,6 +24,10 @@ Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 BACKLOG = 0xFFFF
 """More than any kernel allows: each cuts it down to its own limit."""
 
+ACCEPT_TIMEOUT = 1.0
+"""Seconds that the last connections have to be accepted, when there are no descriptors for them."""
+
+_SO_ATTACH_FILTER = 26
 _TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 _CHANGE = "set [server] bind (or HOOKHUB_SERVER__BIND) to another address"
 
@@ -45,13 +54,60 @@ async def open_listeners(settings: ServerSettings) -> list[Listener]:
 def listener_url(listener: Listener) -> str:
     """Where a listener is reached: ``http://127.0.0.1:8080``, ``https://[::1]:1``, ``unix:…``."""
     secure = isinstance(listener, trio.SSLListener)
-    plain = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
-    assert isinstance(plain, trio.SocketListener)
-    address = plain.socket.getsockname()
+    address = _socket(listener).getsockname()
     if isinstance(address, str | bytes):
         return f"unix:{os.fsdecode(address)}"
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"{'https' if secure else 'http'}://{host}:{address[1]}"
+
+
+def _socket(listener: Listener) -> trio.socket.SocketType:
+    plain = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
+    assert isinstance(plain, trio.SocketListener)
+    return plain.socket
+
+
+async def wait_taken(sock: trio.socket.SocketType) -> None:
+    """Return when nothing has come that is still to be taken: bytes, their end, a connection.
+
+    Whoever takes it is another task. Nothing else runs between the look and the return.
+    """
+    if sock.fileno() < 0:
+        return
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while poll.poll(0):  # noqa: ASYNC110 - nobody tells
+        await trio.sleep(0.01)
+
+
+async def refuse_connections(listener: Listener) -> None:
+    """Let no new connection come; return when all that came before are accepted.
+
+    A listener that is closed resets the connections that nobody has accepted yet, requests and
+    all. Whoever accepts goes on meanwhile; new clients are refused once the listener is closed.
+    """
+    sock = _socket(listener)
+    with suppress(OSError):
+        if sock.family == trio.socket.AF_UNIX:
+            os.unlink(sock.getsockname())
+        elif sys.platform == "linux":
+            _drop_handshakes(sock)
+    with trio.move_on_after(ACCEPT_TIMEOUT):
+        await wait_taken(sock)
+
+
+def _drop_handshakes(sock: trio.socket.SocketType) -> None:
+    """Have the kernel ignore segments with SYN alone (socket(7), SO_ATTACH_FILTER)."""
+    steps = [
+        (0x30, 0, 0, 13),  # load the byte of TCP's flags
+        (0x54, 0, 0, 0x12),  # SYN and ACK of them
+        (0x15, 0, 1, 0x02),  # SYN alone?
+        (0x06, 0, 0, 0),  # then drop it
+        (0x06, 0, 0, 0xFFFF),  # else keep it
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = struct.pack("HP", len(steps), ctypes.addressof(code))
+    sock.setsockopt(trio.socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:

@@ -1,9 +1,10 @@
 """The HTTP server: Hypercorn's connections in an accept loop of our own.
 
-Differs from ``hypercorn.trio.serve`` in four things: requests to upgrade a registered path leave
+Differs from ``hypercorn.trio.serve`` in five things: requests to upgrade a registered path leave
 Hypercorn with their socket, what is no HTTP/1.1 is refused with a problem document and HTTP/2 is
 not spoken (:mod:`hookhub.web.upgrade`), how long a client may take and how long a stop lasts are
-bounded whatever clients do, and a bug in one connection is logged and touches no other.
+bounded whatever clients do, a stop breaks no request off (:class:`Leave`), and a bug in one
+connection is logged and touches no other.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.events import Closed, Event
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import LifespanFailureError
@@ -27,7 +29,7 @@ from quart_trio import QuartTrio
 from hookhub.routes import UpgradeHandler
 from hookhub.web.cutting import cuttable
 from hookhub.web.hypercorn_config import ServerConfig
-from hookhub.web.listen import Listener
+from hookhub.web.listen import Listener, refuse_connections, wait_taken
 from hookhub.web.problems import RequestTimedOut
 from hookhub.web.requests import Requests
 from hookhub.web.upgrade import (
@@ -50,10 +52,30 @@ LINGER = 5.0
 """Seconds to go on reading after a refusal: a client that is still sending when the connection
 closes gets a reset, and may never see the answer that says why."""
 
+MOMENT = 0.5
+"""Seconds that a connection which was just made or served is kept at a stop: a client that asks one
+thing after the other then learns from its next answer that it is the last, and loses nothing."""
+
 CLOSE_TIMEOUT = 1.0
 """Seconds for the goodbye of TLS when a connection that was taken over is closed."""
 
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """What connections are told about the end.
+
+    Hypercorn's own ``WorkerContext.terminated`` is never set: it closes a connection after an
+    answer that promised to take another request.
+    """
+
+    draining: trio.Event
+    """Set when each answer that begins is the last of its connection, and says so."""
+    stopping: trio.Event
+    """Set when connections without a request are to end; ``draining`` is set then as well."""
 
 
 class Connection(TCPServer):
@@ -68,11 +90,15 @@ class Connection(TCPServer):
         context: WorkerContext,
         state: LifespanState,
         upgrades: Mapping[str, UpgradeHandler],
+        leave: Leave,
         stream: SocketStream,
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]
         self._config = config
         self._upgrades = upgrades
+        self._leave = leave
+        self._reading = trio.CancelScope()
+        self._receiving = trio.CancelScope()
         self._http: UpgradableH11
         self._takeover: TakeoverRequired | None = None
 
@@ -102,6 +128,9 @@ class Connection(TCPServer):
         # connection would stay open for ever. What bounds the shield: USER_TIMEOUT and abort().
         with trio.CancelScope(shield=True):
             await super().protocol_send(event)
+        if isinstance(event, Closed):
+            # The reader may hold the next request, and wait for this one to make room for it.
+            self._reading.cancel()
 
     async def run(self) -> None:
         """Serve HTTP, then whoever takes the connection over.
@@ -133,6 +162,7 @@ class Connection(TCPServer):
         self._http = outer.protocol = UpgradableH11(
             self._upgrades,
             self._head_begun,
+            self._leave.draining.is_set,
             outer.app,
             outer.config,
             outer.context,
@@ -144,7 +174,8 @@ class Connection(TCPServer):
             outer.send,
         )
         try:
-            await super()._read_data()
+            with self._reading:
+                await self._read_all()
         except TakeoverRequired as takeover:
             self._takeover = takeover.with_traceback(None)
         except RequestRefused as refused:
@@ -158,21 +189,46 @@ class Connection(TCPServer):
     async def _head_begun(self) -> None:
         await self.idle_task.restart(self._task_group, self._head_timeout)
 
+    async def _read_all(self) -> None:
+        """In place of Hypercorn's loop, which can only be ended by closing the socket.
+
+        Cancelling a receive takes nothing away that has been received: it is the safe way.
+        """
+        data = b"-"
+        with suppress(*_GONE):
+            while data:
+                data = b""
+                with trio.CancelScope() as self._receiving:
+                    data = bytes(await self.stream.receive_some(MAX_RECV))
+                await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
+
+    async def _idle_timeout(self) -> None:
+        await self._patience(self._config.keep_alive_timeout)
+        await wait_taken(self.socket)  # It is the next request: its reader cancels this.
+        self._receiving.cancel()
+
     async def _head_timeout(self) -> None:
         """In place of the idle timer, from the first byte of a request to the end of its head."""
-        with trio.move_on_after(self._config.head_timeout) as late:
-            await self.context.terminated.wait()
-        if late.cancelled_caught and self._http.waits_for_head:
+        late = await self._patience(self._config.head_timeout)
+        if late and self._http.waits_for_head:
             detail = "The head of the request did not arrive in time; send it faster."
             await self._answer_last(RequestRefused(RequestTimedOut(detail)))
             with trio.move_on_after(LINGER):  # Whoever reads goes on, and cancels this at the end.
-                await self.context.terminated.wait()
+                await self._leave.stopping.wait()
         with trio.CancelScope(shield=True):
             await self._initiate_server_close()
 
+    async def _patience(self, seconds: float) -> bool:
+        """Wait for so long, at a stop for no more than a moment; whether it was the whole time."""
+        begin = trio.current_time()
+        with trio.move_on_after(seconds) as whole:
+            await self._leave.stopping.wait()
+            await trio.sleep_until(begin + MOMENT)
+        return whole.cancelled_caught
+
     async def _answer_last(self, refused: RequestRefused) -> None:
-        gone = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
-        with suppress(*gone):
+        with suppress(*_GONE, trio.BusyResourceError):
             await self._http.refuse(refused)
             if isinstance(self.stream, trio.SocketStream):
                 await self.stream.send_eof()
@@ -180,8 +236,7 @@ class Connection(TCPServer):
     async def _refuse(self, refused: RequestRefused) -> None:
         await self.idle_task.stop()
         await self._answer_last(refused)
-        gone = (trio.BrokenResourceError, trio.ClosedResourceError)
-        with trio.move_on_after(LINGER), suppress(*gone):
+        with trio.move_on_after(LINGER), suppress(*_GONE):
             while await self.stream.receive_some():
                 pass
         # A request whose body was refused half-way is still being answered.
@@ -190,7 +245,7 @@ class Connection(TCPServer):
     async def _hand_over(self, path: str, handling: Awaitable[None]) -> None:
         try:
             await handling
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        except* _GONE:
             pass  # the client is gone
         except* (Exception, SystemExit) as errors:
             _log.error("upgrade.failed", path=path, exc_info=errors)
@@ -209,8 +264,9 @@ class _Connections:
         context: WorkerContext,
         state: LifespanState,
         upgrades: Mapping[str, UpgradeHandler],
+        leave: Leave,
     ) -> None:
-        self._connect = partial(Connection, app, config, context, state, upgrades)
+        self._connect = partial(Connection, app, config, context, state, upgrades, leave)
         self._open: set[Connection] = set()
         self._left = trio.lowlevel.ParkingLot()
 
@@ -222,7 +278,7 @@ class _Connections:
             connection.tune()
             with cuttable(connection.abort):
                 await connection.run()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        except* _GONE:
             pass  # the client is gone, or a stop took the socket away
         except* (Exception, SystemExit) as errors:
             _log.error("connection.failed", exc_info=errors)
@@ -247,6 +303,7 @@ async def serve(
     *,
     upgrades: Mapping[str, UpgradeHandler],
     config: ServerConfig,
+    draining: trio.Event,
     stopping: trio.Event,
     grace: float,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -260,7 +317,9 @@ async def serve(
         listeners: open listeners; see :func:`hookhub.web.listen.open_listeners`.
         upgrades: path to the handler that takes over a WebSocket upgrade of that path.
         config: Hypercorn's settings; see :func:`hookhub.web.hypercorn_config.hypercorn_config`.
-        stopping: when set, nothing more is accepted and idle connections are closed at once.
+        draining: when set, each answer is the last of its connection, and says so.
+        stopping: when set, nothing more is accepted, connections without a request are closed, and
+            ``draining`` is set.
         grace: seconds that requests and taken-over connections may go on after that.
         task_status: started when connections are accepted.
 
@@ -270,13 +329,15 @@ async def serve(
     state: LifespanState = {}
     wrapped = ASGIWrapper(app)
     lifespan = Lifespan(wrapped, config, state)
-    context = WorkerContext(None)
-    connections = _Connections(wrapped, config, context, ConnectionState(state), upgrades)
+    leave = Leave(draining, stopping)
+    connections = _Connections(
+        wrapped, config, WorkerContext(None), ConnectionState(state), upgrades, leave
+    )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(lifespan.handle_lifespan)
             await lifespan.wait_for_startup()
-            await _accept(connections, listeners, context, stopping, grace, task_status)
+            await _accept(connections, listeners, leave, grace, task_status)
             await lifespan.wait_for_shutdown()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
@@ -300,8 +361,7 @@ def _first(errors: BaseExceptionGroup, kind: type[Exception]) -> BaseException |
 async def _accept(
     connections: _Connections,
     listeners: Sequence[Listener],
-    context: WorkerContext,
-    stopping: trio.Event,
+    leave: Leave,
     grace: float,
     task_status: trio.TaskStatus[None],
 ) -> None:
@@ -317,9 +377,11 @@ async def _accept(
                     )
                 )
                 task_status.started()
-                await stopping.wait()
+                await leave.stopping.wait()
+                leave.draining.set()
+                for listener in listeners:
+                    await refuse_connections(listener)
                 acceptor.cancel_scope.cancel()
-            await context.terminated.set()
             with trio.move_on_after(grace):
                 await connections.wait_drained()
         finally:

@@ -13,12 +13,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Container
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 import h11
 import trio
 from hypercorn.events import Event, RawData
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
 
 from hookhub.errors import HookhubError, MalformedRequest
@@ -64,14 +67,20 @@ class UpgradableH11(H11Protocol):
     Args:
         paths: the registered ones.
         head_begun: awaited when the first bytes of a request have come, but not yet its head.
+        last: whether an answer that begins now is the connection's last.
     """
 
     def __init__(
-        self, paths: Container[str], head_begun: Callable[[], Awaitable[None]], *args: Any
+        self,
+        paths: Container[str],
+        head_begun: Callable[[], Awaitable[None]],
+        last: Callable[[], bool],
+        *args: Any,
     ) -> None:
         super().__init__(*args)
         self._paths = paths
         self._head_begun = head_begun
+        self._last = last
         self._in_head = False
         self._refused = False
 
@@ -84,11 +93,18 @@ class UpgradableH11(H11Protocol):
     async def handle(self, event: Event) -> None:
         if not isinstance(event, RawData):
             await super().handle(event)
-        elif not self._refused:
+        elif not self._refused and self.connection.their_state is not h11.MUST_CLOSE:
+            # What follows the last request would be an error to h11, and Hypercorn would break off
+            # the answer that is on its way.
             await super().handle(event)
             if self.waits_for_head and not self._in_head:
                 self._in_head = True
                 await self._head_begun()
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and event.status_code >= 200 and self._last():
+            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
+        await super().stream_send(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         self._in_head = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import sys
 import threading
@@ -14,7 +16,7 @@ import trio.testing
 
 from hookhub.config import Settings
 from hookhub.delivery.model import NewEndpoint
-from hookhub.server import open_hub
+from hookhub.server import SAME_SIGNAL, open_hub
 from hookhub.store import Transaction
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.serving import settings_for_tests, sqlite_url
@@ -24,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 from hookhub_chaos.checks import conclude
 from hookhub_chaos.database import Sqlite
 from hookhub_chaos.disk import no_growth
+from hookhub_chaos.posters import open_trial
 from hookhub_chaos.report import verify
 from hookhub_chaos.world import SETTINGS, open_world
 
@@ -49,6 +52,31 @@ async def test_kill_9_and_a_full_disk(tmp_path: Path) -> None:
         await world.settle()
         verify("Short", await conclude(world))
         assert world.tally.kills.total() > len(KINDS)
+
+
+async def test_sigterm_breaks_no_request_off(tmp_path: Path) -> None:
+    """Clients that post on kept connections lose nothing, with a delay and without."""
+    hub = HubProcess(tmp_path, {**SETTINGS, "log": {"level": "info"}})
+    async with open_trial(hub) as trial:
+        for delay in (0.0, 0.3):
+            assert (await trial.stop(16, 0.3, delay)).faults == []
+
+
+async def test_the_second_sigterm_ends_the_hub_at_once(tmp_path: Path) -> None:
+    """The first makes it not ready, and leaves it serving for the delay."""
+    hub = HubProcess(tmp_path, {"server": {"drain_delay": 60.0}, "log": {"level": "info"}})
+    await trio.to_thread.run_sync(hub.start)
+    try:
+        os.kill(hub.pid, signal.SIGTERM)
+        await trio.to_thread.run_sync(hub.wait_line, "hub.signal")
+        async with hub.async_client() as http:
+            assert (await http.get("/health/ready")).status_code == 503
+            event = {"type": "user.created", "payload": {"user_id": 1}}
+            assert (await http.post("/events", json=event)).status_code == 202
+        await trio.sleep(SAME_SIGNAL)
+        assert await trio.to_thread.run_sync(hub.terminate) == 128 + signal.SIGTERM
+    finally:
+        hub.kill()
 
 
 async def test_a_commit_during_the_stop_leaves_no_lease(tmp_path: Path) -> None:

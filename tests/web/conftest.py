@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,8 @@ from hookhub.routes import (
 )
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.sources import Source
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class UserCreated(Payload):

@@ -36,6 +36,17 @@ async def test_a_hub_with_a_broken_plugin(api: httpx.AsyncClient, hub: Hub) -> N
     assert plugin["error"] == "It lost its mind."
 
 
+async def test_a_hub_that_is_about_to_stop(api: httpx.AsyncClient, hub: Hub) -> None:
+    """It is not ready, but it lives and takes requests; every answer ends its connection."""
+    hub.draining.set()
+    ready, live = await api.get("/health/ready"), await api.get("/health/live")
+    event = {"type": "user.created", "payload": {"user_id": 1}}
+    taken = await api.post("/events", json=event)
+    assert [ready.status_code, live.status_code, taken.status_code] == [503, 200, 202]
+    assert ready.json()["checks"]["stopping"] == "the hub is stopping"
+    assert [item.headers.get("connection") for item in (ready, live, taken)] == ["close"] * 3
+
+
 async def test_plugins(api: httpx.AsyncClient) -> None:
     """Name, version, what each contributes, and errors."""
     listed = (await api.get("/plugins")).json()

@@ -1,5 +1,5 @@
-"""Requests stay Hypercorn's; upgrades of registered paths leave it with their socket; a stop is
-bounded whatever clients do."""
+"""Requests stay Hypercorn's; upgrades of registered paths leave it with their socket; what
+listens where."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import os
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h11
 import pytest
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -27,163 +26,25 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask, WorkerContext
 from hypercorn.utils import LifespanFailureError
-from quart import Response, jsonify, request
-from quart_trio import QuartTrio
 from structlog.testing import capture_logs
 
 from hookhub.config import ServerSettings
 from hookhub.errors import ConfigError
 from hookhub.routes import UpgradeRequest
 from hookhub.web.hypercorn_config import QuietLogger, hypercorn_config
-from hookhub.web.listen import listener_url, open_listeners
+from hookhub.web.listen import listener_url, open_listeners, refuse_connections
 from hookhub.web.takeover import Connection, serve
 from hookhub.web.upgrade import TakeoverRequired, UpgradableH11
-
-UPGRADE = (
-    b"GET %s HTTP/1.1\r\nHost: hub\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+from hookhub_tiny import (
+    HELLO,
+    UPGRADE,
+    ask,
+    echo_upgrade,
+    make_app,
+    read_answer,
+    read_exactly,
+    running,
 )
-HELLO = b"GET /hello HTTP/1.1\r\nHost: hub\r\n\r\n"
-LARGE = b"GET /large HTTP/1.1\r\nHost: hub\r\n\r\n"
-
-Upgrades = Mapping[str, Callable[[UpgradeRequest, trio.abc.Stream], Awaitable[None]]]
-
-
-def make_app() -> QuartTrio:
-    app = QuartTrio("tiny")
-    app.config["events"] = []
-
-    @app.before_serving
-    async def started() -> None:
-        app.config["events"].append("started")
-
-    @app.after_serving
-    async def stopped() -> None:
-        app.config["events"].append("stopped")
-
-    @app.get("/hello")
-    async def hello() -> str:
-        return "hello"
-
-    @app.post("/echo")
-    async def echo() -> bytes:
-        return await request.get_data()
-
-    @app.get("/slow")
-    async def slow() -> str:
-        app.config["events"].append("slow")
-        app.config["asked"].set()
-        await app.config["release"].wait()
-        return "slow"
-
-    @app.get("/large")
-    async def large() -> bytes:
-        return b"x" * 50_000_000
-
-    @app.get("/broken")
-    async def broken() -> str:
-        raise RuntimeError("a bug")
-
-    @app.errorhandler(404)
-    async def missing(_: Exception) -> Response:
-        response = jsonify(code="not_found", method=request.method, path=request.path)
-        response.status_code = 404
-        response.content_type = "application/problem+json"
-        return response
-
-    return app
-
-
-class Server:
-    def __init__(self, app: QuartTrio, urls: list[str]) -> None:
-        self.app = app
-        self.url = urls[0]
-        self.urls = urls
-        self.stopping = trio.Event()
-        self.finished = trio.Event()
-        self.clients: list[trio.SocketStream] = []
-
-    async def connect(self) -> trio.SocketStream:
-        host, port = self.url.removeprefix("http://").rsplit(":", 1)
-        self.clients.append(await trio.open_tcp_stream(host, int(port)))
-        return self.clients[-1]
-
-
-@asynccontextmanager
-async def running(
-    upgrades: Upgrades | None = None, *, grace: float = 5.0, **settings: Any
-) -> AsyncIterator[Server]:
-    app = make_app()
-    app.config["asked"], app.config["release"] = trio.Event(), trio.Event()
-    listeners = await open_listeners(ServerSettings(bind="127.0.0.1:0", **settings))
-    server = Server(app, [listener_url(item) for item in listeners])
-
-    async def run(task_status: trio.TaskStatus[None]) -> None:
-        await serve(
-            app,
-            listeners,
-            upgrades=upgrades or {},
-            config=hypercorn_config(),
-            stopping=server.stopping,
-            grace=grace,
-            task_status=task_status,
-        )
-        server.finished.set()
-
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(run)
-            try:
-                yield server
-            finally:
-                for client in server.clients:
-                    await trio.aclose_forcefully(client)
-            server.stopping.set()
-            await server.finished.wait()
-
-
-async def read_answer(stream: trio.abc.ReceiveStream, sent: bytes) -> tuple[h11.Response, bytes]:
-    """The next HTTP answer, by h11's client; what ``sent`` asked must be a whole request."""
-    connection = h11.Connection(h11.CLIENT)
-    method = sent.split(b" ", 1)[0]
-    connection.send(h11.Request(method=method, target="/", headers=[("Host", "hub")]))
-    connection.send(h11.EndOfMessage())
-    response, body = None, b""
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some())
-        elif isinstance(event, h11.Response):
-            response = event
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            assert response is not None
-            return response, body
-        else:
-            raise AssertionError(event)
-
-
-async def ask(stream: trio.abc.Stream, data: bytes) -> tuple[int, bytes]:
-    await stream.send_all(data)
-    response, body = await read_answer(stream, data)
-    return response.status_code, body
-
-
-async def read_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = await stream.receive_some(size - len(data))
-        assert more, data
-        data += more
-    return data
-
-
-async def echo_upgrade(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
-    """A protocol of its own: a line, then whatever comes is sent back."""
-    await stream.send_all(b"taken " + request.path.encode() + b"\n")
-    async for data in stream:
-        await stream.send_all(data)
 
 
 async def test_requests_are_served_as_before() -> None:
@@ -366,21 +227,6 @@ async def test_access_and_error_logs_have_no_query_strings() -> None:
     assert "secret" not in repr(logs)
 
 
-async def test_lifespan_runs_around_the_serving() -> None:
-    """The app is started before the first request and shut down after the last."""
-    async with running() as server:
-        assert server.app.config["events"] == ["started"]
-        stream = await server.connect()
-        await stream.send_all(HELLO.replace(b"hello", b"slow"))
-        await server.app.config["asked"].wait()
-        server.stopping.set()
-        server.app.config["release"].set()
-        response, body = await read_answer(stream, HELLO)
-        assert (response.status_code, body) == (200, b"slow")
-        await server.finished.wait()
-    assert server.app.config["events"] == ["started", "slow", "stopped"]
-
-
 async def test_a_failing_start_is_told() -> None:
     """An app that cannot start raises its error, and the port is free again."""
     app = make_app()
@@ -397,30 +243,12 @@ async def test_a_failing_start_is_told() -> None:
             listeners,
             upgrades={},
             config=hypercorn_config(),
+            draining=trio.Event(),
             stopping=trio.Event(),
             grace=1,
         )
     for listener in await open_listeners(ServerSettings(bind=bind)):
         await listener.aclose()
-
-
-async def test_stop_closes_idle_connections_at_once_and_refuses_new_ones() -> None:
-    """Kept connections without a request do not hold up a stop.
-
-    Many, because what they guard against (an answering task cancelled before it starts the idle
-    timer of its connection) depends on the order of tasks.
-    """
-    async with running(grace=60) as server:
-        unused = await server.connect()
-        used = [await server.connect() for _ in range(20)]
-        for stream in used:
-            assert await ask(stream, HELLO) == (200, b"hello")
-        server.stopping.set()
-        for stream in (unused, *used):
-            assert await stream.receive_some() == b""
-        await server.finished.wait()
-        with pytest.raises(OSError, match="connect"):
-            await server.connect()
 
 
 async def test_connections_that_say_nothing_leave_nothing_behind() -> None:
@@ -431,62 +259,6 @@ async def test_connections_that_say_nothing_leave_nothing_behind() -> None:
             await trio.aclose_forcefully(await server.connect())
         while len(os.listdir("/proc/self/fd")) > before:
             await trio.sleep(0.01)
-
-
-async def test_stop_cancels_what_exceeds_the_grace() -> None:
-    """Requests and taken connections that do not end are cut off after the grace period."""
-    cancelled = trio.Event()
-
-    async def handler(request: UpgradeRequest, stream: trio.abc.Stream) -> None:
-        try:
-            await stream.send_all(b"taken")
-            await trio.sleep_forever()
-        finally:
-            cancelled.set()
-
-    async with running({"/ws": handler}, grace=0.05) as server:
-        slow, taken = await server.connect(), await server.connect()
-        await slow.send_all(HELLO.replace(b"hello", b"slow"))
-        await taken.send_all(UPGRADE % b"/ws")
-        await read_exactly(taken, 5)
-        await server.app.config["asked"].wait()
-        server.stopping.set()
-        await server.finished.wait()
-        assert cancelled.is_set()
-
-
-async def test_stop_is_bounded_by_clients_that_never_read() -> None:
-    """Hypercorn shields its writes without a deadline; the stop takes the socket away."""
-    async with running(grace=0.05) as server:
-        stream = await server.connect()
-        await stream.send_all(LARGE)
-        await stream.receive_some(1000)
-        server.stopping.set()
-        with trio.fail_after(3):
-            await server.finished.wait()
-
-
-async def test_cancellation_is_not_held_up_by_clients_that_never_read() -> None:
-    """Cancelled from outside, the server ends at once too."""
-    app = make_app()
-    listeners = await open_listeners(ServerSettings(bind="127.0.0.1:0"))
-    server = Server(app, [listener_url(listeners[0])])
-    run = partial(
-        serve,
-        app,
-        listeners,
-        upgrades={},
-        config=hypercorn_config(),
-        stopping=server.stopping,
-        grace=60,
-    )
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(run)
-            async with await server.connect() as stream:
-                await stream.send_all(LARGE)
-                await stream.receive_some(1000)
-                nursery.cancel_scope.cancel()
 
 
 async def test_accepted_sockets_have_a_user_timeout() -> None:
@@ -555,7 +327,7 @@ def test_hypercorn_internals() -> None:
     assert parameters(H11Protocol.__init__)[1:] == protocol
     for owner, names in {
         TCPServer: "run _read_data _close _idle_timeout _initiate_server_close protocol_send",
-        H11Protocol: "initiate handle _check_protocol _create_stream _handle_events "
+        H11Protocol: "initiate handle stream_send _check_protocol _create_stream _handle_events "
         "_send_error_response",
         TaskGroup: "spawn_app spawn",
         Lifespan: "handle_lifespan wait_for_startup wait_for_shutdown",
@@ -634,6 +406,7 @@ async def test_serve_on_a_unix_socket(tmp_path: Path) -> None:
         [listener],
         upgrades={"/ws": echo_upgrade},
         config=hypercorn_config(),
+        draining=trio.Event(),
         stopping=stopping,
         grace=1,
     )
@@ -646,11 +419,29 @@ async def test_serve_on_a_unix_socket(tmp_path: Path) -> None:
                 await stream.send_all(UPGRADE % b"/ws")
                 assert await read_exactly(stream, 10) == b"taken /ws\n"
             stopping.set()
-    path.unlink()
+    assert not path.exists()
     path.write_text("precious")
     with pytest.raises(ConfigError, match="is not a socket"):
         await open_listeners(settings)
     assert path.read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filter")
+async def test_refused_connections_are_not_made() -> None:
+    """Whoever waits for its acceptance is accepted; nobody comes after that to be reset."""
+    (listener,) = await open_listeners(ServerSettings(bind="127.0.0.1:0"))
+    async with listener:
+        address = ("127.0.0.1", int(listener_url(listener).rsplit(":", 1)[1]))
+        with socket.create_connection(address), socket.socket() as late:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(refuse_connections, listener)
+                await trio.testing.wait_all_tasks_blocked()
+                assert nursery.child_tasks, "one waits still"
+                late.setblocking(False)
+                late.connect_ex(address)
+                await (await listener.accept()).aclose()
+            with pytest.raises(OSError, match="not connected"):
+                late.getpeername()
 
 
 async def test_a_port_in_use_is_told() -> None:

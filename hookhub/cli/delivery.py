@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from textwrap import indent
 from typing import Any
 
@@ -65,6 +66,9 @@ def show(delivery_id: int, remote: Remote, as_json: bool) -> None:
 def retry(delivery_ids: tuple[int, ...], remote: Remote, as_json: bool) -> None:
     """Attempt deliveries again, now, whatever the schedule says.
 
+    Those that something else holds back all the same are named with what they wait for: the circuit
+    breaker of their endpoint, its being switched on, or an earlier one of their key (strict order).
+
     \b
     Examples:
       hookhub delivery retry 4711
@@ -75,8 +79,7 @@ def retry(delivery_ids: tuple[int, ...], remote: Remote, as_json: bool) -> None:
     if as_json:
         print_json({"items": items})
     else:
-        are = "is" if len(items) == 1 else "are"
-        say(f"{count(len(items), 'delivery')} {are} attempted again now.")
+        _print_retried(items)
 
 
 @delivery.command("skip")
@@ -96,6 +99,27 @@ def skip(delivery_id: int, remote: Remote, as_json: bool) -> None:
         print_json(found)
     else:
         say(f"Delivery {delivery_id} is {found['status']}; 'hookhub delivery retry' undoes it.")
+
+
+def _print_retried(items: list[dict[str, Any]]) -> None:
+    # A hub of an earlier version does not say what they wait for.
+    waiting = [item for item in items if item.get("waits_for") is not None]
+    now = len(items) - len(waiting)
+    if now:
+        say(f"{count(now, 'delivery')} {'is' if now == 1 else 'are'} attempted again now.")
+    for item in waiting:
+        say(f"Delivery {item['id']} waits {_obstacle(item['waits_for'], item['probe_in'])}.")
+
+
+def _obstacle(waits_for: str, probe_in: float | None) -> str:
+    if waits_for == "circuit_breaker":
+        when = f"next probe in {math.ceil(probe_in)} s" if probe_in else "a probe is under way"
+        return f"for the circuit breaker, {when}"
+    known = {
+        "endpoint": "until its endpoint is switched on",
+        "order": "until an earlier one of its key has ended",
+    }
+    return known.get(waits_for, f"for: {waits_for}")
 
 
 def print_delivery(found: dict[str, Any]) -> None:

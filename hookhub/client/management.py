@@ -34,7 +34,7 @@ class Management:
         return self._object("GET", f"/deliveries/{delivery_id}")
 
     def retry_delivery(self, delivery_id: int) -> Json:
-        """Attempt it again, now. Raises NotFound, Conflict."""
+        """Attempt it again, now, or when ``waits_for`` allows it. Raises NotFound, Conflict."""
         return self._object("POST", f"/deliveries/{delivery_id}/retry")
 
     def skip_delivery(self, delivery_id: int) -> Json:

@@ -22,7 +22,7 @@ from hookhub.config import DeliverySettings
 from hookhub.delivery.answer_headers import kept_headers
 from hookhub.delivery.attempts import Attempts, storable
 from hookhub.delivery.clock import ClockWatch, mend, was_set_back
-from hookhub.delivery.lanes import Lane, Scheduler
+from hookhub.delivery.lanes import Lane, Obstacle, Scheduler
 from hookhub.delivery.leases import Leases
 from hookhub.delivery.life import DeliveryLife
 from hookhub.delivery.model import Claim, Endpoint
@@ -468,18 +468,18 @@ class Engine:
 
     def warnings(self) -> str | None:
         """What the hub goes on without: endpoints whose secrets it cannot read."""
-        found = self._roster.unreadable()
-        if not found:
-            return None
-        ids = ", ".join(str(endpoint.id) for endpoint in found[:10])
-        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        return f"Nothing is sent to the endpoints {ids}{more}. {found[0].unreadable}"
+        return self._roster.warnings()
 
     def breaker_states(self, endpoint_ids: Iterable[int]) -> dict[int, str]:
         """Endpoint to the state of its breaker on this node."""
         now = trio.current_time()
         lanes = self._scheduler.lanes
         return {key: lanes[key].breaker.state(now).value for key in endpoint_ids if key in lanes}
+
+    def obstacle(self, endpoint_id: int) -> Obstacle | None:
+        """What holds back deliveries to an endpoint on this node; None if nothing does."""
+        lane = self._scheduler.lanes.get(endpoint_id)
+        return Obstacle("endpoint") if lane is None else lane.obstacle(trio.current_time())
 
     def statistics(self) -> dict[str, float]:
         """Counters and gauges."""

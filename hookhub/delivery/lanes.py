@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from hookhub.delivery.breaker import Breaker, State
 from hookhub.delivery.limits import RateLimit, Window
@@ -22,6 +23,15 @@ AHEAD_LEAST = 16
 """How many deliveries a lane may hold in any case: each claim writes to pages of its endpoint."""
 QUEUE_BYTES = 64 * 1024 * 1024
 """Payload bytes that claimed deliveries may hold in memory, all lanes together."""
+
+
+class Obstacle(NamedTuple):
+    """What holds back whatever is due for an endpoint."""
+
+    reason: Literal["endpoint", "circuit_breaker"]
+    """``endpoint``: it is off, its sink is missing, or its secrets cannot be read."""
+    seconds: float | None = None
+    """Until the breaker lets a probe through; 0 while that is on its way."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +64,14 @@ class Lane:
             return None
         blocked = self.breaker.wait(now)
         return None if blocked is None else max(blocked, self.rate.wait(now))
+
+    def obstacle(self, now: float) -> Obstacle | None:
+        """What holds back all that is due, apart from the limits; None if nothing does."""
+        if self.closed:
+            return Obstacle("endpoint")
+        if self.breaker.closed:
+            return None
+        return Obstacle("circuit_breaker", self.breaker.wait(now) or 0.0)
 
 
 class Scheduler:

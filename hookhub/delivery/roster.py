@@ -81,6 +81,15 @@ class Roster:
         lanes = self._scheduler
         return [lane.endpoint for lane in lanes if lane.endpoint.unreadable is not None]
 
+    def warnings(self) -> str | None:
+        """A sentence about them; None if there are none."""
+        found = self.unreadable()
+        if not found:
+            return None
+        ids = ", ".join(str(endpoint.id) for endpoint in found[:10])
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        return f"Nothing is sent to the endpoints {ids}{more}. {found[0].unreadable}"
+
     def _remove(self, endpoint_id: int) -> list[Claim]:
         lane = self._scheduler.lanes.pop(endpoint_id, None)
         if lane is None:

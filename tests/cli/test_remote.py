@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,6 +158,21 @@ def test_a_delivery(ask: Run, hub: HubProcess, endpoint: int) -> None:
     absent = ask("delivery", "show", "999999")
     assert (absent.exit_code, absent.stdout) == (1, "")
     assert absent.stderr.startswith("Error: There is no delivery 999999")
+
+
+def test_a_retry_that_waits(ask: Run, hub: HubProcess, endpoint: int) -> None:
+    """What holds a delivery back is told, each in a sentence."""
+    for number in range(5):  # so many failures in a row open the circuit breaker
+        ask("send", "user.created", f"user_id={number}")
+        delivery = str(attempted(hub, endpoint))
+    told = ask("delivery", "retry", delivery).stdout
+    waits = rf"Delivery {delivery} waits for the circuit breaker, next probe in [1-5] s\.\n"
+    assert re.fullmatch(waits, told)
+    answer = json.loads(ask("delivery", "retry", delivery, "--json").stdout)["items"][0]
+    assert (answer["waits_for"], 0 < answer["probe_in"] <= 5) == ("circuit_breaker", True)
+    ask("webhook", "disable", str(endpoint))
+    told = ask("delivery", "retry", delivery).stdout
+    assert told == f"Delivery {delivery} waits until its endpoint is switched on.\n"
 
 
 def test_a_delivery_that_holds_others_back(ask: Run, hub: HubProcess, endpoint: int) -> None:

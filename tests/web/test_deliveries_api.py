@@ -69,6 +69,36 @@ async def test_a_delivery_with_its_attempts(api: httpx.AsyncClient, hub: Hub) ->
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
+async def test_a_retry_says_what_it_waits_for(api: httpx.AsyncClient, hub: Hub) -> None:
+    """The circuit breaker, with the time of its next probe; an endpoint that is off; its key."""
+    new = NewEndpoint("box", ("user.*",), {"refuse": True})
+    endpoint = await hub.endpoints.create("box", new)
+
+    async def retried() -> tuple[Any, Any]:
+        answer = (await api.post("/deliveries/1/retry")).json()
+        assert answer["status"] == "pending"
+        return answer["waits_for"], answer["probe_in"]
+
+    for number in range(5):  # so many failures in a row open it
+        await hub.emit("user.created", {"user_id": number})
+        await wait_until_async(lambda n=number + 1: ended(api, n))
+    waits_for, probe_in = await retried()
+    assert waits_for == "circuit_breaker"
+    assert 0 < probe_in <= 5
+
+    await hub.endpoints.update("box", endpoint.id, {"is_active": False})
+    assert await retried() == ("endpoint", None)
+    await hub.endpoints.update("box", endpoint.id, {"config": {"refuse": True}, "is_active": True})
+    await settled(api, attempts=2)
+    assert await retried() == (None, None)
+
+
+async def ended(api: httpx.AsyncClient, count: int) -> bool:
+    """Whether so many deliveries have failed."""
+    found = (await api.get("/deliveries", params={"status": "failed"})).json()
+    return len(found["items"]) == count
+
+
 async def test_a_delivery_that_holds_back_its_key_is_skipped(
     api: httpx.AsyncClient, hub: Hub
 ) -> None:

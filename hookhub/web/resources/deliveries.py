@@ -76,6 +76,19 @@ class DeliveryItem(ListedDelivery):
     attempts: list[AttemptItem] = Field(description="Oldest first")
 
 
+class RetriedDelivery(DeliveryItem):
+    """A delivery that is due now, and what it has to wait for all the same."""
+
+    waits_for: Literal["endpoint", "order", "circuit_breaker"] | None = Field(
+        description="`endpoint`: until it is switched on; `order`: until an earlier one of its key "
+        "has ended; `circuit_breaker`: until a probe of its endpoint succeeds; null: for its turn"
+    )
+    probe_in: float | None = Field(
+        description="Seconds until the circuit breaker lets the next probe through, 0 while that "
+        "is under way; null without one"
+    )
+
+
 class DeliveriesQuery(DeliverySearch):
     """Which deliveries to list, of all endpoints."""
 
@@ -103,9 +116,13 @@ class DeliveryItems(Answer):
     offset: int
 
 
-def delivery_json(delivery: Delivery) -> bytes:
+def delivery_json(delivery: Delivery, **more: Any) -> bytes:
     """A delivery as :class:`DeliveryItem` has it (in a list :class:`ListedDelivery`), the payload
-    exactly as it was sent."""
+    exactly as it was sent.
+
+    Args:
+        more: further members.
+    """
     members: dict[str, Any] = {
         "id": delivery.id,
         "webhook_id": delivery.endpoint_id,
@@ -123,10 +140,25 @@ def delivery_json(delivery: Delivery) -> bytes:
         "delivered_at": time_or_none(delivery.delivered_at),
         "next_retry_at": time_or_none(delivery.next_retry_at),
         "held": delivery.held,
+        **more,
     }
     if delivery.attempts is not None:
         members["attempts"] = [_attempt_json(attempt) for attempt in delivery.attempts]
     return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'.encode()
+
+
+def _obstacles(hub: Hub, delivery: Delivery) -> dict[str, Any]:
+    """What :class:`RetriedDelivery` says besides."""
+    obstacle = hub.engine.obstacle(delivery.endpoint_id)
+    if delivery.held and (obstacle is None or obstacle.reason != "endpoint"):
+        return {"waits_for": "order", "probe_in": None}
+    if obstacle is None:
+        return {"waits_for": None, "probe_in": None}
+    wait = obstacle.seconds
+    return {
+        "waits_for": obstacle.reason,
+        "probe_in": None if wait is None else round(wait, 3),
+    }
 
 
 def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
@@ -174,8 +206,10 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         return Response(b'{"items": [%s], %s' % (items, json.dumps(rest)[1:].encode()))
 
     async def retry_delivery(request: Request) -> Response:
-        """Try a delivery again, now; its status is `pending` until then."""
-        return Response(delivery_json(await hub.deliveries.retry(request.id("delivery_id"))))
+        """Try a delivery again, now; its status is `pending` until then, and `waits_for` says what
+        holds it back."""
+        delivery = await hub.deliveries.retry(request.id("delivery_id"))
+        return Response(delivery_json(delivery, **_obstacles(hub, delivery)))
 
     async def skip_delivery(request: Request) -> Response:
         """Give up a delivery that holds back its key (strict order); the next one of it goes."""
@@ -217,7 +251,7 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
             retry_delivery,
             scope="webhooks:write",
             tag="deliveries",
-            responses={200: DeliveryItem},
+            responses={200: RetriedDelivery},
             errors=(NotFound, Conflict),
         ),
         Route(

@@ -128,6 +128,17 @@ def test_failures_are_seen_and_repeated(
     panel.expect(deliveries.locator("summary", has_text="delivered")).to_have_count(3)
     panel.page.select_option("#delivery-status", "failed")
     panel.says("#deliveries", "No such deliveries")
+
+    panel.page.select_option("#delivery-status", "")
+    receiver.status = 500
+    for number in range(4, 9):  # so many failures in a row open the circuit breaker
+        emit(hub, number)
+    panel.expect(deliveries.locator("summary", has_text="failed")).not_to_have_count(0)
+    panel.expect(panel.page.locator("body")).to_contain_text("left alone for now")
+    failed = deliveries.filter(has=panel.page.locator("summary", has_text="failed")).first
+    failed.locator("summary").click()
+    failed.locator(".retry").click()
+    panel.says("#toast", "waits for the circuit breaker, next probe in")
     panel.check()
 
 

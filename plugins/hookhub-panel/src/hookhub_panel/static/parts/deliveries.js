@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact/preact-htm.js";
 import { AttemptList } from "./attempts.js";
 import { DeliveryFilters, findDeliveries, Further, isNarrow, NO_FILTERS } from "./delivery-filters.js";
 import { useAction, useLoaded } from "./hooks.js";
-import { moment, t } from "./i18n.js";
+import { moment, seconds, t } from "./i18n.js";
 import { curlOf, requestOf } from "./request.js";
 import { printable } from "./text.js";
 import { Choice, Copy, Empty, Facts, Json, More, Pill, Trouble, useConfirm } from "./ui.js";
@@ -63,13 +63,27 @@ export function Deliveries({ session, webhook, news, refresh }) {
   </section>`;
 }
 
+/** What comes of retries: how many are made now, and what the others wait for. */
+function retriedText(answers) {
+  const waiting = answers.filter((answer) => answer.waits_for);
+  const now = answers.length - waiting.length;
+  const texts = now ? [t("retry.done", { n: now })] : [];
+  if (waiting.length) {
+    const { waits_for: reason, probe_in: wait } = waiting[0];
+    const key = reason === "circuit_breaker" && !wait ? "retry.probing" : `retry.${reason}`;
+    texts.push(t("retry.waits", { n: waiting.length, reason: t(key, { time: seconds(Math.ceil(wait ?? 0)) }) }));
+  }
+  return texts.join(" ");
+}
+
 function Bulk({ session, webhook, chosen, done }) {
   const [ask, question] = useConfirm();
   const { run, busy, problem } = useAction();
   const retry = () =>
     run(async () => {
-      for (const id of chosen) await session.api.post(`deliveries/${id}/retry`);
-      session.say(t("retry.done", { n: chosen.size }));
+      const answers = [];
+      for (const id of chosen) answers.push(await session.api.post(`deliveries/${id}/retry`));
+      session.say(retriedText(answers));
       done();
     });
   const all = () =>
@@ -126,6 +140,8 @@ function Detail({ session, webhook, item, done }) {
   const delivery = found.data;
   if (!delivery) return html`<div class="detail"><${Trouble} problem=${found.problem} /></div>`;
   const post = (verb) => session.api.post(`deliveries/${item.id}/${verb}`);
+  const retry = () =>
+    run(async () => session.say(retriedText([await post("retry")]))).then(done);
   const skip = () =>
     ask({
       title: t("skip.title"),
@@ -145,7 +161,7 @@ function Detail({ session, webhook, item, done }) {
   });
   return html`<div class="detail">
     <div class="actions">
-      ${session.can["webhooks:write"] && delivery.status !== "success" && html`<button type="button" class="primary retry" disabled=${busy} onClick=${() => run(() => post("retry")).then(done)}>${t("retry.one")}</button>`}
+      ${session.can["webhooks:write"] && delivery.status !== "success" && html`<button type="button" class="primary retry" disabled=${busy} onClick=${retry}>${t("retry.one")}</button>`}
       ${session.can["webhooks:write"] && webhook.ordered && delivery.status !== "success" && html`<button type="button" class="skip-one" disabled=${busy} onClick=${skip}>${t("delivery.skip")}</button>`}
       <${Copy} label=${t("copy.curl")} text=${() => curlOf(request)} />
     </div>

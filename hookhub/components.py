@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 GROUPS = frozenset(
     {
-        *("broadcaster", "delivery", "egress", "feed", "http", "live", "outbox", "replays"),
-        *("retention", "stats", "store", "tokens", OWN),
+        *("broadcaster", "delivery", "egress", "feed", "http", "live", "loop", "outbox"),
+        *("replays", "retention", "stats", "store", "tokens", OWN),
     }
 )
 """The core's own groups of numbers in ``/metrics``, and its name: not for components."""

@@ -36,6 +36,7 @@ from hookhub.events import (
 from hookhub.feed import Broadcaster, Feed, Presence, Signals
 from hookhub.inspection import check_numbers
 from hookhub.keys import SigningKeys
+from hookhub.loopwatch import LoopWatch
 from hookhub.outbox import OutboxRelay
 from hookhub.plugins import Plugins, load_event_types, load_transforms
 from hookhub.retention import Retention
@@ -116,6 +117,7 @@ class Hub:
         self.outbox = OutboxRelay(store, self.draft, settings.events.outbox_interval)
         self.replays = Replays(store, self.engine.wake, POLL)
         self.retention = Retention(store, settings.retention, self.broadcaster.look)
+        self.loop = LoopWatch()
         self.stats = Stats(
             store,
             tally,
@@ -319,6 +321,7 @@ class Hub:
             "replays": self.replays.statistics(),
             "retention": self.retention.statistics(),
             "stats": self.stats.statistics(),
+            "loop": self.loop.statistics(),
             "tokens": self.tokens.statistics(),
             "egress": self.egress.statistics(),
         }

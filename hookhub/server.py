@@ -96,8 +96,9 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
             lock.share()
             await hub.feed.open()
             try:
-                async with _running(hub):
-                    yield hub
+                with hub.loop.watching():
+                    async with _running(hub):
+                        yield hub
             finally:
                 await hub.egress.aclose()
 

@@ -91,7 +91,7 @@ class Component:
     """What sources and sinks have in common; everything is optional but the name."""
 
     name: str
-    """Unique in the hub; a word in lower case."""
+    """Unique in the hub; a word in lower case: at most 64 letters, digits, ``_`` and ``-``."""
 
     def routes(self) -> Sequence[Route]:
         """REST routes to serve."""

@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"config", "logs", "plugins", "store", "feed", "egress"},
     {
         *("delivery", "tokens", "keys", "outbox", "retention", "stats"),
-        *("components", "inspection", "supervision"),
+        *("components", "inspection", "loopwatch", "supervision"),
     },
     {"hub"},
     {"web"},
@@ -57,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
     "pydantic": {"*"},
     "pydantic_core": {"*"},
     "structlog": {"*"},
+    "packaging": {"plugins"},
     "pluggy": {"hookspecs", "plugins"},
     "peewee": {"store"},
     "playhouse": {"store"},

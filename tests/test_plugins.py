@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from structlog.testing import capture_logs
 
+from hookhub import __version__
+from hookhub.cli.serve import log_plugins
 from hookhub.config import PluginsSettings
 from hookhub.errors import PluginError
 from hookhub.events import EventType, Payload
@@ -63,12 +66,16 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def install(self, name: str, plugin: str, code: str, version: str = "1.0") -> None:
+    def install(
+        self, name: str, plugin: str, code: str, version: str = "1.0", requires: str = "hookhub"
+    ) -> None:
         module = name.replace("-", "_")
         (self._directory / f"{module}.py").write_text(code)
         info = self._directory / f"{module}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
+        )
         (info / "entry_points.txt").write_text(f"[{GROUP}]\n{plugin} = {module}\n")
 
     def installed(self) -> list[EntryPoint]:
@@ -125,6 +132,51 @@ def test_a_plugin_that_cannot_be_imported_is_named(site: Site) -> None:
     assert "some_site_bad.py" in (bad.traceback or "")
     assert bad.distribution == "some-site-bad"
     assert report_of(plugins, "exits").error == "SystemExit: no"
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        *("hookhub>=2.0", "hookhub (>=2.0)", "HookHub <0.1", "hookhub[standard] ~= 7.0"),
+        "hookhub>=2.0; python_version >= '3'",
+    ],
+)
+def test_a_plugin_for_another_hookhub_is_left_out(site: Site, requires: str) -> None:
+    """It is not even imported, and both versions are named."""
+    site.install("some-site-new", "new", "raise RuntimeError('imported')\n", "1.4", requires)
+    plugins = Plugins.load(PluginsSettings(), installed=site.installed())
+    assert plugins.names() == []
+    error = report_of(plugins, "new").error or ""
+    assert "some-site-new 1.4 needs hookhub" in error
+    assert f"this is hookhub {__version__}" in error
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        *("hookhub>=0.1", "hookhub", "hookhub-users>=2.0", "hookhub ==0.1.*", "hookhub[standard]"),
+        *("hookhub>=2.0; extra == 'test'", "hookhub>=2.0; python_version < '3'"),
+    ],
+)
+def test_a_plugin_for_this_hookhub_is_loaded(site: Site, requires: str) -> None:
+    """Other distributions, and what is asked for elsewhere, are no matter."""
+    site.install("some-site-old", "old", GOOD, "1.4", requires)
+    plugins = Plugins.load(PluginsSettings(), installed=site.installed())
+    assert plugins.names() == ["old"]
+
+
+def test_the_time_that_a_plugin_takes_is_shown(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import and hooks; whoever delays the start is named in the log."""
+    slow = f"import time\ntime.sleep(0.05)\n{GOOD.replace('return', 'time.sleep(0.05); return')}"
+    site.install("some-site-slow", "slow", slow)
+    site.install("some-site-quick", "quick", GOOD.replace("site.good", "site.quick"))
+    plugins = Plugins.load(PluginsSettings(), installed=site.installed())
+    load_event_types(plugins)
+    assert 0.1 <= report_of(plugins, "slow").load_seconds < 20
+    monkeypatch.setattr("hookhub.plugins.SLOW", 0.1)
+    with capture_logs() as logs:
+        log_plugins(plugins)
+    assert ("plugin.slow", "slow") in [(line["event"], line["plugin"]) for line in logs]
 
 
 def test_a_name_claimed_twice_names_both(site: Site) -> None:

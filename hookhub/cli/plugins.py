@@ -28,7 +28,7 @@ Item = dict[str, Any]
 @json_option
 @click.pass_context
 def plugins(ctx: click.Context, traceback: bool, where: Here | Remote, as_json: bool) -> None:
-    """List the installed plugins: version, what each contributes, and errors.
+    """List the installed plugins: version, load time, what each contributes, and errors.
 
     Those that are installed here; with --url, --profile or the like, those of that hub (scope
     admin; without tracebacks). The exit status is 1 if a plugin of [plugins] required is missing
@@ -83,7 +83,9 @@ def _print(items: Sequence[Item], *, as_json: bool, traceback: bool) -> None:
     if as_json:
         print_json({"items": items, "total": len(items)})
     else:
-        print_table(("PLUGIN", "VERSION", "DISTRIBUTION", "CONTRIBUTES"), map(_row, items))
+        print_table(
+            ("PLUGIN", "VERSION", "DISTRIBUTION", "LOADED IN", "CONTRIBUTES"), map(_row, items)
+        )
     for item in items:
         if item["error"] is not None:
             note(f"Plugin {item['name']!r} is broken and left out: {item['error']}")
@@ -91,9 +93,12 @@ def _print(items: Sequence[Item], *, as_json: bool, traceback: bool) -> None:
             note(item["traceback"])
 
 
-def _row(item: Item) -> tuple[str, str, str, str]:
+def _row(item: Item) -> tuple[str, ...]:
     shown = "\n".join(_contributes(item))
-    return item["name"], item["version"], item["distribution"], shown
+    # A hub elsewhere may be an older one.
+    seconds = item.get("load_seconds")
+    taken = "" if seconds is None or item["disabled"] else f"{seconds * 1000:.0f} ms"
+    return item["name"], item["version"], item["distribution"], taken, shown
 
 
 def _contributes(item: Item) -> Iterator[str]:

@@ -56,13 +56,22 @@ def serve(config: Path | None, bind: str | None) -> None:
 
 
 def _started(plugins: Plugins, public_url: str | None, started: Started) -> None:
+    log_plugins(plugins)
+    print_banner(started, public_url)
+
+
+def log_plugins(plugins: Plugins) -> None:
+    """Say what is wrong with plugins, and which of them delay the start."""
     import structlog
+
+    from hookhub.plugins import SLOW
 
     log = structlog.get_logger("hookhub.plugins")
     for report in plugins.report():
         if report.error is not None:
             trace = {"exception": report.traceback} if report.traceback else {}
             log.error("plugin.broken", plugin=report.name, error=report.error, **trace)
+        if report.load_seconds > SLOW:
+            log.warning("plugin.slow", plugin=report.name, seconds=round(report.load_seconds, 1))
     for notice in plugins.notices():
         log.warning("plugin.notice", notice=notice)
-    print_banner(started, public_url)

@@ -3,7 +3,7 @@
 from hookhub.plugins.discovery import GROUP
 from hookhub.plugins.event_types import load_event_types
 from hookhub.plugins.manager import Plugins
-from hookhub.plugins.report import PluginReport
+from hookhub.plugins.report import SLOW, PluginReport
 from hookhub.plugins.transforms import load_transforms
 
-__all__ = ["GROUP", "PluginReport", "Plugins", "load_event_types", "load_transforms"]
+__all__ = ["GROUP", "SLOW", "PluginReport", "Plugins", "load_event_types", "load_transforms"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 
+from hookhub import __version__
 from hookhub.errors import PluginError
 
+_OF_HOOKHUB = re.compile(r"hookhub\b(?![-_.])\s*[^\s]", re.IGNORECASE)
 GROUP = "hookhub"
 """The entry point group, and the project name of pluggy's markers."""
 
@@ -20,6 +24,8 @@ class Candidate:
     version: str
     distribution: str
     load: Callable[[], object]
+    requires: Sequence[str] = ()
+    """What its distribution needs (``Requires-Dist``)."""
 
 
 def find(
@@ -37,15 +43,41 @@ def find(
 def _installed(points: Iterable[EntryPoint]) -> dict[str, list[Candidate]]:
     found: dict[str, dict[tuple[str, str], Candidate]] = {}
     for point in points:
-        owner = point.dist.metadata["Name"] if point.dist else ""
-        version = point.dist.version if point.dist else ""
+        # Each look at these reads the file anew.
+        metadata = point.dist.metadata if point.dist else Message()
+        owner, version = metadata["Name"] or "", metadata["Version"] or ""
+        requires = metadata.get_all("Requires-Dist") or ()
         # An editable installation may be seen twice; it is one plugin all the same.
-        found.setdefault(point.name, {})[owner, point.value] = Candidate(version, owner, point.load)
+        found.setdefault(point.name, {})[owner, point.value] = Candidate(
+            version, owner, point.load, requires
+        )
     return {name: list(candidates.values()) for name, candidates in found.items()}
 
 
 def _the(plugin: object) -> object:
     return plugin
+
+
+def check_requirements(candidate: Candidate) -> None:
+    """Whether this hookhub is one that the plugin's distribution can do with.
+
+    Raises:
+        PluginError: it is not; names both versions.
+    """
+    # Nearly every plugin asks for just any hookhub, and the library is large.
+    asked = [text for text in candidate.requires if _OF_HOOKHUB.match(text)]
+    if not asked:
+        return
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, asked):
+        marker, specifier = requirement.marker, requirement.specifier
+        meant = marker is None or marker.evaluate({"extra": ""})
+        if meant and not specifier.contains(__version__, prereleases=True):
+            raise PluginError(
+                f"{candidate.distribution} {candidate.version} needs hookhub{specifier}, and this "
+                f"is hookhub {__version__}; install a version of one that goes with the other."
+            )
 
 
 def claimed_twice(name: str, candidates: Sequence[Candidate]) -> PluginError:

@@ -21,7 +21,7 @@ from hookhub import hookspecs
 from hookhub.config import PluginsSettings
 from hookhub.config.checks import check_plugin_name
 from hookhub.errors import ConfigError, PluginError, StoreUnavailable
-from hookhub.plugins.discovery import GROUP, Candidate, claimed_twice, find
+from hookhub.plugins.discovery import GROUP, Candidate, check_requirements, claimed_twice, find
 from hookhub.plugins.report import PluginReport, Record
 
 
@@ -74,7 +74,9 @@ class Plugins:
             return
         try:
             check_plugin_name(name)
-            self._register(name, first.load())
+            check_requirements(first)
+            with plugin.timed():
+                self._register(name, first.load())
         except (Exception, SystemExit) as error:
             self.failed(name, error)
 
@@ -108,7 +110,8 @@ class Plugins:
             ConfigError: ``[plugins.<name>]`` is wrong; a start stops with it.
         """
         try:
-            return self._call(plugin, hook, arguments)
+            with self._plugins[plugin].timed():
+                return self._call(plugin, hook, arguments)
         except ConfigError:
             # The plugin is fine; what was written into its table is not, and that stops the start.
             raise

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hookhub.errors import HookhubError
+
+SLOW = 1.0
+"""``load_seconds`` from where on a plugin is named in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,8 @@ class PluginReport:
     """Where the error came from, for the plugin's author."""
     disabled: bool = False
     """Left out by ``[plugins] disabled``."""
+    load_seconds: float = field(default=0.0, compare=False)
+    """What its import and its hooks took; the first plugin that imports a library pays for it."""
 
 
 @dataclass(slots=True)
@@ -34,10 +41,20 @@ class Record:
     version: str
     distribution: str
     disabled: bool = False
+    load_seconds: float = 0.0
     error: str | None = None
     traceback: str | None = None
     contributes: dict[str, list[str]] = field(default_factory=dict)
     undo: list[Callable[[], object]] = field(default_factory=list)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time of the block."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.load_seconds += time.perf_counter() - began
 
     def note(self, error: BaseException | str | None) -> None:
         """Set or clear the error."""
@@ -62,6 +79,7 @@ class Record:
             self.error,
             self.traceback,
             self.disabled,
+            round(self.load_seconds, 4),
         )
 
 

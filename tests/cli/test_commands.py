@@ -42,8 +42,10 @@ def test_plugins(run: Run, greet: None) -> None:
     """Name, version, distribution and contributions of every plugin."""
     line = next(line for line in run("plugins").stdout.splitlines() if "greet" in line)
     assert line.split()[:3] == ["greet", "1.5", "cli-test-greet"]
+    assert line.split()[4] == "ms"
     items = json.loads(run("plugins", "--json").stdout)["items"]
     [item] = [item for item in items if item["name"] == "greet"]
+    assert 0 < item.pop("load_seconds") < 20
     assert item == {
         "name": "greet",
         "version": "1.5",

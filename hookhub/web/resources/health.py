@@ -35,6 +35,7 @@ class PluginItem(Answer):
     contributes: dict[str, list[str]] = Field(description="Kind to names: event types, sinks …")
     error: str | None = Field(description="Why it could not be loaded, or what fails now")
     disabled: bool = Field(description="Left out by `[plugins] disabled`")
+    load_seconds: float = Field(description="What its import and its hooks took at the start")
 
 
 class PluginList(Answer):
@@ -78,6 +79,7 @@ class _Health:
                 "contributes": item.contributes,
                 "error": item.error,
                 "disabled": item.disabled,
+                "load_seconds": item.load_seconds,
             }
             for item in self._hub.plugins.report()
         ]

@@ -49,7 +49,7 @@ class PostgresCluster:
         self._binaries = binaries
         self._directory = directory
         self._data = directory / "data"
-        self._user = _unprivileged_user()
+        self._user = unprivileged_user()
         self.port = free_port()
 
     def create(self) -> None:
@@ -130,7 +130,7 @@ class PostgresCluster:
             return ""
 
 
-def _unprivileged_user() -> pwd.struct_passwd | None:
+def unprivileged_user() -> pwd.struct_passwd | None:
     """PostgreSQL refuses to run as root; None where we are not root."""
     if os.geteuid() != 0:
         return None

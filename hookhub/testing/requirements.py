@@ -1,7 +1,7 @@
 """Services that a test needs: absent, the test is skipped, unless this run must have them.
 
-``HOOKHUB_TEST_REQUIRE=postgres,node,chromium`` turns those skips into failures, so that a build
-machine on which something went missing is not green.
+``HOOKHUB_TEST_REQUIRE=postgres,pgbouncer,node,chromium`` turns those skips into failures, so that a
+build machine on which something went missing is not green.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "HOOKHUB_TEST_REQUIRE"
+_SERVERS = "/usr/sbin:/usr/local/sbin"
 
 
 def is_required(name: str) -> bool:
@@ -37,10 +38,10 @@ def find_program(name: str, *programs: str) -> str:
 
     Args:
         name: what stands in HOOKHUB_TEST_REQUIRE.
-        programs: names to look for on PATH; none for ``name`` itself.
+        programs: names to look for on PATH, and where servers are; none for ``name`` itself.
     """
     for program in programs or (name,):
-        found = shutil.which(program)
+        found = shutil.which(program) or shutil.which(program, path=_SERVERS)
         if found is not None:
             return found
     missing(name, f"Install one of these programs: {', '.join(programs or (name,))}.")

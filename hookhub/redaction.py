@@ -1,4 +1,5 @@
-"""Takes secrets out of what is about to be shown. Pure.
+"""Takes secrets out of what is about to be shown: by what they look like, and those that are known.
+Pure.
 
 No secret or token ever reaches a log, an error or a metric. Whoever logs should not log secrets in
 the first place; this is the net below, for query strings in access logs, headers in exception texts
@@ -8,7 +9,8 @@ and the like.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 MASK = "***"
@@ -89,3 +91,80 @@ def redact_field(key: str, value: Any, depth: int = _DEEPEST) -> Any:
 
 def _text(key: Any) -> str:
     return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
+
+
+# -- secrets that are known ------------------------------------------------------------------
+
+KNOWN_MIN = 6
+"""Characters of the shortest value that is looked for: shorter ones are everywhere."""
+_ANYWHERE = 16
+"""Characters of a value that is masked inside a longer word as well."""
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def hidden_texts(value: Any, shown: Any) -> list[str]:
+    """Every text in a value of JSON that is not in the same place of what is shown of it."""
+    if isinstance(value, Mapping):
+        there = shown if isinstance(shown, Mapping) else {}
+        return [text for key, item in value.items() for text in hidden_texts(item, there.get(key))]
+    if isinstance(value, list | tuple):
+        items = shown if isinstance(shown, list | tuple) else ()
+        pairs = list(zip_longest(value, items))[: len(value)]
+        return [text for item, other in pairs for text in hidden_texts(item, other)]
+    return [value] if isinstance(value, str) and value != shown else []
+
+
+class Known:
+    """Secrets to mask in texts that may repeat them, escaped as JSON, HTML or URLs write them.
+
+    Args:
+        values: those of less than :data:`KNOWN_MIN` characters are left out.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        # A header's value is often a scheme and what is secret.
+        parts = {part for value in values for part in (value, value.partition(" ")[2])}
+        # Longest first: none leaves the rest of one that it is part of.
+        wanted = sorted((part for part in parts if len(part) >= KNOWN_MIN), key=len, reverse=True)
+        self._values = [(value, _longest_plain(value), _pattern(value)) for value in wanted]
+        self._traces = {trace for item in self._values for trace in (item[1], item[0][:KNOWN_MIN])}
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether :meth:`mask` need be asked at all: nearly no answer repeats anything."""
+        return any(trace in text for trace in self._traces)
+
+    def mask(self, text: str) -> str:
+        """The text with each of the secrets masked; one that the end cuts off as well."""
+        for value, plain, pattern in self._values:
+            if plain in text:
+                text = pattern.sub(MASK, text)
+            text = _mask_cut(text, value)
+        return text
+
+
+def _longest_plain(value: str) -> str:
+    return max(_PLAIN.findall(value), key=len, default="")
+
+
+def _pattern(value: str) -> re.Pattern[str]:
+    text = "".join(re.escape(char) if _PLAIN.match(char) else _spellings(char) for char in value)
+    if len(value) < _ANYWHERE:
+        text = rf"(?<![A-Za-z0-9]){text}(?![A-Za-z0-9])"
+    return re.compile(text)
+
+
+def _spellings(char: str) -> str:
+    percent = "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+    ways = [re.escape(char), percent, rf"u{ord(char):04x}", "&#?[a-z0-9]{1,6};"]
+    if char == " ":
+        ways.append(r"\+")
+    return rf"(?i:\\*(?:{'|'.join(ways)}))"
+
+
+def _mask_cut(text: str, value: str) -> str:
+    if value[:KNOWN_MIN] not in text[-len(value) :]:
+        return text
+    for length in range(min(len(value) - 1, len(text)), KNOWN_MIN - 1, -1):
+        if text.endswith(value[:length]):
+            return text[:-length] + MASK
+    return text

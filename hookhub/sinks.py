@@ -18,6 +18,7 @@ import trio
 
 from hookhub.errors import UnreadableEvent
 from hookhub.events import Event
+from hookhub.redaction import hidden_texts
 from hookhub.routes import Route, UpgradeHandler
 
 if TYPE_CHECKING:
@@ -265,6 +266,11 @@ class DurableSink(Component, ABC):
     @abstractmethod
     def redact(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration as it may be shown: without passwords and keys."""
+
+    def secret_values(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """What is secret in the configuration: it is masked wherever an answer or an error repeats
+        it. Unless overridden, each text in it that :meth:`redact` does not show as it is."""
+        return hidden_texts(config, self.redact(config))
 
     @abstractmethod
     async def attempt(self, attempt: Attempt) -> AttemptResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 import trio
@@ -12,12 +13,15 @@ from hookhub.delivery.model import Endpoint
 from hookhub.delivery.rendering import Rendering
 from hookhub.events import Event
 from hookhub.faults import only_fault
+from hookhub.redaction import Known
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.transforms import TransformError, TransformRegistry
 
 STATUS_MAX = 2**31 - 1
 MAX_TIMEOUT = 65.0
 """Seconds that a sink may ask for one attempt."""
+MAX_KNOWN = 4096
+"""Endpoints whose secrets are kept as they are looked for."""
 
 log = structlog.get_logger("hookhub.delivery")
 
@@ -38,6 +42,7 @@ class Attempts:
         self._rendering = Rendering(transforms)
         self._timeout = timeout
         self._longest = max(MAX_TIMEOUT, timeout)
+        self._known: dict[int, tuple[Endpoint, Known]] = {}
 
     @property
     def longest(self) -> float:
@@ -85,9 +90,21 @@ class Attempts:
         sink = self.sinks[endpoint.sink]
         try:
             timeout = self.timeout(endpoint)
+            secrets = self._secrets_of(endpoint)
         except (Exception, SystemExit) as error:
             return _broken(sink, attempt, error)
-        return await run_attempt(sink, attempt, timeout)
+        return without(secrets, await run_attempt(sink, attempt, timeout))
+
+    def _secrets_of(self, endpoint: Endpoint) -> Known:
+        """What this endpoint's receiver may repeat and nobody is to see."""
+        found = self._known.get(endpoint.id)
+        if found is None or found[0] is not endpoint:
+            signing = [secret.value for secret in endpoint.secrets]
+            secret = self.sinks[endpoint.sink].secret_values(endpoint.config)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            found = self._known[endpoint.id] = endpoint, Known((*signing, *secret))
+        return found[1]
 
 
 def valid_secrets(endpoint: Endpoint, now: int) -> tuple[str, ...]:
@@ -159,6 +176,24 @@ def _check_seconds(result: AttemptResult) -> None:
     for value in seconds:
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError("timings and retry_after are finite numbers of seconds")
+
+
+def without(secrets: Known, result: AttemptResult) -> AttemptResult:
+    """The result as it may be kept: a receiver may repeat what it was sent."""
+    values = b"\n".join([value for _, value in result.response_headers]).decode("latin-1")
+    body, message = result.response_body, result.error_message
+    if not secrets.may_be_in(f"{values}\n{body or ''}\n{message or ''}"):
+        return result
+    fields = [
+        (name, secrets.mask(value.decode("latin-1")).encode("latin-1"))
+        for name, value in result.response_headers
+    ]
+    return replace(
+        result,
+        response_body=body and secrets.mask(body),
+        error_message=message and secrets.mask(message),
+        response_headers=fields,
+    )
 
 
 def storable(text: str | None, limit: int) -> str | None:

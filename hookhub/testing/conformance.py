@@ -229,6 +229,14 @@ class DurableSinkConformance(ComponentConformance):
         assert valid == before
         assert not [secret for secret in self.secrets if secret in shown]
 
+    async def test_secret_values_are_told(
+        self, sink: DurableSink, config: Mapping[str, Any]
+    ) -> None:
+        """What is masked in answers holds every password and key of the configuration."""
+        told = sink.secret_values(sink.validate(config))
+        assert all(isinstance(value, str) for value in told)
+        assert not [secret for secret in self.secrets if not any(secret in one for one in told)]
+
     async def test_timeout_is_positive(self, sink: DurableSink, config: Mapping[str, Any]) -> None:
         """The deadline of an attempt is a time in seconds."""
         assert sink.timeout(sink.validate(config), 15.0) > 0

@@ -268,12 +268,13 @@ async def test_update(api: httpx.AsyncClient, hub: Hub) -> None:
         "name": "Updated Name",
         "is_active": False,
         "updated_at": changed["updated_at"],
+        "dropped_headers": [],
     }
     changed = (
         await api.patch(
             path,
             json={
-                "url": "https://EXAMPLE.org",
+                "url": "https://EXAMPLE.com",
                 "event_types": ["ticket.created", "ticket.*"],
                 "headers": {"x-a": MASK, "X-C": "3"},
                 "timeout": None,
@@ -282,7 +283,7 @@ async def test_update(api: httpx.AsyncClient, hub: Hub) -> None:
             },
         )
     ).json()
-    assert changed["url"] == "https://example.org/"
+    assert changed["url"] == "https://example.com/"
     assert (changed["event_type"], changed["timeout"]) == ("ticket.created", None)
     assert (changed["description"], changed["has_secret"]) == (None, False)
     stored = await hub.endpoints.get("webhook", made["id"])
@@ -301,6 +302,7 @@ async def test_options_are_changed_one_by_one(api: httpx.AsyncClient, hub: Hub) 
         "ordered": True,
         "concurrency": None,
         "updated_at": changed["updated_at"],
+        "dropped_headers": [],
     }
     stored = await hub.endpoints.get("webhook", made["id"])
     assert stored.options == EndpointOptions((1.0,), None, 2.0, True)
@@ -316,7 +318,7 @@ async def test_changes_at_once_are_not_lost(api: httpx.AsyncClient) -> None:
     made = await create(api, headers={"X-A": "1"})
     path = f"/webhooks/{made['id']}"
     members: list[dict[str, Any]] = [
-        {"url": "https://example.org/new"},
+        {"url": "https://example.com/new"},
         {"format": "envelope"},
         {"timeout": 7},
         {"headers": {"x-a": MASK, "X-B": "2"}},

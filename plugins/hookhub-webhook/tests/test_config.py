@@ -11,7 +11,13 @@ from hookhub.config import EgressSettings
 from hookhub.egress import Egress
 from hookhub.errors import EgressBlocked, ValidationFailed
 from hookhub.testing.certificates import Authority
-from hookhub_webhook.config import MASK, check_config, keep_masked, redact_config
+from hookhub_webhook.config import (
+    MASK,
+    changed_config,
+    check_config,
+    redact_config,
+    secret_values,
+)
 
 URL = "https://example.com/hook"
 
@@ -141,19 +147,39 @@ def test_blocked_address() -> None:
         check(url="http://169.254.169.254/latest/meta-data")
 
 
-def test_values_of_headers_are_masked() -> None:
-    """A header may be a password: its value is not shown, the rest is."""
-    config = check(headers={"Authorization": "Bearer hunter2"})
+def test_what_may_be_a_password_is_not_shown() -> None:
+    """A header may be one, and so may a URL's path: they are not shown, the rest is."""
+    config = check(
+        url="https://example.com/a?b", headers={"Authorization": "Bearer hunter2", "accept": "a/b"}
+    )
     shown = redact_config(config)
-    assert shown == {**config, "headers": {"Authorization": MASK}}
-    assert config["headers"] == {"Authorization": "Bearer hunter2"}
+    headers = {"Authorization": MASK, "accept": "a/b"}
+    assert shown == {**config, "url": "https://example.com/…", "headers": headers}
+    assert config["headers"]["Authorization"] == "Bearer hunter2"
+    bare = check(url="https://example.com")
+    assert redact_config(bare) == bare
+
+
+def test_shortened_url_is_none() -> None:
+    """Who sends back what was shown would lose the path."""
+    assert wrong({"url": "https://example.com/…"}) == [["url"]]
+
+
+def test_what_looks_like_a_password() -> None:
+    """Values of headers, and of a URL what is long: short words are everywhere."""
+    url = "https://example.com/services/T0123456789abcdef/hook?event=new&token=hunter2-xyz"
+    config = check(url=url, headers={"X-Key": "k", "Accept": "application/json"})
+    assert secret_values(config) == [
+        *("k", url.removeprefix("https://example.com"), "T0123456789abcdef", "hunter2-xyz")
+    ]
+    assert secret_values(check(url="https://example.com/webhook")) == []
 
 
 def test_masked_value_that_comes_back_keeps_the_stored_one() -> None:
     """A form that sends back what it was shown changes nothing; a mask for nothing is refused."""
-    stored = {"Authorization": "Bearer hunter2", "X-Other": "a"}
-    back = keep_masked({"authorization": MASK, "X-New": "b"}, stored)
-    assert back == {"authorization": "Bearer hunter2", "X-New": "b"}
-    assert wrong({"headers": keep_masked({"X-Unknown": MASK}, stored)}) == [
-        ["headers", "X-Unknown"]
-    ]
+    stored = check(headers={"Authorization": "Bearer hunter2", "X-Other": "a"})
+    sent = {"authorization": MASK, "X-New": "b"}
+    back, dropped = changed_config(stored, {"headers": sent})
+    assert (back["headers"], dropped) == ({"authorization": "Bearer hunter2", "X-New": "b"}, [])
+    unknown, _ = changed_config(stored, {"headers": {"X-Unknown": MASK}})
+    assert wrong({"headers": unknown["headers"]}) == [["headers", "X-Unknown"]]

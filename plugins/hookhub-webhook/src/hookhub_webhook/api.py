@@ -10,7 +10,7 @@ from hookhub.errors import Conflict, EgressBlocked, NotFound, UnknownEventType
 from hookhub.events import EventRegistry
 from hookhub.routes import Request, Response, Route, only, wrong_field
 from hookhub_webhook import shapes, showing
-from hookhub_webhook.config import CONFIG_FIELDS, NAME, keep_masked
+from hookhub_webhook.config import CONFIG_FIELDS, NAME, changed_config
 from hookhub_webhook.options import OPTION_FIELDS, changed_options, new_options
 from hookhub_webhook.signing import generate_secret
 
@@ -81,7 +81,7 @@ class WebhookApi:
                 scope=WRITE,
                 tag="webhooks",
                 body=shapes.WebhookChanges,
-                responses={200: shapes.Webhook},
+                responses={200: shapes.ChangedWebhook},
                 errors=(NotFound, Conflict, EgressBlocked, UnknownEventType),
             ),
             Route(
@@ -205,7 +205,7 @@ class WebhookApi:
             limit=query.limit,
             offset=query.offset,
         )
-        return showing.show_webhooks(page, self._breakers(page.items))
+        return showing.show_webhooks(page, self._breakers(page.items), whole=_may_change(request))
 
     async def stats(self, request: Request) -> shapes.WebhookStats:
         """Totals over all webhooks and their deliveries, from kept counters."""
@@ -213,10 +213,17 @@ class WebhookApi:
 
     async def get(self, request: Request) -> shapes.Webhook:
         """Get one webhook."""
-        return self._show(await self._hub.endpoints.get(NAME, _id(request)))
+        endpoint = await self._hub.endpoints.get(NAME, _id(request))
+        whole = _may_change(request)
+        return showing.show_webhook(endpoint, self._breaker(endpoint), whole=whole)
 
-    async def update(self, request: Request) -> shapes.Webhook:
-        """Change a webhook; what the body leaves out stays as it is."""
+    async def update(self, request: Request) -> shapes.ChangedWebhook:
+        """Change a webhook; what the body leaves out stays as it is.
+
+        Headers whose values are masked are for the origin (scheme, host and port) of `url`: when
+        it changes to another one, they are dropped unless they are given again in the same body.
+        `dropped_headers` names those.
+        """
         sent = only(request.body_as(shapes.WebhookChanges))
         changes: dict[str, Any] = {
             field: sent[field]
@@ -229,15 +236,20 @@ class WebhookApi:
         config = {field: sent[field] for field in CONFIG_FIELDS if field in sent}
         options = {field: sent[field] for field in OPTION_FIELDS if field in sent}
 
+        dropped: list[str] = []
+
         def change(endpoint: Endpoint) -> Mapping[str, Any]:
             found = dict(changes)
+            if "url" in config:
+                config["url"] = self._hub.egress.check_url(config["url"])
             if config:
-                found["config"] = changed_config(endpoint.config, config)
+                found["config"], dropped[:] = changed_config(endpoint.config, config)
             if options:
                 found["options"] = changed_options(endpoint.options, options)
             return found
 
-        return self._show(await self._hub.endpoints.update(NAME, _id(request), change))
+        endpoint = await self._hub.endpoints.update(NAME, _id(request), change)
+        return showing.show_changed(endpoint, self._breaker(endpoint), dropped)
 
     async def delete(self, request: Request) -> None:
         """Delete a webhook; nothing more is sent to it."""
@@ -321,6 +333,10 @@ class WebhookApi:
         return shapes.Retried(retried=retried)
 
 
+def _may_change(request: Request) -> bool:
+    return request.principal is not None and request.principal.may(WRITE)
+
+
 def _id(request: Request) -> int:
     return request.id("webhook_id")
 
@@ -360,11 +376,3 @@ def _check_known(pattern: str, registry: EventRegistry, *loc: str | int) -> None
     except UnknownEventType as error:
         error.errors = [{"loc": [*loc], "msg": error.detail}]
         raise
-
-
-def changed_config(stored: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole configuration after a change of some of its fields."""
-    config = {**stored, **sent}
-    if "headers" in sent:
-        config["headers"] = keep_masked(sent["headers"], stored.get("headers", {}))
-    return config

@@ -21,6 +21,10 @@ HEADERS_SIZE_MAX = 8 * 1024
 """Bytes of all custom headers together: many servers take no more than that of a whole head."""
 MASK = "********"
 """What is shown in place of a custom header's value: it may be a password."""
+CUT = "…"
+"""What is shown in place of a URL's path and query: with chat services they are the password."""
+SEGMENT_MIN, PARAMETER_MIN = 16, 8
+"""Characters of the parts of a URL that look like passwords: of paths and of queries."""
 
 # RFC 9110 §5.1 and §5.6.2: a field name is a token; §5.5: a value is printable, and neither begins
 # nor ends with a space. ASCII only: of anything else receivers make what they like.
@@ -37,8 +41,13 @@ _CONNECTION_HEADERS = frozenset(
         *("trailer", "transfer-encoding", "upgrade"),
     )
 )
+# They say what kind of answer is wanted.
+_SHOWN_HEADERS = frozenset(("accept", "accept-charset", "accept-encoding", "accept-language"))
 _HUB_HEADERS = frozenset(("content-type", "user-agent"))
 _HUB_PREFIXES = ("x-webhook-", "webhook-")
+
+# The normal form of a URL has it so.
+_CUT_IN_URL = "%E2%80%A6"
 
 HeaderName = Annotated[str, StringConstraints(pattern=_TOKEN, max_length=128)]
 HeaderValue = Annotated[str, StringConstraints(pattern=_VALUE, max_length=4096)]
@@ -89,6 +98,10 @@ def check_config(config: Mapping[str, Any], egress: Egress) -> dict[str, Any]:
     if errors:
         raise _invalid(errors)
     valid.url = egress.check_url(valid.url)
+    if valid.url.endswith(f"/{_CUT_IN_URL}"):
+        raise _invalid(
+            [{"loc": ["url"], "msg": f"ends with {CUT}, which only stands for the rest"}]
+        )
     if valid.ca is not None:
         valid.ca = egress.check_trust(valid.ca)
     return valid.model_dump(exclude_none=True)
@@ -130,15 +143,71 @@ def _header_error(name: str, value: str, seen: set[str]) -> str | None:
     return None
 
 
+def origin_of(url: str) -> tuple[str, ...]:
+    """Scheme, host and port of a URL in its normal form."""
+    return tuple(url.split("/", 3)[:3])
+
+
+def shown_url(url: str) -> str:
+    """A URL as it is shown to those who may not change it: without its path and query."""
+    return f"{'/'.join(origin_of(url))}/{CUT}" if len(_target(url)) > 1 else url
+
+
+def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Custom headers as they are shown to anybody."""
+    return {name: value if _is_shown(name) else MASK for name, value in headers.items()}
+
+
 def redact_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as it is shown: without the values of custom headers."""
-    return {**config, "headers": dict.fromkeys(config.get("headers", ()), MASK)}
+    """The configuration as it is shown to anybody."""
+    headers = shown_headers(config.get("headers", {}))
+    return {**config, "url": shown_url(config.get("url", "")), "headers": headers}
 
 
-def keep_masked(headers: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
-    """Headers as they came back from a form: a masked value is the one that is stored."""
-    known = {name.lower(): value for name, value in stored.items()}
-    return {
-        name: known.get(name.lower(), value) if value == MASK else value
-        for name, value in headers.items()
+def secret_values(config: Mapping[str, Any]) -> list[str]:
+    """The values of headers that are not shown, and what looks like a password in the URL."""
+    headers = config.get("headers", {})
+    values = [value for name, value in headers.items() if not _is_shown(name)]
+    target = _target(config.get("url", ""))
+    path, _, query = target.partition("?")
+    values += [part for part in (target, *path.split("/")) if len(part) >= SEGMENT_MIN]
+    parameters = [item.partition("=")[2] for item in query.split("&")]
+    return values + [value for value in parameters if len(value) >= PARAMETER_MIN]
+
+
+def changed_config(
+    stored: Mapping[str, Any], sent: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """The whole configuration after a change of some of its fields.
+
+    A masked header is the one that is stored. Headers whose values are not shown are for the
+    origin that they were given for: at another one they are dropped unless they are given again.
+
+    Args:
+        stored: as :func:`check_config` returned it.
+        sent: its URL in the normal form.
+
+    Returns:
+        the configuration, and the names of the headers that were dropped.
+    """
+    config = {**stored, **sent}
+    old = stored.get("headers", {})
+    given = sent.get("headers", shown_headers(old))
+    known = {name.lower(): value for name, value in old.items()}
+    moved = "url" in stored and origin_of(config["url"]) != origin_of(stored["url"])
+    masked = [name for name, value in given.items() if value == MASK and name.lower() in known]
+    dropped = masked if moved else []
+    config["headers"] = {
+        name: known[name.lower()] if name in masked else value
+        for name, value in given.items()
+        if name not in dropped
     }
+    return config, dropped
+
+
+def _is_shown(name: str) -> bool:
+    return name.lower() in _SHOWN_HEADERS
+
+
+def _target(url: str) -> str:
+    return url[len("/".join(origin_of(url))) :]

@@ -95,7 +95,10 @@ class WebhookChanges(Body):
     """
 
     name: Name = Field(default_factory=_unset)
-    url: Url = Field(default_factory=_unset)
+    url: Url = Field(
+        default_factory=_unset,
+        description="Of another origin: drops headers with masked values that are not given again",
+    )
     event_type: EventTypePattern = Field(
         default_factory=_unset, description="With `event_types` or without it, replaces them all"
     )
@@ -157,7 +160,7 @@ class Webhook(Answer):
 
     id: int
     name: str
-    url: str
+    url: str = Field(description="Its path and query are … without `webhooks:write`")
     event_type: str = Field(description="The first of event_types")
     event_types: list[str]
     description: str | None
@@ -172,7 +175,7 @@ class Webhook(Answer):
     )
     has_secret: bool
     format: Format
-    headers: dict[str, str] = Field(description="Values are masked")
+    headers: dict[str, str] = Field(description="Values are masked, but of Accept headers")
     timeout: float | None = Field(description="null: [delivery] timeout")
     ca: str | None = Field(description="Trusted certificates (PEM); null: the well-known ones")
     retry_schedule: list[float] | None = Field(description="null: [delivery] retry_schedule")
@@ -186,6 +189,14 @@ class Webhook(Answer):
     last_triggered_at: str | None = Field(description="When an attempt was last made")
     failure_count: int = Field(description="Attempts that failed")
     success_count: int = Field(description="Events that were delivered")
+
+
+class ChangedWebhook(Webhook):
+    """A webhook that was changed."""
+
+    dropped_headers: list[str] = Field(
+        description="Headers that were not taken to the new origin of `url`; give them again"
+    )
 
 
 class WebhookWithSecret(Webhook):

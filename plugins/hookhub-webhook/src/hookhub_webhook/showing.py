@@ -9,8 +9,9 @@ from typing import Any
 from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, Page
 from hookhub.events import Event, format_timestamp
 from hookhub.sinks import AttemptResult, Outcome
-from hookhub_webhook.config import redact_config
+from hookhub_webhook.config import shown_headers, shown_url
 from hookhub_webhook.shapes import (
+    ChangedWebhook,
     TestResult,
     Webhook,
     WebhookList,
@@ -20,9 +21,23 @@ from hookhub_webhook.shapes import (
 from hookhub_webhook.signing import signing_secret
 
 
-def show_webhook(endpoint: Endpoint, breaker: str) -> Webhook:
-    """The answer for an endpoint."""
-    return Webhook(**_webhook_members(endpoint, breaker))
+def show_webhook(endpoint: Endpoint, breaker: str, *, whole: bool = True) -> Webhook:
+    """The answer for an endpoint.
+
+    Args:
+        whole: with the path and query of its URL, for those who may change it.
+    """
+    members = _webhook_members(endpoint, breaker)
+    return Webhook(**members if whole else {**members, "url": shown_url(members["url"])})
+
+
+def show_changed(endpoint: Endpoint, breaker: str, dropped: list[str]) -> ChangedWebhook:
+    """The answer for an endpoint that was changed.
+
+    Args:
+        dropped: names of headers that were dropped with it.
+    """
+    return ChangedWebhook(**_webhook_members(endpoint, breaker), dropped_headers=dropped)
 
 
 def show_with_secret(endpoint: Endpoint, breaker: str, secret: str) -> WebhookWithSecret:
@@ -33,12 +48,12 @@ def show_with_secret(endpoint: Endpoint, breaker: str, secret: str) -> WebhookWi
 
 
 def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
-    config, options = redact_config(endpoint.config), endpoint.options
+    config, options = endpoint.config, endpoint.options
     schedule = options.retry_schedule
     return {
         "id": endpoint.id,
         "name": endpoint.name,
-        "url": config["url"],
+        "url": config.get("url", ""),
         "event_type": endpoint.event_types[0],
         "event_types": list(endpoint.event_types),
         "description": endpoint.description,
@@ -47,8 +62,8 @@ def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
         "failing_since": _moment(endpoint.failing_since),
         "breaker": breaker,
         "has_secret": any(secret.expires_at is None for secret in endpoint.secrets),
-        "format": config["format"],
-        "headers": config["headers"],
+        "format": config.get("format", "payload"),
+        "headers": shown_headers(config.get("headers", {})),
         "timeout": config.get("timeout"),
         "ca": config.get("ca"),
         "retry_schedule": None if schedule is None else list(schedule),
@@ -65,14 +80,15 @@ def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
     }
 
 
-def show_webhooks(page: Page[Endpoint], breakers: Mapping[int, str]) -> WebhookList:
+def show_webhooks(page: Page[Endpoint], breakers: Mapping[int, str], *, whole: bool) -> WebhookList:
     """The answer for a page of endpoints.
 
     Args:
         breakers: the states of their breakers by id.
+        whole: as :func:`show_webhook`.
     """
     return WebhookList(
-        items=[show_webhook(item, breakers[item.id]) for item in page.items],
+        items=[show_webhook(item, breakers[item.id], whole=whole) for item in page.items],
         total=page.total,
         limit=page.limit,
         offset=page.offset,

@@ -11,7 +11,7 @@ from hookhub.egress import EGRESS_ERRORS, Answer, Egress, classify
 from hookhub.routes import Route
 from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub_webhook.api import WebhookApi
-from hookhub_webhook.config import NAME, check_config, redact_config
+from hookhub_webhook.config import NAME, check_config, redact_config, secret_values
 from hookhub_webhook.keys import KeysApi
 from hookhub_webhook.outcome import decode_body, is_success, judge
 from hookhub_webhook.replays import replay_routes
@@ -50,6 +50,9 @@ class WebhookSink(DurableSink):
 
     def redact(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return redact_config(config)
+
+    def secret_values(self, config: Mapping[str, Any]) -> Sequence[str]:
+        return secret_values(config)
 
     def timeout(self, config: Mapping[str, Any], default: float) -> float:
         return _seconds(config, default) + GRACE

@@ -88,7 +88,8 @@ export function WebhookForm({ session, webhook }) {
     run(async () => {
       const body = bodyOf(form, isNew);
       const answer = isNew ? await session.api.post("webhooks", body) : await session.api.patch(`webhooks/${webhook.id}`, body);
-      session.say(t(isNew ? "form.created" : "form.saved", { name: answer.name }));
+      const dropped = answer.dropped_headers?.join(", ");
+      session.say(t(isNew ? "form.created" : dropped ? "form.dropped" : "form.saved", { name: answer.name, headers: dropped }));
       if (answer.secret) setMade(answer);
       else location.hash = `#/webhooks/${answer.id}`;
     });

@@ -204,6 +204,7 @@ export default {
   "form.save": "Save",
   "form.created": "“{name}” is made.",
   "form.saved": "“{name}” is saved.",
+  "form.dropped": "“{name}” is saved. Its new address does not get what was meant for the old one: {headers}. Give the values again.",
   "form.go": "To the webhook",
   "form.url_hint": "http or https. Private addresses only if [egress] allow names their network.",
   "form.all_types": "all that producers send",

@@ -204,6 +204,7 @@ export default {
   "form.save": "Сохранить",
   "form.created": "«{name}» создан.",
   "form.saved": "«{name}» сохранён.",
+  "form.dropped": "«{name}» сохранён. Новый адрес не получит того, что предназначалось старому: {headers}. Задайте значения снова.",
   "form.go": "К вебхуку",
   "form.url_hint": "http или https. Частные адреса – только если их сеть названа в [egress] allow.",
   "form.all_types": "всё, что шлют источники",

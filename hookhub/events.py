@@ -455,8 +455,8 @@ _CURSOR = re.compile(r"([a-z0-9]{4,32})-([0-9a-f]{1,16})")
 class Cursor(NamedTuple):
     """A place in the history: everything up to and including ``sequence`` has been seen.
 
-    Opaque to clients. ``epoch`` names the database: a cursor of another database (restored from
-    an older backup, say) must not be taken for a place in this one.
+    Opaque to clients. ``epoch`` names the history: a cursor of another one (of a database that went
+    back to an older backup, say) must not be taken for a place in this one.
     """
 
     epoch: str

@@ -135,6 +135,10 @@ class LiveSink(Component, ABC):
         raises is logged with the sink's name and goes no further.
         """
 
+    def epoch_began(self) -> None:
+        """The database went back to an earlier state: cursors of before are void, and sequences
+        are given out again. Called as :meth:`publish` is; entries of the new epoch follow."""
+
 
 class QueuedLiveSink(LiveSink):
     """A live sink with a bounded queue and a task of its own; override :meth:`deliver`.

@@ -224,8 +224,11 @@ class Feed:
             self._resumed(message["replayed"])
         elif kind == "gap":
             missed = message["missed"]
-            what = "Events" if missed is None else f"{missed} events"
-            self._tell(f"Gap: {what} are no longer kept; it goes on with the oldest that are.")
+            self._tell(
+                "Gap: the hub's database is another one, or went back; it goes on from now."
+                if missed is None
+                else f"Gap: {missed} events are no longer kept; it goes on with those that are."
+            )
             self._moved_to(message["cursor"])
         elif kind == "restarting":
             self._pause = message["retry_after"]

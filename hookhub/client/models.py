@@ -72,7 +72,8 @@ class HistoryGap(HookhubError):
     """Events behind the cursor are no longer kept, so the history cannot be read on from there.
 
     Args:
-        missed: how many are gone; None if the cursor is of another database.
+        missed: how many are gone; None if the cursor is of another database, or of this one before
+            it went back.
     """
 
     code: ClassVar[str] = "history_gap"
@@ -80,9 +81,10 @@ class HistoryGap(HookhubError):
     title: ClassVar[str] = "History gap"
 
     def __init__(self, missed: int | None) -> None:
-        what = "The cursor is of another database" if missed is None else f"{missed} events"
-        super().__init__(
-            f"{what}{'' if missed is None else ' behind the cursor are no longer kept'}; leave the "
-            "cursor out to begin at the oldest event that is."
+        what = (
+            "The cursor is of another database, or of this one before a backup of it was restored"
+            if missed is None
+            else f"{missed} events behind the cursor are no longer kept"
         )
+        super().__init__(f"{what}; leave the cursor out to begin at the oldest event that is.")
         self.missed = missed

@@ -8,7 +8,7 @@ so often in any case.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -17,8 +17,9 @@ import trio
 from hookhub.errors import HookhubError
 from hookhub.events import Event
 from hookhub.feed.feed import Feed
-from hookhub.sinks import Entry, LiveSink
-from hookhub.store import NewDelivery, Store
+from hookhub.sinks import LiveSink
+from hookhub.store import NewDelivery, Store, Transaction
+from hookhub.store.epochs import read_beginning
 from hookhub.store.events import read_news
 
 PAGE = 500
@@ -50,7 +51,9 @@ class Broadcaster:
 
     def committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
         """Publish events that this process has just committed, unless earlier ones are missing."""
-        if events[0].sequence == self._feed.last + 1:
+        if self._store.epoch != self._feed.epoch:
+            self._behind.set()
+        elif events[0].sequence == self._feed.last + 1:
             self._publish(events)
         elif events[-1].sequence > self._feed.last:
             self._behind.set()
@@ -64,14 +67,14 @@ class Broadcaster:
         entries = self._feed.entries(events)
         self._feed.publish(entries)
         for sink in self._sinks:
-            self._offer(sink, entries)
+            self._tell(sink, partial(sink.publish, entries))
         self._rounds += 1
         self._seconds += time.perf_counter() - started
 
-    def _offer(self, sink: LiveSink, entries: Sequence[Entry]) -> None:
+    def _tell(self, sink: LiveSink, call: Callable[[], None]) -> None:
         started = time.perf_counter()
         try:
-            sink.publish(entries)
+            call()
         except (Exception, SystemExit):
             self._errors += 1
             log.exception("live_sink.failed", sink=sink.name)
@@ -94,17 +97,42 @@ class Broadcaster:
                 log.warning("broadcaster.catch_up_failed", error=error.detail)
 
     async def _catch_up(self) -> None:
+        doubted = False
         while True:
-            news = await self._store.read(partial(read_news, after=self._feed.last, limit=PAGE))
-            self._feed.forget(news.start)
-            events = news.events
-            # Meanwhile this process may have published some of them itself.
-            fresh = [event for event in events if event.sequence > self._feed.last]
-            if fresh:
-                self._caught_up += len(fresh)
-                self._publish(fresh)
-            if len(events) < PAGE:
-                return
+            seen = self._feed.seen
+            news = await self._store.read(partial(read_news, seen=seen, limit=PAGE))
+            if news.history.went_back(seen):
+                if doubted:
+                    # The connections that read see another database than the one that writes.
+                    log.error("broadcaster.two_databases", last=news.history.last)
+                    return
+                doubted = True
+                # Who has the lock on its state decides, and begins an epoch that all nodes get.
+                self._store.saw(seen)
+                await self._store.write(Transaction.lock)
+            elif news.history.epoch != seen.epoch:
+                await self._begin_epoch()
+            else:
+                self._feed.forget(news.start)
+                self._publish_fresh(news.events)
+                if len(news.events) < PAGE:
+                    return
+
+    async def _begin_epoch(self) -> None:
+        history = await self._store.read(read_beginning)
+        self._feed.begin(history, history.begin)
+        self._store.saw(self._feed.seen)
+        log.warning("feed.new_epoch", epoch=history.epoch, after=history.begin)
+        for sink in self._sinks:
+            self._tell(sink, sink.epoch_began)
+
+    def _publish_fresh(self, events: Sequence[Event]) -> None:
+        # Meanwhile this process may have published some of them itself.
+        fresh = [event for event in events if event.sequence > self._feed.last]
+        if fresh:
+            self._caught_up += len(fresh)
+            self._publish(fresh)
+            self._store.saw(self._feed.seen)
 
     def check(self) -> str | None:
         """None if all is well, else what is wrong."""

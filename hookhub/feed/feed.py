@@ -15,6 +15,7 @@ from hookhub.feed.ring import Ring
 from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
 from hookhub.sinks import Entry
 from hookhub.store import Store
+from hookhub.store.epochs import NOTHING_SEEN, History, Seen, read_history
 from hookhub.store.events import history_bounds, read_events
 
 SCAN = 2_000
@@ -29,29 +30,35 @@ PAYLOADS = 4 * 1024 * 1024
 log = structlog.get_logger("hookhub.feed")
 
 
+class Resume(NamedTuple):
+    """What a cursor is good for."""
+
+    position: Cursor
+    """Where to go on from."""
+    gap: bool = False
+    """Whether events after the cursor are gone."""
+    missed: int | None = 0
+    """How many; None if that cannot be known (the cursor is of another epoch)."""
+
+
 class Slice(NamedTuple):
     """A part of the history."""
 
     entries: list[Entry]
-    position: int
-    """The sequence up to which everything was looked at; may advance without entries."""
-    missed: int = 0
-    """Events that retention deleted before this reader came to them."""
-
-
-class Resume(NamedTuple):
-    """What a cursor is good for."""
-
-    position: int
-    """Where to go on from."""
-    gap: bool
-    """Whether events after the cursor are gone."""
-    missed: int | None
-    """How many; None if that cannot be known (the cursor is of another database)."""
+    position: Cursor
+    """Up to here everything was looked at; may advance without entries."""
+    gap: bool = False
+    """Whether events before the entries are gone: retention deleted them before this reader came
+    to them, or the place is of another epoch, and this part empty."""
+    missed: int | None = 0
+    """How many; None if that cannot be known."""
 
 
 class Feed:
-    """Reads the history and waits for more. Readers hold positions (sequences), not copies."""
+    """Reads the history and waits for more. Readers hold places (cursors), not copies.
+
+    A new epoch begins when the database has gone back. Places of another one are told a gap.
+    """
 
     def __init__(self, store: Store, settings: LiveSettings) -> None:
         self._store = store
@@ -59,7 +66,7 @@ class Feed:
         self._payloads = Payloads(PAYLOADS)
         self._selectors = Selectors(self._payloads)
         self._changed = trio.Event()
-        self._last = 0
+        self._begin = self._seen = NOTHING_SEEN
         self._version = 0
         self._published = 0
         self._store_reads = 0
@@ -68,12 +75,31 @@ class Feed:
 
     async def open(self) -> None:
         """Begin after the newest committed event."""
-        _, self._last = await self._store.read(history_bounds)
+        history = await self._store.read(read_history)
+        self.begin(history, history.last)
+
+    def begin(self, history: History, after: int) -> None:
+        """Show this history, after a sequence whose event it names; forget any other."""
+        self._begin = self._seen = Seen(history.epoch, history.number, after, history.id)
+        self._ring.clear()
+        self._payloads.clear()
+        self._unreadable.clear()
+        self._change()
+
+    def _change(self) -> None:
+        self._version += 1
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+
+    @property
+    def seen(self) -> Seen:
+        """The newest published event."""
+        return self._seen
 
     @property
     def epoch(self) -> str:
-        """Names the database in cursors."""
-        return self._store.epoch
+        """Names the history in cursors."""
+        return self._seen.epoch
 
     @property
     def version(self) -> int:
@@ -83,11 +109,11 @@ class Feed:
     @property
     def last(self) -> int:
         """The sequence of the newest published event."""
-        return self._last
+        return self._seen.sequence
 
     def cursor(self) -> Cursor:
         """Now."""
-        return Cursor(self.epoch, self._last)
+        return Cursor(self._seen.epoch, self._seen.sequence)
 
     def entry(self, event: Event) -> Entry:
         """The event with its encoded form."""
@@ -100,16 +126,15 @@ class Feed:
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Add the next events, in order, and wake whoever waits."""
-        if entries[0].event.sequence != self._last + 1:
+        if entries[0].event.sequence != self.last + 1:
             # Retention went faster than this process could look. The ring has no holes; readers
             # who come to this one find it in the store.
             self._ring.clear()
         self._ring.extend(entries)
-        self._last = entries[-1].event.sequence
-        self._version += 1
+        newest = entries[-1].event
+        self._seen = self._seen._replace(sequence=newest.sequence, id=newest.id)
         self._published += len(entries)
-        changed, self._changed = self._changed, trio.Event()
-        changed.set()
+        self._change()
 
     def forget(self, before: int) -> None:
         """Show nothing any more of what is older than a sequence: it is deleted."""
@@ -122,20 +147,21 @@ class Feed:
         """The predicate for :meth:`read`; the same one for all who want the same."""
         return self._selectors.get(wanted)
 
-    async def wait(self, after: int) -> None:
-        """Return as soon as something newer than ``after`` was published."""
-        while self._last <= after:
+    async def wait(self, after: Cursor) -> None:
+        """Return as soon as something newer than ``after`` was published, or it is void."""
+        while self.last <= after.sequence and self.epoch == after.epoch:
             await self._changed.wait()
 
     async def resume(self, cursor: Cursor) -> Resume:
         """Find out what a cursor is good for."""
         oldest, last = await self._store.read(history_bounds)
         if cursor.epoch != self.epoch or cursor.sequence > last:
-            return Resume(self._last, True, None)
+            return Resume(self.cursor(), True, None)
         kept_from = oldest or last + 1
         if cursor.sequence + 1 < kept_from:
-            return Resume(kept_from - 1, True, kept_from - 1 - cursor.sequence)
-        return Resume(cursor.sequence, False, 0)
+            missed = kept_from - 1 - cursor.sequence
+            return Resume(Cursor(cursor.epoch, kept_from - 1), True, missed)
+        return Resume(cursor)
 
     def shows(self, entry: Entry) -> bool:
         """Whether it can be shown; one that cannot is named in the log, once, and passed over."""
@@ -151,26 +177,35 @@ class Feed:
         """Up to ``limit`` events after a sequence, in order; None if memory does not reach back."""
         return self._ring.after(after, limit)
 
-    async def read(self, after: int, match: Select, limit: int = 500) -> Slice:
-        """Events after a sequence that match, in order.
+    async def read(self, after: Cursor, match: Select, limit: int = 500) -> Slice:
+        """Events after a place that match, in order.
 
         Returns at once; nothing newer gives an empty slice at the same position.
 
         Args:
             limit: how many entries at most.
         """
-        if after >= self._last:
-            return Slice([], after)
-        scanned = self._ring.after(after, SCAN)
-        if scanned is None:
-            scanned = await self._from_store(after)
+        scanned: Sequence[Entry] | None = None
+        if after.epoch == self.epoch:
+            if after.sequence >= self.last:
+                return Slice([], after)
+            scanned = self._ring.after(after.sequence, SCAN)
+            if scanned is None:
+                scanned = await self._from_store(after.sequence)
+        if scanned is None or after.epoch != self.epoch:
+            return Slice([], Cursor(self.epoch, self._begin.sequence), True, None)
         if not scanned:
             # Retention has deleted what was asked for; nothing older than the ring will come.
-            position = max(after, (self._ring.first or self._last + 1) - 1)
-            return Slice([], position, position - after)
+            there = max(after.sequence, (self._ring.first or self.last + 1) - 1)
+            missed = there - after.sequence
+            return Slice([], Cursor(after.epoch, there), missed > 0, missed)
+        return self._chosen(scanned, after, match, limit)
+
+    def _chosen(self, scanned: Sequence[Entry], after: Cursor, match: Select, limit: int) -> Slice:
+        """Those that match of what follows a place."""
         found: list[Entry] = []
-        missed = scanned[0].event.sequence - after - 1
-        position = after
+        missed = scanned[0].event.sequence - after.sequence - 1
+        position = after.sequence
         enough = self._payloads.parsed + PARSED
         for entry in scanned:
             position = entry.event.sequence
@@ -180,13 +215,13 @@ class Feed:
                     break
             if self._payloads.parsed > enough:
                 break
-        return Slice(found, position, missed)
+        return Slice(found, Cursor(after.epoch, position), missed > 0, missed)
 
     async def _from_store(self, after: int) -> list[Entry]:
         self._store_reads += 1
         events = await self._store.read(lambda reader: read_events(reader, after, PAGE))
         # Committed but not yet published events wait for their turn: order is everybody's.
-        return [self.entry(event) for event in events if event.sequence <= self._last]
+        return [self.entry(event) for event in events if event.sequence <= self.last]
 
     def statistics(self) -> dict[str, float]:
         """Counters and gauges."""
@@ -195,5 +230,6 @@ class Feed:
             "store_reads_total": self._store_reads,
             "ring_events": len(self._ring),
             "ring_bytes": self._ring.size,
-            "last_sequence": self._last,
+            "last_sequence": self.last,
+            "epoch": self._seen.number,
         }

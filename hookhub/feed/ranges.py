@@ -43,23 +43,24 @@ class Range:
 def resolve_range(reader: Reader, begin: Place, end: Place) -> Range:
     """Find the part of the history between two places."""
     oldest, newest = history_bounds(reader)
-    after, gap = _after(reader, begin, oldest - 1 if oldest else newest)
+    after, gap = _after(reader, begin, oldest - 1 if oldest else newest, newest)
     last = max(after, _last(reader, end, newest))
     since = begin if isinstance(begin, int) else None
     until = end if isinstance(end, int) else None
     return Range(after, last, since, until, gap)
 
 
-def _after(reader: Reader, begin: Place, gone: int) -> tuple[int, bool]:
-    """Where it begins, and whether that is later than asked for.
+def _after(reader: Reader, begin: Place, gone: int, newest: int) -> tuple[int, bool]:
+    """Where it begins, and whether events that were asked for are missing.
 
     Args:
         gone: everything up to this sequence is deleted.
+        newest: the sequence of the last event; a cursor of a later one tells of a lost one.
     """
     if begin is None:
         return gone, False
     if isinstance(begin, Cursor):
-        return max(gone, begin.sequence), begin.sequence < gone
+        return max(gone, min(begin.sequence, newest)), not gone <= begin.sequence <= newest
     gap = 0 < gone == first_at_or_after(reader, begin) - 1
     return first_at_or_after(reader, begin - CLOCKS) - 1, gap
 
@@ -101,8 +102,9 @@ def _place(name: str, text: str | None, epoch: str) -> Place:
         return moment
     if cursor is not None:
         raise InvalidCursor(
-            f"The cursor {text!r} is of another database; name a time instead.",
-            errors=[{"loc": [name], "msg": "a cursor of another database"}],
+            f"The cursor {text!r} is of another database, or of before this one went "
+            "back; name a time instead.",
+            errors=[{"loc": [name], "msg": "a cursor of another history"}],
         )
     example = "2026-01-31T12:00:00Z"
     raise _wrong(name, f"{text[:60]!r} is neither a time ({example}) nor a cursor")

@@ -54,6 +54,12 @@ class Payloads:
         found = self._kept.get(event.sequence)
         return self._parse(event) if found is None else found
 
+    def clear(self) -> None:
+        """Forget them."""
+        self._kept.clear()
+        self._sizes.clear()
+        self._bytes = 0
+
     def _parse(self, event: Event) -> dict[str, Any]:
         payload, size = event.data(), len(event.payload)
         self.parsed += size

@@ -13,6 +13,14 @@ import peewee
 from hookhub.events import OWN, Accepted, Draft, Event, type_matcher
 from hookhub.filters import Filter, compile_filter
 from hookhub.store.database import Reader
+from hookhub.store.epochs import (
+    DELIVERIES_LEFT_OUT,
+    HISTORY,
+    NOTHING_SEEN,
+    History,
+    Seen,
+    new_epoch,
+)
 from hookhub.store.schema import HELD, PENDING
 from hookhub.timestamps import check_timestamps
 
@@ -158,6 +166,11 @@ class Group:
 
     subscriptions: Subscriptions
     hand_over: HandOver | None = None
+    seen: Seen = NOTHING_SEEN
+    """The newest event that this process knew of when the group began."""
+    history: History | None = None
+    begun: bool = False
+    """Whether the group begins an epoch: the database has gone back."""
     events: list[Event] = field(default_factory=list)
     promised: list[int] = field(default_factory=list)
     """How many deliveries each of the events was committed with; an audit counts on it."""
@@ -178,12 +191,33 @@ class Group:
         if self.locked:
             return
         row = reader.sql(
-            "SELECT last_sequence, last_delivery, endpoints_generation, tokens_generation "
-            "FROM hookhub_state WHERE id = 1" + ("" if reader.is_sqlite else " FOR UPDATE")
+            f"SELECT {HISTORY}, last_delivery, endpoints_generation, tokens_generation "
+            "FROM hookhub_state WHERE id = 1" + ("" if reader.is_sqlite else " FOR UPDATE"),
+            (self.seen.sequence,),
         )[0]
-        self.sequence, self.delivery, self.endpoints_generation, self.tokens_generation = row
-        self._stored = (row[0], row[1], row[2], row[3])
+        self.history = History(*row[:5])
+        self.sequence = self.history.last
+        self.delivery, self.endpoints_generation, self.tokens_generation = row[5:]
+        self._stored = (self.sequence, row[5], row[6], row[7])
         self.locked = True
+        self.begun = self.history.went_back(self.seen)
+        if self.begun:
+            self._begin_epoch(self.history, reader)
+
+    def _begin_epoch(self, found: History, reader: Reader) -> None:
+        number = max(found.number, self.seen.number) + 1
+        self.history = found._replace(epoch=new_epoch(), number=number, begin=found.last)
+        self.delivery += DELIVERIES_LEFT_OUT
+        # They may have changed as often as those that some node remembers, and be others.
+        self.endpoints_generation = max(self.endpoints_generation + 1, reader.now)
+        self.tokens_generation = max(self.tokens_generation + 1, reader.now)
+
+    def now_seen(self) -> Seen:
+        """What this process knows of once the group is committed."""
+        if self.history is None or not self.locked or not (self.events or self.begun):
+            return self.seen
+        last = self.events[-1].id if self.events else None
+        return Seen(self.history.epoch, self.history.number, self.sequence, last)
 
     def append(self, reader: Reader, draft: Draft) -> Accepted:
         """Give the draft its sequence and its deliveries; rows are written by :meth:`flush`."""
@@ -341,6 +375,12 @@ class Group:
                 "UPDATE hookhub_state SET last_sequence = ?, last_delivery = ?, "
                 "endpoints_generation = ?, tokens_generation = ? WHERE id = 1",
                 state,
+            )
+        if self.begun and self.history is not None:
+            reader.change(
+                "UPDATE hookhub_state SET epoch = ?, epoch_number = ?, epoch_begin = ? "
+                "WHERE id = 1",
+                self.history[:3],
             )
         if self.deliveries:
             counts: dict[int, int] = {}

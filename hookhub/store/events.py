@@ -11,6 +11,7 @@ from hookhub.errors import HookhubError, IdempotencyMismatch, NotFound, StoreUna
 from hookhub.events import Accepted, Draft, Event
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
+from hookhub.store.epochs import History, Seen, read_history
 from hookhub.store.models import IdempotencyRow, OutboxRow
 
 _EVENT_COLUMNS = "sequence, id, type, payload, timestamp, key, source"
@@ -180,16 +181,19 @@ def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
 class News(NamedTuple):
     """What a process that shows the history has to know of it."""
 
+    history: History
     start: int
-    """It begins with this sequence or a later one."""
+    """What is kept begins with this sequence or a later one."""
     events: list[Event]
-    """The next ones."""
+    """The next ones; none in another epoch."""
 
 
-def read_news(reader: Reader, after: int, limit: int) -> News:
-    """What followed a sequence, and what is gone."""
+def read_news(reader: Reader, seen: Seen, limit: int) -> News:
+    """What followed the newest event seen, what is gone, and whether it is the same history."""
+    history = read_history(reader, seen.sequence)
     start = reader.sql("SELECT events_from FROM hookhub_state")[0][0]
-    return News(start, read_events(reader, after, limit))
+    same = history.epoch == seen.epoch and not history.went_back(seen)
+    return News(history, start, read_events(reader, seen.sequence, limit) if same else [])
 
 
 def history_bounds(reader: Reader) -> tuple[int, int]:

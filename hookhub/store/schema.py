@@ -243,4 +243,12 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             _STATS,
         ),
     ),
+    Migration(
+        2,
+        "epochs of the history",
+        (
+            "ALTER TABLE hookhub_state ADD COLUMN epoch_number {bigint} NOT NULL DEFAULT 1",
+            "ALTER TABLE hookhub_state ADD COLUMN epoch_begin {bigint} NOT NULL DEFAULT 0",
+        ),
+    ),
 )

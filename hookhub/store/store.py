@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,6 +28,7 @@ from hookhub.store.database import (
     is_sqlite,
     translated_errors,
 )
+from hookhub.store.epochs import Seen, new_epoch, read_history
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.sessions import Limits
@@ -64,8 +64,6 @@ class Store:
         self.settings = settings
         self.box = box
         self.clock = clock
-        self.epoch = ""
-        """Names this database in cursors; made with it, never changed."""
         self._listeners: list[CommitListener] = []
         self._writer = Writer(settings, clock, self._committed, box)
         self._idle: list[peewee.Database] = []
@@ -77,6 +75,15 @@ class Store:
     def is_sqlite(self) -> bool:
         """Whether this is SQLite (else PostgreSQL)."""
         return is_sqlite(self.settings.url)
+
+    @property
+    def epoch(self) -> str:
+        """Names the history in cursors; another one begins when the database goes back."""
+        return self._writer.seen.epoch
+
+    def saw(self, seen: Seen) -> None:
+        """Another process has committed this event; from now on it must be there."""
+        self._writer.saw(seen)
 
     def on_commit(self, listener: CommitListener) -> None:
         """Call ``listener(events, deliveries)`` in the Trio thread after each appending commit."""
@@ -181,8 +188,7 @@ class Store:
         """
         await self.migrate()
         self._writer.open()
-        epoch = os.urandom(6).hex()
-        self.epoch = await self.write(lambda tx: _ensure_state(tx, epoch), locks=False)
+        self._writer.saw(await self.write(_ensure_state, locks=False))
 
     async def close(self) -> None:
         """Finish what is queued and close all connections."""
@@ -227,14 +233,13 @@ def _look(reader: Reader) -> None:
     reader.sql("SELECT 1")
 
 
-def _ensure_state(tx: Transaction, epoch: str) -> str:
+def _ensure_state(tx: Transaction) -> Seen:
     tx.sql(
         "INSERT INTO hookhub_state (id, epoch, last_sequence, last_delivery, "
         "endpoints_generation, tokens_generation) VALUES (1, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
-        (epoch,),
+        (new_epoch(),),
     )
-    found: str = tx.sql("SELECT epoch FROM hookhub_state WHERE id = 1")[0][0]
-    return found
+    return read_history(tx).seen()
 
 
 def _discard(database: peewee.Database) -> None:

@@ -38,6 +38,7 @@ from hookhub.store.database import (
     translated,
     translated_errors,
 )
+from hookhub.store.epochs import NOTHING_SEEN, Seen
 from hookhub.store.sessions import Sessions
 from hookhub.store.units import Unit, Units
 
@@ -82,6 +83,7 @@ class Writer:
         self._box = box
         self._line = Units(settings.max_waiting)
         self._subscriptions = Subscriptions()
+        self._seen = NOTHING_SEEN
         self._database = create_database(settings)
         self._thread = threading.Thread(target=self._run, name="hookhub-writer", daemon=True)
         self.hand_over: HandOver | None = None
@@ -141,6 +143,19 @@ class Writer:
         return result
 
     @property
+    def seen(self) -> Seen:
+        """The newest event that this process knows of."""
+        return self._seen
+
+    def saw(self, seen: Seen) -> None:
+        """From now on the database must be a later state than this one. Any thread.
+
+        Two threads at once may leave the older of two: the next event makes up for it.
+        """
+        if (seen.number, seen.sequence) > (self._seen.number, self._seen.sequence):
+            self._seen = seen
+
+    @property
     def failing(self) -> str | None:
         """Why the last group failed; None when it was committed."""
         return self._failing
@@ -198,6 +213,7 @@ class Writer:
         try:
             group = self._committed_group(units)
             self._failing = None
+            self._look_back(group)
         except BaseException as error:
             if not isinstance(error, HookhubError):
                 log.exception("store.writer_bug")
@@ -214,10 +230,22 @@ class Writer:
         self._resolve(units, group)
         return True
 
+    def _look_back(self, group: Group) -> None:
+        """Remember what was seen last, and tell if that was once more than there is now."""
+        if group.locked and group.begun:
+            log.error(
+                "store.went_back",
+                seen=group.seen.sequence,
+                found=group.sequence - len(group.events),
+                advice="An older copy of the database took its place; every cursor of before is "
+                "told a gap. What was committed since that copy is gone: see hookhub audit.",
+            )
+        self.saw(group.now_seen())
+
     def _committed_group(self, units: Sequence[Unit]) -> Group:
         apart = len(units) == 1
         for attempt in range(1, ATTEMPTS + 2):
-            group = Group(self._subscriptions, self.hand_over)
+            group = Group(self._subscriptions, self.hand_over, self._seen)
             try:
                 self._commit_group(units, group, apart=apart)
                 return group

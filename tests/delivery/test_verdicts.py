@@ -20,7 +20,7 @@ from hookhub.config import DatabaseSettings, DeliverySettings, Settings
 from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.errors import ValidationFailed
-from hookhub.events import Draft, Event, new_event_id
+from hookhub.events import Cursor, Draft, Event, new_event_id
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
@@ -127,7 +127,7 @@ async def until(condition: Callable[[], Any]) -> Any:
 
 
 async def events_of(hub: Hub, event_type: str) -> list[Event]:
-    part = await hub.feed.read(0, hub.feed.select({event_type: None}), 1000)
+    part = await hub.feed.read(Cursor(hub.feed.epoch, 0), hub.feed.select({event_type: None}), 1000)
     return [entry.event for entry in part.entries]
 
 

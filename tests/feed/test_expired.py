@@ -6,7 +6,7 @@ import httpx
 import trio
 
 from hookhub.config import DatabaseSettings, LiveSettings, RetentionSettings
-from hookhub.events import Draft, new_event_id
+from hookhub.events import Cursor, Draft, new_event_id
 from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.hub import Hub
@@ -18,7 +18,7 @@ DAY = 86_400_000_000
 
 
 async def first_listed(feed: Feed) -> int:
-    found = (await feed.read(0, everything)).entries
+    found = (await feed.read(Cursor(feed.epoch, 0), everything)).entries
     return found[0].event.sequence if found else 0
 
 
@@ -42,13 +42,13 @@ async def test_every_node_forgets_them(any_database: str) -> None:
                 await store.write(lambda tx, draft=draft: tx.append(draft))
             for feed, _ in feeds:
                 with trio.fail_after(5):
-                    await feed.wait(2)
+                    await feed.wait(Cursor(feed.epoch, 2))
                 assert await first_listed(feed) == 1
             retention = Retention(store, RetentionSettings(), feeds[0][1].look)
             assert (await retention.sweep()).events == 2
             for feed, _ in feeds:
                 await wait_until_async(lambda feed=feed: is_first(feed, 3))
-                assert (await feed.read(0, everything)).missed == 2
+                assert (await feed.read(Cursor(feed.epoch, 0), everything)).missed == 2
                 assert feed.recent(1, 10) is None
             nursery.cancel_scope.cancel()
 

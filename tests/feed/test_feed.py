@@ -42,10 +42,10 @@ async def read_all(feed: Feed, after: int, *patterns: str, limit: int = 7) -> li
     match = feed.select(same_for_all(patterns or ["*"], None))
     found: list[int] = []
     while after < feed.last:
-        part = await feed.read(after, match, limit)
+        part = await feed.read(Cursor(feed.epoch, after), match, limit)
         found += [entry.event.sequence for entry in part.entries]
-        assert part.position > after
-        after = part.position
+        assert part.position.sequence > after
+        after = part.position.sequence
     return found
 
 
@@ -85,33 +85,33 @@ async def test_reading_filters_and_moves_on(store: Store) -> None:
     for name in ("user.created", "ticket.created", "user.changed", "ticket.created"):
         await send(store, 1, name)
     assert await read_all(feed, 0, "user.*") == [1, 3]
-    part = await feed.read(3, feed.select({"user.*": None}), 10)
-    assert (part.entries, part.position, part.missed) == ([], 4, 0)
+    part = await feed.read(Cursor(feed.epoch, 3), feed.select({"user.*": None}), 10)
+    assert (part.entries, part.position, part.missed) == ([], Cursor(feed.epoch, 4), 0)
 
 
 async def test_waiting_ends_with_the_next_event(store: Store) -> None:
     """And at once if there is something newer already."""
     feed, _ = await connected(store)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(feed.wait, 0)
+        nursery.start_soon(feed.wait, Cursor(feed.epoch, 0))
         await trio.testing.wait_all_tasks_blocked()
         await send(store)
-    await feed.wait(0)
+    await feed.wait(Cursor(feed.epoch, 0))
 
 
 async def test_a_cursor_resumes_or_tells_of_the_gap(store: Store) -> None:
     """Explicit in every case."""
     feed, _ = await connected(store)
     await send(store, 10)
-    assert await feed.resume(Cursor(feed.epoch, 4)) == (4, False, 0)
-    assert await feed.resume(feed.cursor()) == (10, False, 0)
-    assert await feed.resume(Cursor("other", 4)) == (10, True, None)
-    assert await feed.resume(Cursor(feed.epoch, 11)) == (10, True, None)
+    assert await feed.resume(Cursor(feed.epoch, 4)) == (Cursor(feed.epoch, 4), False, 0)
+    assert await feed.resume(feed.cursor()) == (Cursor(feed.epoch, 10), False, 0)
+    assert await feed.resume(Cursor("other", 4)) == (Cursor(feed.epoch, 10), True, None)
+    assert await feed.resume(Cursor(feed.epoch, 11)) == (Cursor(feed.epoch, 10), True, None)
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 6"))
-    assert await feed.resume(Cursor(feed.epoch, 4)) == (6, True, 2)
-    assert await feed.resume(Cursor(feed.epoch, 6)) == (6, False, 0)
+    assert await feed.resume(Cursor(feed.epoch, 4)) == (Cursor(feed.epoch, 6), True, 2)
+    assert await feed.resume(Cursor(feed.epoch, 6)) == (Cursor(feed.epoch, 6), False, 0)
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events"))
-    assert await feed.resume(Cursor(feed.epoch, 7)) == (10, True, 3)
+    assert await feed.resume(Cursor(feed.epoch, 7)) == (Cursor(feed.epoch, 10), True, 3)
 
 
 async def test_reading_what_retention_deleted_goes_on_with_what_is_there(store: Store) -> None:
@@ -120,8 +120,8 @@ async def test_reading_what_retention_deleted_goes_on_with_what_is_there(store: 
     await send(store, 10)
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 8"))
     assert await read_all(feed, 0) == [9, 10]
-    assert (await feed.read(3, ALL)).missed == 5
-    assert (await feed.read(8, ALL)).missed == 0
+    assert (await feed.read(Cursor(feed.epoch, 3), ALL)).missed == 5
+    assert (await feed.read(Cursor(feed.epoch, 8), ALL)).missed == 0
 
 
 async def test_the_frame_is_what_the_original_sent_and_more(store: Store) -> None:
@@ -131,7 +131,7 @@ async def test_the_frame_is_what_the_original_sent_and_more(store: Store) -> Non
     await store.write(
         lambda tx: tx.append(Draft("own-1", "user.created", payload, 0, 'k"1', "shop"))
     )
-    [entry] = (await feed.read(0, ALL)).entries
+    [entry] = (await feed.read(Cursor(feed.epoch, 0), ALL)).entries
     assert entry.frame.decode() == (
         '{"type": "user.created", "payload": ' + payload + ", "
         '"timestamp": "1970-01-01T00:00:00.000000Z", "id": "own-1", "sequence": 1, '
@@ -188,7 +188,7 @@ async def test_a_hole_in_what_was_published(store: Store) -> None:
     feed.publish(feed.entries(events[:3]))
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 6"))
     feed.publish(feed.entries(events[6:]))
-    part = await feed.read(1, ALL)
+    part = await feed.read(Cursor(feed.epoch, 1), ALL)
     assert [entry.event.sequence for entry in part.entries] == [7, 8, 9]
-    assert (part.position, part.missed) == (9, 5)
+    assert (part.position, part.missed) == (Cursor(feed.epoch, 9), 5)
     assert await read_all(feed, 7) == [8, 9]

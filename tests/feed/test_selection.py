@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hookhub.config import DatabaseSettings, LiveSettings
-from hookhub.events import Event
+from hookhub.events import Cursor, Event
 from hookhub.feed import Feed, Wanted
 from hookhub.feed.selection import Payloads, Selectors, everything
 from hookhub.filters import Filter, compile_filter
@@ -93,7 +93,7 @@ async def test_one_read_parses_only_so_much(tmp_path: Any) -> None:
         feed = Feed(store, LiveSettings())
         entries = [entry("a.b", sequence, text="x" * 200_000) for sequence in range(1, 31)]
         feed.publish(entries)
-        part = await feed.read(0, feed.select({"*": where(nothing=1)}))
+        part = await feed.read(Cursor(feed.epoch, 0), feed.select({"*": where(nothing=1)}))
         assert part.entries == []
-        assert 5 <= part.position <= 8
-        assert (await feed.read(0, everything)).position == 30
+        assert 5 <= part.position.sequence <= 8
+        assert (await feed.read(Cursor(feed.epoch, 0), everything)).position.sequence == 30

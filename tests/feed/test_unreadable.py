@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from hookhub.config import DatabaseSettings, LiveSettings
 from hookhub.errors import ValidationFailed
-from hookhub.events import Draft, new_event_id
+from hookhub.events import Cursor, Draft, new_event_id
 from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.hub import Hub
@@ -97,15 +97,15 @@ async def test_readers_pass_over_it(store: Store) -> None:
             await nursery.start(broadcaster.run)
             await nursery.start(keeper.run)
             await plant(store, "evt_new")
-            await feed.wait(3)
+            await feed.wait(Cursor(feed.epoch, 3))
             await send(store)
             await wait_until_async(lambda: has(keeper, 2))
             nursery.cancel_scope.cancel()
         for _ in range(3):
-            part = await feed.read(0, everything)
+            part = await feed.read(Cursor(feed.epoch, 0), everything)
             assert [entry.event.sequence for entry in part.entries] == [1, 3, 5]
-            assert part.position == 5
-            part = await feed.read(2, everything)
+            assert part.position == Cursor(feed.epoch, 5)
+            part = await feed.read(Cursor(feed.epoch, 2), everything)
             assert [entry.event.sequence for entry in part.entries] == [3, 5]
     named = [line["id"] for line in logs if line["event"] == "event.unreadable"]
     assert sorted(named) == ["evt_new", "evt_old"]
@@ -120,7 +120,7 @@ async def test_it_is_missing_from_pages_alone(hub: Hub, api: httpx.AsyncClient) 
     await hub.emit("user.created", USER)
     await plant(hub.store, "evt_bad")
     await hub.emit("user.created", USER)
-    await hub.feed.wait(2)
+    await hub.feed.wait(Cursor(hub.feed.epoch, 2))
     page = (await api.get("/events")).json()
     assert [item["sequence"] for item in page["items"]] == [1, 3]
     assert (page["has_more"], page["cursor"]) == (False, str(hub.feed.cursor()))

@@ -72,7 +72,7 @@ class EventsQuery(Query):
 class Missed(Answer):
     """Events between the cursor and the first item that are gone."""
 
-    missed: int | None = Field(description="How many; null if the cursor is of another database")
+    missed: int | None = Field(description="How many; null if that cannot be known")
 
 
 class EventPage(Answer):
@@ -118,53 +118,66 @@ class _Events:
         match = feed.select(wanted)
         resume = None if query.after is None else await feed.resume(Cursor.parse(query.after))
         read = self._newest if query.newest else self._following
-        found = await read(0 if resume is None else resume.position, match, query.limit)
-        if resume is None:
-            found = found._replace(missed=0)  # The history begins where it begins.
+        start = Cursor(feed.epoch, 0) if resume is None else resume.position
+        found = await read(start, match, query.limit)
+        if resume is None and found.missed is not None:
+            found = found._replace(gap=False, missed=0)  # The history begins where it begins.
         gone = resume is not None and resume.gap
-        if query.wait and not (found.frames or found.missed or gone):
+        if query.wait and not (found.frames or found.gap or gone):
             poll = Poll(self._hub, request, wanted, found.position)
             found = await poll.wait(
                 query.wait, lambda after: self._following(after, match, query.limit)
             )
-        more = "true" if found.position < feed.last else "false"
-        gap = _gap(resume, found.missed)
-        tail = f'], "cursor": "{Cursor(feed.epoch, found.position)}", "has_more": {more}{gap}}}'
+        more = "true" if found.position.sequence < feed.last else "false"
+        gap = _gap(resume, found)
+        tail = f'], "cursor": "{found.position}", "has_more": {more}{gap}}}'
         return Response(b'{"items": [' + b", ".join(found.frames) + tail.encode())
 
-    async def _following(self, position: int, match: Select, limit: int) -> Found:
+    async def _following(self, position: Cursor, match: Select, limit: int) -> Found:
         """The first events after a position."""
         frames: list[bytes] = []
-        missed = 0
+        gap, missed = False, 0
         for _ in range(READS_PER_PAGE):
             part = await self._hub.feed.read(position, match, limit - len(frames))
+            if part.missed is None:
+                # What was found until now is of an epoch that has ended meanwhile.
+                return Found([], part.position, True, None)
             frames += [entry.frame for entry in part.entries]
-            missed += part.missed
+            gap, missed = gap or part.gap, missed + part.missed
             unchanged, position = part.position == position, part.position
             if unchanged or len(frames) >= limit:
                 break
-        return Found(frames, position, missed)
+        return Found(frames, position, gap, missed)
 
-    async def _newest(self, floor: int, match: Select, limit: int) -> Found:
+    async def _newest(self, floor: Cursor, match: Select, limit: int) -> Found:
         """The last events after a position, and the position of now."""
         feed = self._hub.feed
+        now = feed.cursor()
         # Below the oldest event that is kept there is nothing to look through.
-        floor = max(floor, (await feed.resume(Cursor(feed.epoch, 0))).position)
-        now = high = feed.last
+        oldest = (await feed.resume(Cursor(now.epoch, 0))).position
+        lowest, high = max(floor.sequence, oldest.sequence), now.sequence
         frames: list[bytes] = []
         for _ in range(READS_PER_PAGE):
-            low = max(floor, high - WINDOW)
-            frames = await self._between(low, high, match) + frames
-            if low == floor or len(frames) >= limit:
+            low = max(lowest, high - WINDOW)
+            found = await self._between(Cursor(now.epoch, low), high, match)
+            if found is None:
+                return Found([], feed.cursor(), True, None)
+            frames = found + frames
+            if low == lowest or len(frames) >= limit:
                 break
             high = low
         return Found(frames[-limit:], now)
 
-    async def _between(self, low: int, high: int, match: Select) -> list[bytes]:
-        """The events after ``low`` up to and including ``high``, at most WINDOW."""
+    async def _between(self, low: Cursor, high: int, match: Select) -> list[bytes] | None:
+        """The events after ``low`` up to and including ``high``, at most WINDOW.
+
+        None if another epoch has begun meanwhile.
+        """
         frames: list[bytes] = []
-        while low < high:
+        while low.sequence < high:
             part = await self._hub.feed.read(low, match, WINDOW)
+            if part.missed is None:
+                return None
             frames += [entry.frame for entry in part.entries if entry.event.sequence <= high]
             if part.position == low:
                 break
@@ -177,13 +190,12 @@ class _Events:
         return Response(event.encode(self._hub.feed.epoch))
 
 
-def _gap(resume: Resume | None, missed: int) -> str:
+def _gap(resume: Resume | None, found: Found) -> str:
     """What a page says about events that are gone: at its cursor, or since that was looked up."""
-    if resume is not None and resume.gap:
-        if resume.missed is None:
-            return ', "gap": {"missed": null}'
-        missed += resume.missed
-    return f', "gap": {{"missed": {missed}}}' if missed else ""
+    gaps = [item for item in (resume, found) if item is not None and item.gap]
+    counts = [item.missed for item in gaps if item.missed is not None]
+    missed = str(sum(counts)) if len(counts) == len(gaps) else "null"
+    return f', "gap": {{"missed": {missed}}}' if gaps else ""
 
 
 def event_routes(hub: Hub) -> Sequence[Route]:

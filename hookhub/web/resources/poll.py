@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from hookhub.errors import TooManyRequests, Unauthorized
+from hookhub.events import Cursor
 from hookhub.feed import USER_AGENT_MAX, Status, Wanted
 from hookhub.routes import Request
 
@@ -22,10 +23,12 @@ class Found(NamedTuple):
     """What a look at the feed found."""
 
     frames: list[bytes]
-    position: int
+    position: Cursor
     """Up to here it was looked at."""
-    missed: int = 0
-    """Events on the way that retention had deleted."""
+    gap: bool = False
+    """Whether events on the way were gone."""
+    missed: int | None = 0
+    """How many; None if that cannot be known."""
 
 
 class Poll:
@@ -35,12 +38,12 @@ class Poll:
         hub: whose feed.
         request: with a principal.
         wanted: which events.
-        position: everything up to here was looked at.
+        place: everything up to here was looked at.
     """
 
     kind = "poll"
 
-    def __init__(self, hub: Hub, request: Request, wanted: Wanted, position: int) -> None:
+    def __init__(self, hub: Hub, request: Request, wanted: Wanted, place: Cursor) -> None:
         assert request.principal is not None
         self.principal = request.principal
         self.client = request.client
@@ -48,8 +51,13 @@ class Poll:
         self._hub = hub
         self._gone = request.gone
         self._wanted = wanted
-        self.position = position
+        self._place = place
         self._scope = trio.CancelScope()
+
+    @property
+    def position(self) -> int:
+        """See :class:`hookhub.feed.LiveConnection`."""
+        return self._place.sequence
 
     def status(self) -> Status:
         """See :class:`hookhub.feed.LiveConnection`."""
@@ -65,8 +73,8 @@ class Poll:
         """Answer now."""
         self._scope.cancel()
 
-    async def wait(self, seconds: float, look: Callable[[int], Awaitable[Found]]) -> Found:
-        """Look again whenever there is something newer, until something is found or missed.
+    async def wait(self, seconds: float, look: Callable[[Cursor], Awaitable[Found]]) -> Found:
+        """Look again whenever there is something newer, until something is found or missing.
 
         Ends with nothing when the time is over, the hub stops or the client hangs up.
 
@@ -80,16 +88,16 @@ class Poll:
         full = self._hub.presence.full(self.principal)
         if full is not None:
             raise TooManyRequests(f"{full.capitalize()}.", headers={"Retry-After": "30"})
-        found = Found([], self.position)
+        found = Found([], self._place)
         self._scope.deadline = trio.current_time() + seconds
         with self._hub.presence.member(self), self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_client)
                 nursery.start_soon(self._watch_hub)
-                while not (found.frames or found.missed):
-                    await self._hub.feed.wait(self.position)
-                    found = await look(self.position)
-                    self.position = found.position
+                while not (found.frames or found.gap):
+                    await self._hub.feed.wait(self._place)
+                    found = await look(self._place)
+                    self._place = found.position
                 nursery.cancel_scope.cancel()
         reason = self._hub.tokens.still_valid(self.principal)
         if reason is not None:

@@ -66,7 +66,7 @@ class Subscriber:
         self._select = hub.feed.select(wanted)
         self._signals = SignalBox(hub.signals, self._wake)
         self._keep_alive = keep_alive
-        self.position = hub.feed.last if resume is None else resume.position
+        self._place = hub.feed.cursor() if resume is None else resume.position
         self._resume = resume
         # Up to here it is a replay, which ends with a verdict.
         self._target = None if resume is None or resume.gap else hub.feed.last
@@ -76,6 +76,11 @@ class Subscriber:
         self._bytes = 0
 
     # -- for presence ----------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """See :class:`hookhub.feed.LiveConnection`."""
+        return self._place.sequence
 
     def status(self) -> Status:
         """See :class:`hookhub.feed.LiveConnection`."""
@@ -134,10 +139,10 @@ class Subscriber:
                 self._signals.choose(self._wanted)
             gone = self._resume is not None and self._resume.gap
             # Who loses the connection before its first event comes back to here, too.
-            place = "" if gone else f"id: {self._cursor(self.position)}\n"
+            place = "" if gone else f"id: {self._place}\n"
             opening = f": connected\n\n{place}retry: {round(retry * 1000)}\n\n".encode()
             if self._resume is not None and gone:
-                opening += self._gap(self._resume.missed)
+                opening += self._gap(self._resume.missed, self._place)
             yield self._counted(opening)
             spoke = trio.current_time()
             while (ending := self._last_words()) is None:
@@ -151,36 +156,41 @@ class Subscriber:
 
     async def _next(self) -> bytes:
         """What there is to send now, or after a while; may be nothing."""
-        part = await self._hub.feed.read(self.position, self._select)
+        part = await self._hub.feed.read(self._place, self._select)
         pieces: list[bytes] = []
-        if part.missed:
+        if part.missed is None:
+            # What there was to replay is void; its verdict is the gap.
+            pieces.append(self._gap(None, part.position))
+            self._target = None
+        elif part.gap:
             # Retention went faster than this reader.
-            pieces.append(self._gap(part.missed, self.position + part.missed))
-        unchanged = part.position == self.position
+            there = self._place._replace(sequence=self.position + part.missed)
+            pieces.append(self._gap(part.missed, there))
+        unchanged = part.position == self._place
         pieces += self._frames(part.entries, part.position)
         if self.position >= self._hub.feed.last:
             pieces += self._signalled()
         if unchanged and not pieces:
             with trio.move_on_after(min(CHECK, self._keep_alive)) as self._idle:
-                await self._hub.feed.wait(self.position)
+                await self._hub.feed.wait(self._place)
             self._idle = None
         return b"".join(pieces)
 
-    def _frames(self, entries: Sequence[Entry], position: int) -> list[bytes]:
+    def _frames(self, entries: Sequence[Entry], position: Cursor) -> list[bytes]:
         """Events with the verdict on the replay in its place among them."""
         frames: list[bytes] = []
         for entry in entries:
-            frames += self._end_of_replay(entry.event.sequence - 1)
-            frames.append(self._frame(entry))
+            frames += self._end_of_replay(position._replace(sequence=entry.event.sequence - 1))
+            frames.append(self._frame(entry, position.epoch))
             self._sent += 1
-        self.position = position
+        self._place = position
         return frames + self._end_of_replay(position)
 
-    def _end_of_replay(self, position: int) -> list[bytes]:
-        if self._target is None or position < self._target:
+    def _end_of_replay(self, position: Cursor) -> list[bytes]:
+        if self._target is None or position.sequence < self._target:
             return []
         self._target = None
-        cursor = self._cursor(position)
+        cursor = str(position)
         data = {"type": "resumed", "replayed": self._sent, "cursor": cursor}
         return [_event("resumed", data, cursor)]
 
@@ -191,17 +201,14 @@ class Subscriber:
             said.append(_event("dropped", {"type": "dropped", "count": dropped}))
         return said
 
-    def _gap(self, missed: int | None, position: int | None = None) -> bytes:
+    def _gap(self, missed: int | None, place: Cursor) -> bytes:
         self._hub.presence.gap()
-        cursor = self._cursor(self.position if position is None else position)
+        cursor = str(place)
         return _event("gap", {"type": "gap", "missed": missed, "cursor": cursor}, cursor)
 
-    def _frame(self, entry: Entry) -> bytes:
-        cursor = self._cursor(entry.event.sequence).encode()
+    def _frame(self, entry: Entry, epoch: str) -> bytes:
+        cursor = str(Cursor(epoch, entry.event.sequence)).encode()
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, entry.event.type.encode(), entry.frame)
-
-    def _cursor(self, position: int) -> str:
-        return str(Cursor(self._hub.feed.epoch, position))
 
     def _counted(self, chunk: bytes) -> bytes:
         self._bytes += len(chunk)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hookhub import Cursor
 from hookhub.hub import Hub
 from hookhub.testing.serving import TOKEN
 
@@ -25,7 +26,7 @@ async def test_first_message_event_and_pong_to_the_byte(
         assert first.startswith(FIRST)
         assert json.loads(first)["cursor"] == str(hub.feed.cursor())
         await emit(type="user.created", name="Аня")
-        event = (await hub.feed.read(0, lambda name: True)).entries[0]
+        event = (await hub.feed.read(Cursor(hub.feed.epoch, 0), lambda name: True)).entries[0]
         assert await client.text() == event.frame.decode()
         await client.ws.send_message('{"type": "ping"}')
         assert await client.text() == '{"type": "pong"}'

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from hookhub import Attempt, AttemptResult, DurableSink, Outcome, hookimpl
+from hookhub import Attempt, AttemptResult, Cursor, DurableSink, Outcome, hookimpl
 from hookhub.delivery.model import EndpointOptions, NewEndpoint
 from hookhub.hub import Hub
 from hookhub.testing.waiting import wait_until_async
@@ -99,7 +99,9 @@ async def test_a_delivery_is_watched_from_attempt_to_success(
     assert (second["attempt_number"], second["status"], second["error"]) == (2, "success", None)
     assert done["next_retry_at"] is None
     assert done["duration_ms"] >= 0
-    assert (await hub.feed.read(0, hub.feed.select({"delivery.*": None}))).entries == []
+    assert (
+        await hub.feed.read(Cursor(hub.feed.epoch, 0), hub.feed.select({"delivery.*": None}))
+    ).entries == []
 
 
 async def test_a_failure_comes_once_as_the_event_that_it_is(

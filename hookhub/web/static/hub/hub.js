@@ -309,7 +309,7 @@ export class Hub {
     this.#show();
   }
 
-  /** Places of another database say nothing here: what is between is unknown. */
+  /** Places of another epoch (the database went back) say nothing here: who knows what is between? */
   #sameHistory(cursor, next = 0) {
     const to = place(cursor);
     if (!to || !this.#place || to.epoch === this.#place.epoch) return;

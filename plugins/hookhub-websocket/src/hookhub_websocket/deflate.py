@@ -119,6 +119,11 @@ class SharedFrames:
         self._bytes = 0
         self._frames: OrderedDict[int, bytes] = OrderedDict()
 
+    def clear(self) -> None:
+        """Another epoch has begun: sequences stand for other events."""
+        self._frames.clear()
+        self._bytes = 0
+
     def encode(self, entry: Entry) -> bytes:
         """The event as a frame, the smaller one."""
         if len(entry.frame) < self._smallest:

@@ -68,12 +68,16 @@ class Fanout:
             await self._more.wait()
 
     def _serve(self, waiting: Iterable[tuple[Feeder, Outbox]]) -> None:
-        began, last = time.perf_counter(), self._feed.last
+        began = time.perf_counter()
+        epoch, last = self._feed.cursor()
         match: Select | None = None
         encode: Encode | None = None
         position, batch = -1, None
         for feeder, outbox in waiting:
-            if feeder.position >= last or outbox.busy:
+            if outbox.busy or (feeder.position >= last and feeder.epoch == epoch):
+                continue
+            if feeder.epoch != epoch:
+                outbox.wake()  # its own task tells it of the gap
                 continue
             if (
                 feeder.position != position

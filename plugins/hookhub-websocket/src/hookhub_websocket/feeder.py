@@ -44,6 +44,7 @@ class Feeder:
         "_upto",
         "_verdict",
         "encode",
+        "epoch",
         "match",
         "position",
         "sent",
@@ -64,7 +65,7 @@ class Feeder:
         self.match: Select = filter.match
         """Which events are wanted; always the filter's."""
         self._filter = filter
-        self.position = feed.last
+        self.epoch, self.position = feed.cursor()
         """Everything up to this sequence was sent, or is about to be before anything posted now."""
         self._rest: list[Entry] = []
         """Entries that were read and not yet sent, newest first."""
@@ -81,7 +82,11 @@ class Feeder:
     @property
     def cursor(self) -> str:
         """The position as clients see it."""
-        return str(Cursor(self._feed.epoch, self.position))
+        return str(self._place)
+
+    @property
+    def _place(self) -> Cursor:
+        return Cursor(self.epoch, self.position)
 
     @property
     def lag(self) -> int:
@@ -104,7 +109,8 @@ class Feeder:
             raise BadMessage(
                 "resume_in_progress", "A resume is still under way; wait for its 'resumed'.", id
             )
-        self.position, self._target = found.position, self._feed.last
+        self.epoch, self.position = found.position
+        self._target = self._feed.last
         self._replayed = 0
         self.refilter()
         if found.gap:
@@ -115,7 +121,13 @@ class Feeder:
 
     def skip(self) -> bytes:
         """Go on from now. Returns the frame that tells of the gap, to be posted."""
-        missed, self.position = self.lag, self._feed.last
+        return self._tell_gap(self.lag, self._feed.cursor())
+
+    def _tell_gap(self, missed: int | None, place: Cursor) -> bytes:
+        if place.epoch != self.epoch:
+            # Of another history: nobody knows how many, and there is nothing to replay any more.
+            missed, self._verdict = None, None
+        self.epoch, self.position = place
         self.refilter()
         self._missed()
         return text_frame(messages.gap(missed, self.cursor))
@@ -136,18 +148,20 @@ class Feeder:
             if batch is not None:
                 return batch.data
             turn = self._turns
-            found = await self._feed.read(self.position, self.match, SLICE)
+            found = await self._feed.read(self._place, self.match, SLICE)
             if turn != self._turns:
                 # Whoever changed that has posted something, which goes before what is read now.
                 return b""
-            if found.missed:
-                self._missed()
+            if found.missed is None:
+                return self._tell_gap(None, found.position)
+            if found.gap:
                 # Retention went faster than this client.
-                self.position += found.missed
-                return text_frame(messages.gap(found.missed, self.cursor))
-            if found.position == self.position:
+                there = self.position + found.missed
+                return self._tell_gap(found.missed, Cursor(self.epoch, there))
+            if found.position == self._place:
                 return b""
-            self._rest, self._upto = list(reversed(found.entries)), found.position
+            self._rest = list(reversed(found.entries))
+            self._upto = found.position.sequence
             if not self._rest:
                 self.position = self._upto
                 await trio.lowlevel.checkpoint()
@@ -158,7 +172,7 @@ class Feeder:
     def _recent(self) -> Batch | None:
         """All there is, if it is in memory, not too much, and no replay ends in it."""
         last = self._feed.last
-        if self._verdict is not None or self.position >= last:
+        if self._verdict is not None or self.position >= last or self.epoch != self._feed.epoch:
             return None
         batch = self._batches.after(self.match, self.encode, self.position)
         if batch is not None:
@@ -187,4 +201,4 @@ class Feeder:
         if self._verdict is None or position < self._target:
             return b""
         make, self._verdict = self._verdict, None
-        return make(self._replayed, str(Cursor(self._feed.epoch, position)))
+        return make(self._replayed, str(Cursor(self.epoch, position)))

@@ -27,13 +27,17 @@ class Replay:
 
     Args:
         feed: the history.
+        epoch: that of the range.
         filter: the connection's; the one of the moment is used.
         range: what was asked for.
         id: of the client's message.
     """
 
-    def __init__(self, feed: Feed, filter: Filter, range: Range, id: str | int | None) -> None:
+    def __init__(
+        self, feed: Feed, epoch: str, filter: Filter, range: Range, id: str | int | None
+    ) -> None:
         self._feed = feed
+        self._epoch = epoch
         self._filter = filter
         self._range = range
         self._id = id
@@ -47,8 +51,7 @@ class Replay:
 
     def begin(self) -> bytes:
         """The first message."""
-        epoch = self._feed.epoch
-        since, until = Cursor(epoch, self._range.after), Cursor(epoch, self._last)
+        since, until = (Cursor(self._epoch, place) for place in (self._range.after, self._last))
         return messages.replaying(str(since), str(until), self._complete, self._id)
 
     async def next_batch(self) -> bytes:
@@ -56,14 +59,18 @@ class Replay:
         frames: list[bytes] = []
         size = 0
         while self._position < self._last and size < BATCH:
-            part = await self._feed.read(self._position, self._wants, SLICE)
-            if part.missed:
+            place = Cursor(self._epoch, self._position)
+            part = await self._feed.read(place, self._wants, SLICE)
+            if part.gap:
                 self._complete = False
+            if part.missed is None:
+                self._position = self._last  # of a history that is no more
+                break
             for entry in part.entries:
                 frames.append(text_frame(entry.frame[:-1] + self._mark))
                 size += len(frames[-1])
             self.sent += len(part.entries)
-            self._position = part.position
+            self._position = part.position.sequence
             if not part.entries:
                 break  # events of now have their turn, before it is looked for more
         if self._position >= self._last:

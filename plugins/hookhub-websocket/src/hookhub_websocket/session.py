@@ -311,12 +311,13 @@ class Session:
                 "A replay is still under way; wait for its 'replayed'.",
                 message.id,
             )
+        epoch = self._hub.feed.epoch
         try:
-            begin, end = read_range(self._hub.feed.epoch, message.since, message.until)
+            begin, end = read_range(epoch, message.since, message.until)
         except HookhubError as error:
             raise BadMessage.of(error, message.id) from None
         found = await self._hub.read(lambda reader: resolve_range(reader, begin, end))
-        self._replay = Replay(self._hub.feed, self.filter, found, message.id)
+        self._replay = Replay(self._hub.feed, epoch, self.filter, found, message.id)
         self.link.post(self._replay.begin())
         self.outbox.wake()
 

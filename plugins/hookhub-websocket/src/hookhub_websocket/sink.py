@@ -82,6 +82,10 @@ class WebSocketSink(LiveSink):
         self._frame_bytes += sum([entry.size for entry in entries])
         self._fanout.publish()
 
+    def epoch_began(self) -> None:
+        self._deflated.clear()
+        self._fanout.publish()
+
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         live = self._hub.settings.live
         pause = min(WATCH, live.heartbeat / 2, live.heartbeat_timeout / 2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from hookhub.testing.hub_process import HubProcess
@@ -211,6 +213,31 @@ def test_another_history_is_a_gap(hub: HubProcess, open_tab: OpenTab, producer: 
     assert tab.run("hub.state.missed") is None
     tab.run("hub.acknowledge()")
     assert tab.run("hub.state.name") == "live"
+
+
+def test_a_backup_restored_below_the_hub_is_a_gap(
+    hub: HubProcess, open_tab: OpenTab, producer: Any
+) -> None:
+    """All tabs are told, and get what then has the sequences of events that they had before."""
+    tabs = [open_tab().start(hub.token).wait_state("live") for _ in range(2)]
+    producer.emit(*["user.created"] * 2)
+    with closing(sqlite3.connect(hub.directory / "hookhub.db")) as database:
+        with closing(sqlite3.connect(hub.directory / "copy")) as copy:
+            database.backup(copy)
+            last = producer.emit(*["user.created"] * 3)
+            for tab in tabs:
+                tab.wait_sequence(last)
+            copy.backup(database)
+    for tab in tabs:
+        tab.wait_state("gap")
+        assert tab.run("seen.gaps.map((gap) => gap.missed)") == [None]
+        tab.run("seen.sequences.length = 0")
+    for _ in range(2):
+        restored = producer.emit()
+    assert restored <= last
+    for tab in tabs:
+        tab.wait_sequence(restored)
+        assert tab.sequences == [restored - 1, restored]
 
 
 def test_cut_at_random(hub: HubProcess, open_tab: OpenTab, producer: Any, network: Network) -> None:

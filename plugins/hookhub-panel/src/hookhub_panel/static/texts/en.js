@@ -87,7 +87,7 @@ export default {
   "gap.chip": { one: "Gap: {n} event missing", other: "Gap: {n} events missing" },
   "gap.unknown": "Gap: an unknown number is missing",
   "gap.row": { one: "{n} event is missing here: the history does not reach back that far.", other: "{n} events are missing here: the history does not reach back that far." },
-  "gap.row_unknown": "Events may be missing here: the hub has another database than before.",
+  "gap.row_unknown": "Events may be missing here: the hub has another database than before, or it went back.",
   "gap.dismiss": "Press to dismiss",
 
   "live.filter": "Types",

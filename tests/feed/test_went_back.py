@@ -1,0 +1,210 @@
+"""A database that went back (a restored backup, a replica that lagged) is never a silent gap."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from hookhub.config import DatabaseSettings, LiveSettings
+from hookhub.delivery.model import NewEndpoint
+from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.feed import Broadcaster, Feed
+from hookhub.feed.selection import everything
+from hookhub.store import Store, Transaction, open_store
+from hookhub.store.endpoints import insert_endpoint
+from hookhub.testing.going_back import go_back
+
+NEVER = 3600.0
+
+
+@pytest.fixture
+async def store(any_database: str) -> AsyncIterator[Store]:
+    async with open_store(DatabaseSettings(url=any_database)) as opened:
+        yield opened
+
+
+class Node:
+    """A process's store and feed."""
+
+    def __init__(self, store: Store, poll: float) -> None:
+        self.store = store
+        self.feed = Feed(store, LiveSettings())
+        self.broadcaster = Broadcaster(store, self.feed, [], poll)
+
+    async def open(self, nursery: trio.Nursery) -> None:
+        await self.feed.open()
+        self.store.on_commit(self.broadcaster.committed)
+        await nursery.start(self.broadcaster.run)
+
+    async def send(self, count: int = 1) -> list[str]:
+        """Commit events; returns their ids."""
+        drafts = [Draft(new_event_id(0), "user.created", "{}", 1) for _ in range(count)]
+        await self.store.write(lambda tx: tx.append_all(drafts))
+        return [draft.id for draft in drafts]
+
+    async def read(self, after: Cursor, count: int) -> list[str]:
+        """The ids of so many events that follow, in whatever parts they come."""
+        found: list[str] = []
+        with trio.fail_after(5):
+            while len(found) < count:
+                await self.feed.wait(after)
+                part = await self.feed.read(after, everything)
+                assert not part.gap
+                found += [entry.event.id for entry in part.entries]
+                after = part.position
+        return found
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+def start(store: Store, nursery: trio.Nursery) -> Start:
+    """``await start(poll, store)``: a node that is at work."""
+
+    async def start(poll: float = NEVER, on: Store = store) -> Node:
+        node = Node(on, poll)
+        await node.open(nursery)
+        return node
+
+    return start
+
+
+async def told(node: Node, place: Cursor) -> Cursor:
+    """Wait for the gap that a reader at this place is told of; returns where it goes on."""
+    with trio.fail_after(5):
+        while node.feed.epoch == place.epoch:
+            await node.feed.wait(node.feed.cursor())
+    part = await node.feed.read(place, everything)
+    assert (part.entries, part.gap, part.missed) == ([], True, None)
+    assert part.position.epoch not in ("", place.epoch)
+    return part.position
+
+
+async def test_readers_are_told_and_go_on_where_the_new_epoch_begins(start: Start) -> None:
+    """A lower last sequence is noticed by looking; nothing of before is shown any more."""
+    node = await start(0.02)
+    await node.send(10)
+    place = node.feed.cursor()
+    with capture_logs() as logs:
+        await node.store.write(partial(go_back, to=6), locks=False)
+        position = await told(node, place)
+    assert position.sequence == 6
+    assert node.feed.recent(6, 10) is None, "the ring is empty"
+    assert [line["log_level"] for line in logs if line["event"] == "store.went_back"] == ["error"]
+    ids = await node.send(3)
+    assert await node.read(position, 3) == ids
+    for sequence in (3, 8, 9, 10, 11):
+        found = await node.feed.resume(Cursor(place.epoch, sequence))
+        assert found == (Cursor(position.epoch, 9), True, None)
+    assert await node.feed.resume(position) == (position, False, 0)
+
+
+async def test_the_writer_notices_before_it_commits(start: Start) -> None:
+    """What it commits then is of the new epoch already, and is shown."""
+    node = await start()
+    await node.send(5)
+    place = node.feed.cursor()
+    await node.store.write(partial(go_back, to=2), locks=False)
+    ids = await node.send(2)
+    position = await told(node, place)
+    assert position.sequence == 2
+    assert await node.read(position, 2) == ids
+
+
+@pytest.mark.parametrize("others", [3, 4])
+async def test_other_events_under_the_same_sequences(
+    store: Store, start: Start, others: int
+) -> None:
+    """As many events as were lost, or more, were committed by a node that knows of nothing."""
+    node = await start()
+    await node.send(5)
+    place = node.feed.cursor()
+    await store.write(partial(go_back, to=2), locks=False)
+    async with open_store(store.settings) as unaware:
+        await Node(unaware, NEVER).send(others)
+    if others == 3:
+        # Its next event would follow what it has seen, without a hole.
+        await node.send()
+    else:
+        node.broadcaster.look()
+    assert (await told(node, place)).sequence >= 5
+
+
+async def test_all_nodes_agree(store: Store, start: Start) -> None:
+    """Whoever notices first begins the epoch; a cursor of one node is good for all."""
+    async with open_store(store.settings) as other:
+        nodes = [await start(0.02), await start(0.02, other)]
+        ids = await nodes[0].send(5)
+        for node in nodes:
+            assert await node.read(Cursor(node.feed.epoch, 0), 5) == ids
+        place = nodes[0].feed.cursor()
+        await store.write(partial(go_back, to=2), locks=False)
+        positions = [await told(node, place) for node in nodes]
+        assert positions[0] == positions[1]
+        ids = await nodes[0].send() + await nodes[1].send()
+        for node in nodes:
+            assert await node.read(positions[0], 2) == ids
+
+
+async def test_the_epoch_survives_a_restart(store: Store, start: Start) -> None:
+    """It is the database's, like the sequence."""
+    node = await start()
+    await node.send(3)
+    place = node.feed.cursor()
+    await store.write(partial(go_back, to=1), locks=False)
+    await node.send()
+    await told(node, place)
+    async with open_store(store.settings) as again:
+        assert again.epoch == node.feed.epoch == store.epoch
+        assert again.epoch != place.epoch
+
+
+async def test_an_epoch_of_before_is_not_taken_for_a_new_one(store: Store, start: Start) -> None:
+    """Once more to a copy of the time before: a third epoch, not the first one again."""
+    node = await start(0.02)
+    await node.send(3)
+    first = node.feed.cursor()
+    await store.write(partial(go_back, to=1), locks=False)
+    second = await told(node, first)
+    await node.send(2)
+
+    def to_the_first(tx: Transaction) -> None:
+        tx.sql("UPDATE hookhub_state SET epoch = ?, epoch_number = 1", (first.epoch,))
+
+    await store.write(to_the_first, locks=False)
+    third = await told(node, second)
+    assert third.epoch not in (first.epoch, second.epoch)
+
+
+async def test_endpoints_are_read_anew(store: Store, start: Start) -> None:
+    """The number of their changes may be the same as before, and they others."""
+    node = await start()
+
+    async def make(name: str) -> int:
+        new = NewEndpoint(name, ("*",), {})
+        return (await store.write(lambda tx: insert_endpoint(tx, "webhook", new))).id
+
+    gone = await make("gone")
+    await node.send(3)
+
+    def restore(tx: Transaction) -> None:
+        go_back(tx, 2)
+        tx.sql("UPDATE hookhub_endpoints SET id = ?, name = 'other' WHERE id = ?", (gone + 1, gone))
+
+    await store.write(restore, locks=False)
+    draft = Draft(new_event_id(0), "user.created", "{}", 1)
+    [accepted] = await store.write(lambda tx: tx.append_all([draft]))
+    rows = await store.read(
+        lambda reader: reader.sql(
+            "SELECT endpoint_id, id FROM hookhub_deliveries WHERE sequence = ?",
+            (accepted.sequence,),
+        )
+    )
+    assert [row[0] for row in rows] == [gone + 1]
+    assert rows[0][1] > 3, "ids of deliveries that may be under way are not given out again"

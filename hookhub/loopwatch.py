@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from types import FrameType
 
 import structlog
@@ -23,9 +24,6 @@ LIMIT = 1.0
 """Seconds without a turn of the loop from where on its holder is told."""
 PAUSE = 0.25
 """Seconds between a sign of life and the next question."""
-STACK = 12
-"""Calls that are shown, the innermost ones."""
-
 log = structlog.get_logger("hookhub.loop")
 
 
@@ -70,9 +68,8 @@ class LoopWatch:
     ) -> None:
         frame = sys._current_frames()[thread]
         component = holder(frame)
-        stack = "".join(traceback.format_stack(frame, STACK)).rstrip()
         self._held += 1
-        log.error("loop.held", component=component, seconds=self.limit, stack=stack)
+        log.error("loop.held", component=component, seconds=self.limit, stack=_shown(frame))
         while not turned.wait(self.limit) and not ended.is_set():
             pass
         seconds = time.monotonic() - began
@@ -105,3 +102,12 @@ def holder(frame: FrameType | None) -> str | None:
             return first.name
         frame = frame.f_back
     return None
+
+
+def _shown(frame: FrameType) -> str:
+    """The calls of the task that runs, the innermost last."""
+    inner = takewhile(
+        lambda item: item[0].f_globals.get("__name__") != "trio._core._run",
+        traceback.walk_stack(frame),
+    )
+    return "".join(traceback.StackSummary.extract(reversed(list(inner))).format()).rstrip()

@@ -78,7 +78,8 @@ async def test_a_blocking_attempt_is_named(tmp_path: Path) -> None:
             numbers = hub.statistics()["loop"]
     [held] = told("loop.held")
     assert "time.sleep(0.01)" in held["stack"]
-    assert "test_loopwatch.py" in held["stack"]
+    assert "run_attempt" in held["stack"]
+    assert "unrolled_run" not in held["stack"]
     assert numbers["held_total"] >= 1
     assert numbers["held_seconds_total"] >= 0.05
     assert told("loop.released")[0]["seconds"] <= numbers["held_seconds_total"] + 0.1

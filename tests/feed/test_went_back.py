@@ -64,15 +64,17 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-def start(store: Store, nursery: trio.Nursery) -> Start:
-    """``await start(poll, store)``: a node that is at work."""
+async def start(store: Store) -> AsyncIterator[Start]:
+    """``await start(poll)``: a node that is at work on the store, and ends before it."""
+    async with trio.open_nursery() as nursery:
 
-    async def start(poll: float = NEVER, on: Store = store) -> Node:
-        node = Node(on, poll)
-        await node.open(nursery)
-        return node
+        async def start(poll: float = NEVER) -> Node:
+            node = Node(store, poll)
+            await node.open(nursery)
+            return node
 
-    return start
+        yield start
+        nursery.cancel_scope.cancel()
 
 
 async def told(node: Node, place: Cursor) -> Cursor:
@@ -138,8 +140,9 @@ async def test_other_events_under_the_same_sequences(
 
 async def test_all_nodes_agree(store: Store, start: Start) -> None:
     """Whoever notices first begins the epoch; a cursor of one node is good for all."""
-    async with open_store(store.settings) as other:
-        nodes = [await start(0.02), await start(0.02, other)]
+    async with open_store(store.settings) as other, trio.open_nursery() as nursery:
+        nodes = [await start(0.02), Node(other, 0.02)]
+        await nodes[1].open(nursery)
         ids = await nodes[0].send(5)
         for node in nodes:
             assert await node.read(Cursor(node.feed.epoch, 0), 5) == ids
@@ -150,6 +153,7 @@ async def test_all_nodes_agree(store: Store, start: Start) -> None:
         ids = await nodes[0].send() + await nodes[1].send()
         for node in nodes:
             assert await node.read(positions[0], 2) == ids
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_epoch_survives_a_restart(store: Store, start: Start) -> None:

@@ -275,12 +275,20 @@ class Dying(Quiet):
         sys.exit("no")
 
 
+class Deaf(Live):
+    """Ends the program, or tries to, at each event."""
+
+    def publish(self, entries: Sequence[Any]) -> None:
+        sys.exit("no")
+
+
 async def test_no_component_ends_the_hub(tmp_path: Path) -> None:
-    """``SystemExit`` in its background work is a failure as any other."""
+    """``SystemExit`` in its background work, or at an event, is a failure as any other."""
     settings = settings_of(tmp_path)
     dying = Dying()
-    plugins = load(settings, Plugin(dying))
+    plugins = load(settings, Plugin(dying, Deaf(), types=["good.said"]))
     async with open_hub(settings, plugins) as hub:
+        assert (await hub.emit("good.said", {"text": ""})).sequence == 1
         with trio.fail_after(20):
             while "dying" not in hub.components.failing:
                 await trio.sleep(0.01)

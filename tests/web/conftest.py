@@ -100,6 +100,8 @@ class Things(Source):
                 raise ExceptionGroup("of a nursery", [NotFound("There is none.")])
             case "bug":
                 raise RuntimeError("the-secret-of-the-bug")
+            case "exit":
+                raise SystemExit("the-secret-of-the-bug")
             case "stream":
                 return Response(self._broken(), content_type="text/plain")
             case _:

@@ -226,10 +226,11 @@ async def test_errors_of_handlers(
     assert code_of(await api.get(f"/things/fail/{way}")) == expected
 
 
-async def test_a_bug(api: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("way", ["bug", "exit"])
+async def test_a_bug(api: httpx.AsyncClient, way: str) -> None:
     """A 500 that tells nothing but a number; the log tells the rest, and the hub lives on."""
     with capture_logs() as logs:
-        response = await api.get("/things/fail/bug")
+        response = await api.get(f"/things/fail/{way}")
     assert code_of(response) == (500, "internal_error")
     assert "the-secret" not in response.text
     [line] = [item for item in logs if item["event"] == "http.failed"]

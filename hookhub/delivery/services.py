@@ -73,7 +73,7 @@ class Endpoints:
         return self._sinks[name]
 
     async def create(self, sink: str, new: NewEndpoint) -> Endpoint:
-        """Make an endpoint. Raises Conflict (name taken), ValidationFailed, EgressBlocked."""
+        """Make an endpoint. Raises ValidationFailed, EgressBlocked."""
         config = self._sink(sink).validate(new.config)
         # A transform is tried with many examples: the loop must not wait for that.
         options = await trio.to_thread.run_sync(self._checked_options, new.options, new.event_types)
@@ -130,7 +130,7 @@ class Endpoints:
                 changes that build on what is there. It runs within the transaction, so nobody
                 else changes the endpoint in between; it must be quick, and may be run again.
 
-        Raises NotFound, Conflict (name taken), ValidationFailed, EgressBlocked.
+        Raises NotFound, ValidationFailed, EgressBlocked.
         """
         implementation = self._sink(sink)
 

@@ -16,7 +16,7 @@ from hookhub.delivery.model import (
     Page,
     Secret,
 )
-from hookhub.errors import ConfigError, Conflict, NotFound, StoreError
+from hookhub.errors import ConfigError, NotFound, StoreError
 from hookhub.events import type_matcher
 from hookhub.secretbox import SecretBox
 from hookhub.store.append import Transaction
@@ -76,28 +76,9 @@ def _dump_secrets(box: SecretBox, secrets: Sequence[Secret]) -> str:
     return json.dumps([[box.seal(item.value), item.expires_at] for item in secrets[:MAX_SECRETS]])
 
 
-def _check_name(tx: Reader, sink: str, name: str, own_id: int | None = None) -> None:
-    taken = tx.row(
-        EndpointRow.select(EndpointRow.id).where(
-            EndpointRow.sink == sink, EndpointRow.name == name, EndpointRow.deleted_at.is_null()
-        )
-    )
-    if taken is not None and taken["id"] != own_id:
-        raise Conflict(
-            f"A {sink} named {name!r} exists already (id {taken['id']}); choose another name, or "
-            "change or delete that one.",
-            members={"existing_id": taken["id"]},
-        )
-
-
 def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
-    """Store a new endpoint; events committed after this one's transaction are delivered to it.
-
-    Raises:
-        Conflict: the name is taken.
-    """
+    """Store a new endpoint; events committed after this one's transaction are delivered to it."""
     tx.endpoints_changed()
-    _check_name(tx, sink, new.name)
     secrets = [Secret(new.secret)] if new.secret is not None else []
     endpoint_id = tx.execute(
         EndpointRow.insert(
@@ -200,14 +181,12 @@ def update_endpoint(
 
     Raises:
         NotFound: there is none with this id.
-        Conflict: the new name is taken.
     """
     tx.endpoints_changed()
     get_endpoint(tx, sink, endpoint_id)
     values: dict[str, Any] = {"updated_at": tx.now}
     for name, value in changes.items():
-        if name == "name":
-            _check_name(tx, sink, value, endpoint_id)
+        if name in ("name", "description"):
             values[name] = value
         elif name == "event_types":
             values[name] = json.dumps(list(value))
@@ -221,8 +200,6 @@ def update_endpoint(
         elif name == "is_active":
             values[name] = value
             values |= {"disabled_reason": None, "failing_since": None, "warned_at": None}
-        elif name == "description":
-            values[name] = value
         else:
             raise TypeError(f"An endpoint has no {name!r}.")
     tx.execute(EndpointRow.update(values).where(EndpointRow.id == endpoint_id))
@@ -288,7 +265,7 @@ def disable_endpoint(tx: Transaction, endpoint_id: int, reason: str) -> bool:
 def delete_endpoint(tx: Transaction, sink: str, endpoint_id: int) -> None:
     """Delete an endpoint: it is gone from every list, and nothing more is sent to it.
 
-    Its secrets are wiped; its name is free again.
+    Its secrets are wiped.
 
     Raises:
         NotFound: there is none with this id.

@@ -251,4 +251,5 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE hookhub_state ADD COLUMN epoch_begin {bigint} NOT NULL DEFAULT 0",
         ),
     ),
+    Migration(3, "names that need not be unique", ("DROP INDEX hookhub_endpoints_name",)),
 )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,6 +77,35 @@ def test_making_changing_and_deleting(ask: Ask) -> None:
     assert "Deleted webhook" in ask("delete", "store", "--yes").stdout
     gone = ask("show", str(new["id"]))
     assert (gone.returncode, gone.stdout) == (1, "")
+
+
+@pytest.mark.usefixtures("made")
+def test_a_name_that_several_have(ask: Ask, hub: HubProcess) -> None:
+    """A terminal is asked which is meant, and told what there is; elsewhere the ids are named."""
+    members = {"name": "twin", "url": "http://127.0.0.1:9/a", "event_type": "user.*"}
+    with hub.client() as http:
+        ids = [http.post("/webhooks", json=members).json()["id"] for _ in range(2)]
+    done = ask("delete", "twin", "--yes")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"2 webhooks are called 'twin'; give the id of one: {ids[0]}, {ids[1]}." in done.stderr
+    assert data(ask("show", str(ids[1]), "--json"))["name"] == "twin"
+    main, terminal = pty.openpty()
+    words = ("disable", "twin", "--json", "--url", hub.url, "--token", hub.token)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "hookhub", "webhook", *words],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.write(main, f"0\n{ids[1]}\n".encode())
+    printed, asked = program.communicate(timeout=60)
+    os.close(terminal)
+    os.close(main)
+    assert program.returncode == 0, asked
+    assert f"{ids[0]}: http://127.0.0.1:9/a (user.*)" in asked
+    found = json.loads(printed)
+    assert (found["id"], found["is_active"]) == (ids[1], False)
 
 
 @pytest.mark.usefixtures("made")

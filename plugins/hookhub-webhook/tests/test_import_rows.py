@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hookhub.errors import MalformedRequest, ValidationFailed
-from hookhub_webhook.commands.import_checks import check_rows, differences
+from hookhub_webhook.commands.import_checks import check_rows, differences, match_rows
 from hookhub_webhook.commands.import_rows import Row, read_rows
 
 KNOWN = ["payment.completed", "ticket.created", "user.created"]
@@ -158,14 +158,51 @@ def test_good_rows_come_out_as_the_hub_tells_them() -> None:
 
 
 def test_a_name_that_comes_again() -> None:
-    """Refused, with the line that has it; with ``rename`` it gets the next free number."""
+    """It may; with ``rename`` it gets the next free number."""
     rows = [Row(f"line {number}", dict(HOOK)) for number in (2, 3, 4)]
     check_rows(rows, KNOWN, rename=False)
-    assert [bool(row.errors) for row in rows] == [False, True, True]
-    assert "line 2 has this name" in rows[1].errors[0]["msg"]
+    assert [(row.name, row.errors) for row in rows] == [("A", [])] * 3
     rows = [Row(f"line {number}", dict(HOOK)) for number in (2, 3, 4)]
     check_rows(rows, KNOWN, rename=True)
     assert [row.name for row in rows] == ["A", "A (2)", "A (3)"]
+
+
+def hook(number: int, name: str, *types: str, url: str = "https://a.example/") -> dict[str, Any]:
+    """A webhook as the hub shows it, as far as it is told from others by that."""
+    return {"id": number, "name": name, "url": url, "event_types": list(types)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "there", "found"),
+    [
+        ([("A", "*")], [hook(1, "A", "user.*", url="https://b.example/")], [1]),
+        ([("A", "*")], [hook(1, "B", "*")], [None]),
+        ([("A", "user.*"), ("A", "ticket.*")], [], [None, None]),
+        (
+            [("A", "user.*"), ("A", "ticket.*")],
+            [hook(1, "A", "ticket.*"), hook(2, "A", "user.*")],
+            [2, 1],
+        ),
+        ([("A", "user.*"), ("A", "ticket.*")], [hook(1, "A", "ticket.*")], [None, 1]),
+        ([("A", "user.*")], [hook(1, "A", "*"), hook(2, "A", "user.*")], [2]),
+        ([("A", "user.*")], [hook(1, "A", "*"), hook(2, "A", "ticket.*")], [None]),
+        ([("A", "*"), ("A", "*")], [hook(1, "A", "*"), hook(2, "A", "*")], [1, 2]),
+        (
+            [("A", "*"), ("A", "*"), ("B", "*")],
+            [hook(1, "A", "*"), hook(2, "B", "*")],
+            [1, None, 2],
+        ),
+    ],
+)
+def test_which_webhook_a_row_is(
+    rows: list[tuple[str, str]], there: list[dict[str, Any]], found: list[int | None]
+) -> None:
+    """By its name; where several have that, in the file or the hub, URL and types must agree."""
+    read = [
+        Row(f"line {number}", {"name": name, "url": "https://a.example/", "event_types": [type]})
+        for number, (name, type) in enumerate(rows, 2)
+    ]
+    assert [item and item["id"] for item in match_rows(read, there)] == found
 
 
 def test_what_cannot_be_compared() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -117,7 +117,7 @@ class Operator:
     async def make(
         self, name: str, character: str, event_types: tuple[str, ...], **options: object
     ) -> Webhook:
-        """Make a webhook with a receiver of its own; a repeat finds the name taken."""
+        """Make a webhook with a receiver of its own."""
         receiver = self._new_receiver(name, character)
         webhook = Webhook(name, receiver, event_types, ordered=bool(options.get("ordered")))
         webhook.not_before = await self._newest()
@@ -128,14 +128,24 @@ class Operator:
             "secret": receiver.secrets[0],
             **options,
         }
-        response = await self._call.send("POST", "/webhooks", body, kind="webhook")
-        assert response is not None
-        assert response.status_code in (201, 409), response.text
-        answer = response.json()
-        webhook.id = answer["id"] if response.status_code == 201 else answer["existing_id"]
+        webhook.id = await self._made(name, body)
         webhook.after = await self._newest()
         self._ledger.webhooks.append(webhook)
         return webhook
+
+    async def _made(self, name: str, body: Mapping[str, object]) -> int:
+        # A repeat would make another; whether the first was made, the list says.
+        while True:
+            response = await self._call.send(
+                "POST", "/webhooks", body, kind="webhook", repeat=False
+            )
+            if response is not None:
+                assert response.status_code == 201, response.text
+                return int(response.json()["id"])
+            listed = (await self._call.get("/webhooks?limit=200"))["items"]
+            for item in listed:
+                if item["name"] == name:
+                    return int(item["id"])
 
     async def _newest(self) -> int:
         newest = (await self._call.get("/events?newest=true&limit=1"))["items"]

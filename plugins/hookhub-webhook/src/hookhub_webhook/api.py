@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookhub.delivery.model import Endpoint, NewEndpoint
-from hookhub.errors import Conflict, EgressBlocked, NotFound, UnknownEventType
+from hookhub.errors import EgressBlocked, NotFound, UnknownEventType
 from hookhub.events import EventRegistry
 from hookhub.routes import Request, Response, Route, only, wrong_field
 from hookhub_webhook import shapes, showing
@@ -41,7 +41,7 @@ class WebhookApi:
                 tag="webhooks",
                 body=shapes.NewWebhook,
                 responses={201: shapes.NewWebhookAnswer},
-                errors=(Conflict, EgressBlocked, UnknownEventType),
+                errors=(EgressBlocked, UnknownEventType),
             ),
             Route(
                 "GET",
@@ -82,7 +82,7 @@ class WebhookApi:
                 tag="webhooks",
                 body=shapes.WebhookChanges,
                 responses={200: shapes.ChangedWebhook},
-                errors=(NotFound, Conflict, EgressBlocked, UnknownEventType),
+                errors=(NotFound, EgressBlocked, UnknownEventType),
             ),
             Route(
                 "DELETE",

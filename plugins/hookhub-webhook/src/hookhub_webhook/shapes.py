@@ -67,7 +67,7 @@ class NewWebhook(WebhookConfig, WebhookOptions):
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _SAYS_WHICH_EVENTS, "not": _TWO_SECRETS})
 
-    name: Name = Field(description="Unique")
+    name: Name = Field(description="What people call it; need not be unique")
     event_type: EventTypePattern | None = Field(
         None, description="An exact type, a prefix such as ticket.*, or *", examples=["ticket.*"]
     )

@@ -18,7 +18,7 @@ from hookhub.cli.kit import (
     watch_replay,
 )
 from hookhub_webhook.commands.client import WebhookClient
-from hookhub_webhook.commands.webhook import print_webhook
+from hookhub_webhook.commands.webhook import print_webhook, which
 
 
 @click.command("test")
@@ -42,7 +42,7 @@ def test(
     # The hub waits for the receiver, at most a minute.
     with remote.client(timeout=90.0, retries=0) as client:
         hub = WebhookClient(client)
-        result = hub.test(hub.find(webhook_name), event_type)
+        result = hub.test(which(hub, webhook_name), event_type)
     if as_json:
         print_json(result)
     else:
@@ -72,7 +72,7 @@ def rotate_secret(webhook_name: str, secret: str | None, remote: Remote, as_json
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        changed = hub.rotate_secret(hub.find(webhook_name), secret)
+        changed = hub.rotate_secret(which(hub, webhook_name), secret)
     if as_json:
         print_json(changed)
         return
@@ -109,7 +109,7 @@ def replay(
         wanted["events"] = list(events)
     with remote.client() as client:
         hub = WebhookClient(client)
-        begun = hub.replay(hub.find(webhook_name), wanted)
+        begun = hub.replay(which(hub, webhook_name), wanted)
         watch_replay(client, begun, as_json=as_json, wait=wait)
 
 
@@ -126,7 +126,7 @@ def enable(webhook_name: str, remote: Remote, as_json: bool) -> None:
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        print_webhook(hub.enable(hub.find(webhook_name)), as_json=as_json)
+        print_webhook(hub.enable(which(hub, webhook_name)), as_json=as_json)
 
 
 @click.command("disable")
@@ -142,7 +142,7 @@ def disable(webhook_name: str, remote: Remote, as_json: bool) -> None:
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        print_webhook(hub.disable(hub.find(webhook_name)), as_json=as_json)
+        print_webhook(hub.disable(which(hub, webhook_name)), as_json=as_json)
 
 
 ACTIONS = (test, rotate_secret, replay, enable, disable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hookhub.errors import NotFound
@@ -30,18 +30,16 @@ class WebhookClient:
         """All webhooks, in the order in which they were made."""
         return self._client.items("/webhooks", {"event_type": event_type, "is_active": is_active})
 
-    def find(self, name_or_id: str) -> int:
-        """The id of a webhook by its id or its name.
+    def named(self, name: str) -> Sequence[Json]:
+        """The webhooks of this name, at least one; names need not be unique.
 
         Raises:
             NotFound: there is none.
         """
-        if name_or_id.isascii() and name_or_id.isdigit():
-            return int(name_or_id)
-        for item in self.list():
-            if item["name"] == name_or_id:
-                return cast("int", item["id"])
-        raise NotFound(f"There is no webhook {name_or_id!r}; 'hookhub webhook list' shows all.")
+        found = [item for item in self.list() if item["name"] == name]
+        if not found:
+            raise NotFound(f"There is no webhook {name!r}; 'hookhub webhook list' shows all.")
+        return found
 
     def get(self, webhook_id: int) -> Json:
         """One webhook. Raises NotFound."""
@@ -51,7 +49,7 @@ class WebhookClient:
         """Make one; ``generate_secret`` in ``members`` lets the hub make its secret.
 
         Raises:
-            ValidationFailed, UnknownEventType, EgressBlocked, Conflict: the hub refuses.
+            ValidationFailed, UnknownEventType, EgressBlocked: the hub refuses.
         """
         return self._object("POST", "/webhooks", members)
 

@@ -16,7 +16,7 @@ from hookhub.cli.kit import (
     say,
 )
 from hookhub_webhook.commands.client import WebhookClient
-from hookhub_webhook.commands.webhook import ask
+from hookhub_webhook.commands.webhook import ask, which
 
 
 @click.command("deliveries")
@@ -33,7 +33,7 @@ def deliveries(webhook_name: str, wanted: DeliveryOptions, remote: Remote, as_js
       hookhub webhook deliveries shop --all --json | jq -r '.items[].error' | sort | uniq -c
     """
     with remote.client() as client:
-        number = WebhookClient(client).find(webhook_name)
+        number = which(WebhookClient(client), webhook_name)
         found = wanted.find(client, f"/webhooks/{number}/deliveries")
     if as_json:
         print_json(found)
@@ -54,7 +54,7 @@ def retry_failed(webhook_name: str, remote: Remote, as_json: bool) -> None:
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        retried = hub.retry_failed(hub.find(webhook_name))
+        retried = hub.retry_failed(which(hub, webhook_name))
     if as_json:
         print_json({"retried": retried})
     else:
@@ -75,7 +75,7 @@ def cancel_pending(webhook_name: str, yes: bool, remote: Remote, as_json: bool) 
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        found = hub.get(hub.find(webhook_name))
+        found = hub.get(which(hub, webhook_name))
         if not yes:
             ask(f"End everything that waits for webhook {found['id']} ({found['name']})?")
         cancelled = hub.cancel_pending(found["id"])

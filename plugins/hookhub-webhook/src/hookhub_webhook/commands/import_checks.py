@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,15 +23,16 @@ def check_rows(rows: Sequence[Row], known_types: Sequence[str] | None, *, rename
     Args:
         rows: members become those of ``POST /webhooks``; mistakes are added to ``errors``.
         known_types: the hub's event types; None leaves them unchecked.
-        rename: put a number behind a name that an earlier row has, instead of refusing it.
+        rename: put a number behind a name that an earlier row has.
     """
     # Whether an address may be called is the hub's to say; here it is how the URL is spelt.
     egress = Egress(EgressSettings(allow=["0.0.0.0/0", "::/0"]))
-    taken: dict[str, str] = {}
+    taken: set[str] = set()
     for row in rows:
         if not row.errors:
             _one_list_of_types(row.members)
-            row.errors += _name_errors(row, taken, rename=rename)
+            if rename:
+                _rename(row, taken)
             row.errors += _member_errors(row.members, egress)
             if known_types is not None:
                 row.errors += _type_errors(row.members.get("event_types", ()), known_types)
@@ -46,21 +48,12 @@ def _one_list_of_types(members: dict[str, Any]) -> None:
         members["event_types"] = list({str(item): item for item in found}.values())
 
 
-def _name_errors(row: Row, taken: dict[str, str], *, rename: bool) -> list[FieldError]:
-    name = row.name
-    if name in taken and rename:
-        number = 2
-        while f"{name} ({number})" in taken:
-            number += 1
-        row.members["name"] = name = f"{name} ({number})"
-    before = taken.setdefault(name, row.place)
-    if not name or before == row.place:
-        return []
-    message = (
-        f"{before} has this name too, and the hub tells webhooks by their names: rename one "
-        "(--rename puts a number behind it), or make one row of them with both event types"
-    )
-    return [{"loc": ["name"], "msg": message}]
+def _rename(row: Row, taken: set[str]) -> None:
+    name, number = row.name, 1
+    while row.name in taken:
+        number += 1
+        row.members["name"] = f"{name} ({number})"
+    taken.add(row.name)
 
 
 def _member_errors(members: dict[str, Any], egress: Egress) -> list[FieldError]:
@@ -93,6 +86,38 @@ def _matches(pattern: str, known: Sequence[str]) -> bool:
     if not pattern.endswith(".*"):
         return pattern in known
     return any(map(type_matcher([pattern]), known))
+
+
+def match_rows(
+    rows: Sequence[Row], there: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any] | None]:
+    """The webhook that each row is, in the order of the rows; None if it is a new one.
+
+    That of the same name. Where several have it, in the file or in the hub, their URLs and event
+    types tell which is which.
+
+    Args:
+        there: the webhooks of the hub; each is one row at most.
+    """
+    named = Counter(row.name for row in rows)
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for item in there:
+        by_name.setdefault(item["name"], []).append(item)
+    several = {name for name, items in by_name.items() if named[name] > 1 or len(items) > 1}
+
+    def match(row: Row) -> Mapping[str, Any] | None:
+        items = by_name.get(row.name, [])
+        for item in items:
+            if row.name not in several or _purpose(row.members) == _purpose(item):
+                items.remove(item)
+                return item
+        return None
+
+    return [None if row.errors else match(row) for row in rows]
+
+
+def _purpose(members: Mapping[str, Any]) -> tuple[Any, frozenset[Any]]:
+    return members.get("url"), frozenset(members.get("event_types", ()))
 
 
 def differences(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,9 +96,10 @@ def import_(
 
     The columns are the REST API's members: name, url, event_type (several with spaces between),
     secret, description, is_active ...; those that only count or date (id, created_at,
-    success_count ...) are left out by themselves. A webhook of the same name is the same: what is
-    there stays as it is unless --update is given, so a file can be imported again. What is wrong
-    is named by its line, and the rest goes in; the exit status is then 1.
+    success_count ...) are left out by themselves. A webhook of the same name is the same (where
+    several have it, the one with the same URL and event types): what is there stays as it is unless
+    --update is given, so a file can be imported again. What is wrong is named by its line, and the
+    rest goes in; the exit status is then 1.
 
     \b
     Examples:
@@ -137,13 +138,15 @@ def _known_types(client: Client) -> list[str] | None:
 
 
 def _run(client: Client, rows: Sequence[Row], wish: Wish, *, hidden: bool) -> list[Done]:
+    from hookhub_webhook.commands.import_checks import match_rows
+
     hub = WebhookClient(client)
-    there = {item["name"]: item for item in hub.list()}
+    found = match_rows(rows, hub.list())
     done: list[Done] = []
     with progress_bar("Importing", hidden=hidden or wish.dry_run) as bar:
-        for row in rows:
+        for row, there in zip(rows, found, strict=True):
             try:
-                done.append(_one(hub, row, there.get(row.name), wish))
+                done.append(_one(hub, row, there, wish))
             except HookhubError as error:
                 if error.status not in REFUSALS:
                     raise _stopped(error, row, done) from None
@@ -153,7 +156,7 @@ def _run(client: Client, rows: Sequence[Row], wish: Wish, *, hidden: bool) -> li
     return done
 
 
-def _one(hub: WebhookClient, row: Row, found: dict[str, Any] | None, wish: Wish) -> Done:
+def _one(hub: WebhookClient, row: Row, found: Mapping[str, Any] | None, wish: Wish) -> Done:
     from hookhub_webhook.commands.import_checks import differences
 
     if row.errors:

@@ -16,6 +16,7 @@ from hookhub.cli.kit import (
     print_json,
     print_members,
     print_table,
+    printable,
     remote_options,
     say,
 )
@@ -32,7 +33,8 @@ NULLABLE = (
 def webhook() -> None:
     """Make, change and test webhooks, and see what was delivered.
 
-    A webhook is named by its id or its name.
+    A webhook is named by its id or its name. Where several have the name, a terminal is asked which
+    is meant; elsewhere only the id will do.
     """
 
 
@@ -83,7 +85,7 @@ def show(webhook_name: str, remote: Remote, as_json: bool) -> None:
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        print_webhook(hub.get(hub.find(webhook_name)), as_json=as_json)
+        print_webhook(hub.get(which(hub, webhook_name)), as_json=as_json)
 
 
 def print_webhook(found: dict[str, Any], *, as_json: bool) -> None:
@@ -181,7 +183,7 @@ def update(
         raise click.UsageError("There is nothing to change; see --help.")
     with remote.client() as client:
         hub = WebhookClient(client)
-        print_webhook(hub.update(hub.find(webhook_name), members), as_json=as_json)
+        print_webhook(hub.update(which(hub, webhook_name), members), as_json=as_json)
 
 
 @webhook.command("delete")
@@ -198,7 +200,7 @@ def delete(webhook_name: str, yes: bool, remote: Remote, as_json: bool) -> None:
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        found = hub.get(hub.find(webhook_name))
+        found = hub.get(which(hub, webhook_name))
         named = f"webhook {found['id']} ({found['name']}, {found['url']})"
         if not yes:
             ask(f"Delete {named}? Nothing more is sent to it, what waits for it is dropped.")
@@ -207,6 +209,32 @@ def delete(webhook_name: str, yes: bool, remote: Remote, as_json: bool) -> None:
         print_json(found)
         return
     say(f"Deleted {named}.")
+
+
+def which(hub: WebhookClient, word: str) -> int:
+    """The id of the webhook that a person means by its id or its name.
+
+    Raises:
+        NotFound: none has this name.
+        UsageError: several have it, and nobody is there to say which.
+    """
+    if word.isascii() and word.isdigit():
+        return int(word)
+    found = hub.named(word)
+    if len(found) == 1:
+        return int(found[0]["id"])
+    ids = [str(item["id"]) for item in found]
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{len(found)} webhooks are called {word!r}; give the id of one: {', '.join(ids)}."
+        )
+    for item in found:
+        types = ", ".join(item["event_types"])
+        say(
+            f"{item['id']}: {item['url']} ({types}){'' if item['is_active'] else ', off'}", err=True
+        )
+    question = f"{len(found)} webhooks are called {word!r}. Which one"
+    return int(click.prompt(printable(question), type=click.Choice(ids), err=True))
 
 
 def ask(question: str) -> None:

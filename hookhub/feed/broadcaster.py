@@ -119,10 +119,10 @@ class Broadcaster:
                     return
 
     async def _begin_epoch(self) -> None:
-        history = await self._store.read(read_beginning)
-        self._feed.begin(history, history.begin)
-        self._store.saw(self._feed.seen)
-        log.warning("feed.new_epoch", epoch=history.epoch, after=history.begin)
+        beginning = await self._store.read(read_beginning)
+        self._feed.begin(beginning)
+        self._store.saw(beginning)
+        log.warning("feed.new_epoch", epoch=beginning.epoch, after=beginning.sequence)
         for sink in self._sinks:
             self._tell(sink, sink.epoch_began)
 

@@ -15,7 +15,7 @@ from hookhub.feed.ring import Ring
 from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
 from hookhub.sinks import Entry
 from hookhub.store import Store
-from hookhub.store.epochs import NOTHING_SEEN, History, Seen, read_history
+from hookhub.store.epochs import NOTHING_SEEN, Seen, read_newest
 from hookhub.store.events import history_bounds, read_events
 
 SCAN = 2_000
@@ -75,12 +75,11 @@ class Feed:
 
     async def open(self) -> None:
         """Begin after the newest committed event."""
-        history = await self._store.read(read_history)
-        self.begin(history, history.last)
+        self.begin(await self._store.read(read_newest))
 
-    def begin(self, history: History, after: int) -> None:
-        """Show this history, after a sequence whose event it names; forget any other."""
-        self._begin = self._seen = Seen(history.epoch, history.number, after, history.id)
+    def begin(self, seen: Seen) -> None:
+        """Show what follows this event, in its epoch; forget all else."""
+        self._begin = self._seen = seen
         self._ring.clear()
         self._payloads.clear()
         self._unreadable.clear()

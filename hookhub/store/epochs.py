@@ -19,7 +19,7 @@ must not be taken for the fate of another delivery."""
 
 HISTORY = (
     "epoch, epoch_number, epoch_begin, last_sequence, "
-    "(SELECT id FROM hookhub_events WHERE sequence = COALESCE(?, last_sequence))"
+    "(SELECT id FROM hookhub_events WHERE sequence = ?)"
 )
 """The columns of :class:`History`; the parameter is the sequence of the newest event seen."""
 
@@ -55,20 +55,29 @@ class History(NamedTuple):
             return self.number <= seen.number
         return self.last < seen.sequence or (None not in (self.id, seen.id) and self.id != seen.id)
 
-    def seen(self) -> Seen:
-        """For a process that begins at the last event, and has asked for that."""
-        return Seen(self.epoch, self.number, self.last, self.id)
 
-
-def read_history(reader: Reader, sequence: int | None = None) -> History:
-    """What the database says of itself, and of the event with this sequence (None: the last)."""
+def read_history(reader: Reader, sequence: int) -> History:
+    """What the database says of itself, and of the event with this sequence."""
     rows = reader.sql(f"SELECT {HISTORY} FROM hookhub_state WHERE id = 1", (sequence,))
     return History(*rows[0])
 
 
-def read_beginning(reader: Reader) -> History:
-    """The same, with the event after which the epoch began."""
-    return read_history(reader, read_history(reader).begin)
+def read_newest(reader: Reader) -> Seen:
+    """The last event ever, as one that was seen."""
+    return _event_at(reader, "last_sequence")
+
+
+def read_beginning(reader: Reader) -> Seen:
+    """The event after which the epoch began, as one that was seen."""
+    return _event_at(reader, "epoch_begin")
+
+
+def _event_at(reader: Reader, place: str) -> Seen:
+    rows = reader.sql(
+        f"SELECT epoch, epoch_number, {place}, hookhub_events.id FROM hookhub_state "
+        f"LEFT JOIN hookhub_events ON sequence = {place} WHERE hookhub_state.id = 1"
+    )
+    return Seen(*rows[0])
 
 
 def new_epoch() -> str:

@@ -28,7 +28,7 @@ from hookhub.store.database import (
     is_sqlite,
     translated_errors,
 )
-from hookhub.store.epochs import Seen, new_epoch, read_history
+from hookhub.store.epochs import Seen, new_epoch, read_newest
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.sessions import Limits
@@ -239,7 +239,7 @@ def _ensure_state(tx: Transaction) -> Seen:
         "endpoints_generation, tokens_generation) VALUES (1, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
         (new_epoch(),),
     )
-    return read_history(tx).seen()
+    return read_newest(tx)
 
 
 def _discard(database: peewee.Database) -> None:

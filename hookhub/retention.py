@@ -154,20 +154,16 @@ class Retention:
     async def _keys(self, done: Totals) -> None:
         before = self._before(self._settings.idempotency_keys)
         if before is not None:
-            while count := await self._step(
-                lambda tx: units.forget_keys(tx, before, self._size), locks=False
-            ):
+            while count := await self._step(lambda tx: units.forget_keys(tx, before, self._size)):
                 done.idempotency_keys += count
 
     async def _jobs(self, done: Totals) -> None:
         before = self._before(self._settings.jobs)
         if before is not None:
-            while count := await self._step(
-                lambda tx: units.forget_jobs(tx, before, self._size), locks=False
-            ):
+            while count := await self._step(lambda tx: units.forget_jobs(tx, before, self._size)):
                 done.jobs += count
 
-    async def _step(self, unit: Callable[[Transaction], T], *, locks: bool = True) -> T:
+    async def _step(self, unit: Callable[[Transaction], T]) -> T:
         """One transaction, and a pause after it; the next one is larger or smaller."""
 
         def timed(tx: Transaction) -> tuple[T, float]:
@@ -175,7 +171,7 @@ class Retention:
             result = unit(tx)
             return result, time.perf_counter() - began
 
-        result, seconds = await self._store.write(timed, locks=locks)
+        result, seconds = await self._store.write(timed)
         if seconds > 2 * STEP_SECONDS:
             self._size = max(STEP_MIN, self._size // 2)
         elif seconds < STEP_SECONDS:

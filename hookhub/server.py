@@ -89,8 +89,8 @@ async def open_hub(settings: Settings, plugins: Plugins | None = None) -> AsyncI
             await migrate_components(hub.components, plugins, store)
             plugins.check_required()
             if lock.alone:
-                released = await store.write(release_leases, locks=False)
-                await store.write(release_replays, locks=False)
+                released = await store.write(release_leases)
+                await store.write(release_replays)
                 if released:
                     log.info("delivery.leases_released", deliveries=released)
             lock.share()

@@ -244,7 +244,7 @@ class Tokens:
         """Store when tokens were last used."""
         used, self._used = self._used, {}
         if used:
-            await self._store.write(lambda tx: touch_tokens(tx, used), locks=False)
+            await self._store.write(lambda tx: touch_tokens(tx, used))
 
     def statistics(self) -> dict[str, float]:
         """Counters since start."""

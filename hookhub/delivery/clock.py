@@ -73,7 +73,7 @@ async def mend(store: Store, endpoint_ids: Iterable[int], span: int) -> int:
     Raises:
         StoreUnavailable: the rest was not mended.
     """
-    await store.write(lambda tx: cap_leases(tx, tx.now + span), locks=False)
+    await store.write(lambda tx: cap_leases(tx, tx.now + span))
     found = 0
     for endpoint_id in endpoint_ids:
         found += await _mend_one(store, endpoint_id)
@@ -91,7 +91,7 @@ async def _mend_one(store: Store, endpoint_id: int) -> int:
         due = [(item, latest_due(item, now)) for item in page]
         late = [(item, moment) for item, moment in due if moment < item.due_at]
         if late:
-            await store.write(partial(_bring_forward, late), locks=False)
+            await store.write(partial(_bring_forward, late))
             found += len(late)
         if len(page) < PAGE:
             return found

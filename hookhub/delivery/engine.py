@@ -453,7 +453,6 @@ class Engine:
             response_body=storable(result.response_body, self._settings.max_response),
             error=result.error,
             error_message=storable(result.error_message, MESSAGE_MAX),
-            ordered=endpoint.options.ordered,
             timings=json.dumps(timings) if timings else None,
             gone=result.disable_endpoint,
             wait=wait,

@@ -80,9 +80,7 @@ class Leases:
         base = self._nodes.base
         if base is None or before < base:
             return
-        count = await self._store.write(
-            lambda tx: release_others(tx, base, before, self._held), locks=False
-        )
+        count = await self._store.write(lambda tx: release_others(tx, base, before, self._held))
         if count:
             log.info("delivery.leases_released", deliveries=count)
 
@@ -100,7 +98,7 @@ class Leases:
             StoreUnavailable: nobody can say.
         """
         until = now + self.span
-        if await self._store.write(lambda tx: renew(tx, claim, until), locks=False):
+        if await self._store.write(lambda tx: renew(tx, claim, until)):
             return claim._replace(until=until)
         return None
 
@@ -111,6 +109,6 @@ class Leases:
         for claim in claims:
             self.drop(claim)
         try:
-            await self._store.write(lambda tx: give_back(tx, claims), locks=False)
+            await self._store.write(lambda tx: give_back(tx, claims))
         except StoreUnavailable:
             log.warning("delivery.leases_left", deliveries=len(claims))

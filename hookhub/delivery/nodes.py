@@ -177,7 +177,7 @@ class Nodes:
             for node in self._absences.dead(trio.current_time()):
                 await self._take_over(node)
             if alone:
-                await self._store.write(release_replays, locks=False)
+                await self._store.write(release_replays)
         except StoreUnavailable as error:
             log.warning("nodes.look_failed", error=error.detail)
 

@@ -113,11 +113,8 @@ class Recorder:
                     await self._commit(batch)
 
     async def _commit(self, batch: _Batch) -> None:
-        # Of a strictly ordered endpoint a success lets the next one go: no event of the key may
-        # be appended meanwhile.
-        locks = any(item.ordered or item.status == "failed" for item in batch.items)
         try:
-            batch.recorded += await self._persist(batch.items, locks)
+            batch.recorded += await self._persist(batch.items)
         except Exception:
             # One of them cannot be written down: the others must not suffer for it.
             log.exception("delivery.batch_refused", attempts=len(batch.items))
@@ -126,7 +123,7 @@ class Recorder:
 
     async def _alone(self, item: Record) -> Recorded | None:
         try:
-            [recorded] = await self._persist([item], True)
+            [recorded] = await self._persist([item])
             return recorded
         except Exception:
             log.exception("delivery.unrecorded", delivery_id=item.claim.id)
@@ -134,14 +131,14 @@ class Recorder:
             self.failing = None
             return None
 
-    async def _persist(self, items: Sequence[Record], locks: bool) -> list[Recorded]:
+    async def _persist(self, items: Sequence[Record]) -> list[Recorded]:
         """Write until the database takes it; raises what is wrong with the records themselves."""
         pause = PAUSE_FIRST
         began = trio.current_time()
         unit = _unit(self._write, items)
         while True:
             try:
-                recorded = await self._store.write(unit, locks=locks)
+                recorded = await self._store.write(unit)
                 self.failing = None
                 return recorded
             except StoreUnavailable as error:
@@ -165,7 +162,7 @@ class Recorder:
     async def _takes_others(self) -> bool:
         """Whether the database takes other writes meanwhile."""
         try:
-            await self._store.write(touch, locks=False)
+            await self._store.write(touch)
         except StoreUnavailable:
             return False
         return True

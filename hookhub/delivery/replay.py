@@ -69,9 +69,7 @@ class Replays:
         """
         place = read_range(self._store.epoch, since, until)
         wanted, gap = await self._store.read(Asked(sink, endpoint_id, *place, events, only).resolve)
-        replay = await self._store.write(
-            lambda tx: units.insert_replay(tx, wanted, gap), locks=False
-        )
+        replay = await self._store.write(lambda tx: units.insert_replay(tx, wanted, gap))
         self._bell.set()
         log.info("replay.started", replay_id=replay.id, endpoint_id=endpoint_id, only=only)
         return replay
@@ -123,9 +121,7 @@ class Replays:
         return await self._change(replay_id, "cancelled")
 
     async def _change(self, replay_id: int, state: ReplayState) -> Replay:
-        replay = await self._store.write(
-            lambda tx: units.change_state(tx, replay_id, state), locks=False
-        )
+        replay = await self._store.write(lambda tx: units.change_state(tx, replay_id, state))
         self._bell.set()
         log.info("replay.changed", replay_id=replay_id, state=state)
         return replay
@@ -148,7 +144,7 @@ class Replays:
         if not await self._store.read(units.claimable):
             return []
         unit = partial(units.claim_replays, owner=self._owner, until=lease_end(self._store))
-        return await self._store.write(unit, locks=False)
+        return await self._store.write(unit)
 
     async def _work(self, replay: Replay) -> None:
         if replay.id in self._running:

@@ -92,7 +92,7 @@ class Work:
     async def _fail(self, reason: str) -> None:
         unit = partial(units.fail, replay_id=self._replay.id, owner=self._owner, reason=reason)
         try:
-            await self._store.write(unit, locks=False)
+            await self._store.write(unit)
         except HookhubError as error:
             # Its lease ends, and somebody tries it again.
             log.warning("replay.waits", replay_id=self._replay.id, error=error.detail)
@@ -120,7 +120,7 @@ class Work:
             until=lease_end(self._store),
             total=total,
         )
-        return await self._store.write(unit, locks=False)
+        return await self._store.write(unit)
 
     async def _turn(self) -> bool:
         """One step, or one pause; False when there is no more to do here."""

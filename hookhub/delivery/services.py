@@ -304,7 +304,7 @@ class Deliveries:
     async def retry(self, delivery_id: int) -> Delivery:
         """Make a delivery due now. Raises NotFound, Conflict (delivered already)."""
         delivery = await self._store.write(
-            lambda tx: delivery_units.retry_delivery(tx, delivery_id), locks=False
+            lambda tx: delivery_units.retry_delivery(tx, delivery_id)
         )
         await self._changed()
         return delivery
@@ -318,8 +318,8 @@ class Deliveries:
     async def retry_failed(self, sink: str, endpoint_id: int) -> int:
         """Make all failed deliveries of an endpoint due now; returns how many."""
         await self._check(sink, endpoint_id)
-        count = await self._store.write(
-            lambda tx: delivery_units.retry_failed(tx, endpoint_id), locks=False
+        count = await self._in_steps(
+            lambda after: lambda tx: delivery_units.retry_failed(tx, endpoint_id, after=after)
         )
         await self._changed()
         return count
@@ -327,9 +327,21 @@ class Deliveries:
     async def cancel_pending(self, sink: str, endpoint_id: int) -> int:
         """End the pending deliveries of an endpoint as failed; returns how many."""
         await self._check(sink, endpoint_id)
-        return await self._store.write(
-            lambda tx: delivery_units.cancel_pending(tx, endpoint_id), locks=False
+        return await self._in_steps(
+            lambda after: lambda tx: delivery_units.cancel_pending(tx, endpoint_id, after=after)
         )
+
+    async def _in_steps(
+        self, unit: Callable[[int], Callable[[Transaction], delivery_units.Step]]
+    ) -> int:
+        """Do it to all, however many: nobody else who writes waits for that; returns how many."""
+        total, after = 0, 0
+        while True:
+            step = await self._store.write(unit(after))
+            total += step.changed
+            if step.last is None:
+                return total
+            after = step.last
 
     async def _check(self, sink: str, endpoint_id: int) -> None:
         await self._store.read(

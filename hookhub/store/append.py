@@ -157,7 +157,6 @@ class Mark(NamedTuple):
     delivery: int
     endpoints_generation: int
     tokens_generation: int
-    locked: bool
 
 
 @dataclass(slots=True)
@@ -187,9 +186,7 @@ class Group:
     _stored: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def lock(self, reader: Reader) -> None:
-        """Take the state row: from here on nobody else appends until this transaction ends."""
-        if self.locked:
-            return
+        """Take the state row, before anything else: see :mod:`hookhub.store.writer`."""
         row = reader.sql(
             f"SELECT {HISTORY}, last_delivery, endpoints_generation, tokens_generation "
             "FROM hookhub_state WHERE id = 1" + ("" if reader.is_sqlite else " FOR UPDATE"),
@@ -219,13 +216,22 @@ class Group:
         last = self.events[-1].id if self.events else None
         return Seen(self.history.epoch, self.history.number, self.sequence, last)
 
+    def require_lock(self) -> None:
+        """Taken later, the state row could be waited for by two nodes that wait for each other.
+
+        Raises:
+            RuntimeError: this transaction began without it.
+        """
+        if not self.locked:
+            raise RuntimeError("Whoever appends or locks must not be written with locks=False.")
+
     def append(self, reader: Reader, draft: Draft) -> Accepted:
         """Give the draft its sequence and its deliveries; rows are written by :meth:`flush`."""
         return self.append_all(reader, (draft,))[0]
 
     def append_all(self, reader: Reader, drafts: Sequence[Draft]) -> list[Accepted]:
         """The same for many; see :meth:`append`."""
-        self.lock(reader)
+        self.require_lock()
         if self.subscriptions.generation != self.endpoints_generation:
             self.subscriptions.load(reader, self.endpoints_generation)
         if not drafts:
@@ -271,7 +277,7 @@ class Group:
 
         They are never handed over to the engine at once: what is new goes first.
         """
-        self.lock(reader)
+        self.require_lock()
         for sequence, key in events:
             self.delivery += 1
             self.deliveries.append(self._deliver(reader, to, sequence, key, None))
@@ -319,7 +325,6 @@ class Group:
             self.delivery,
             self.endpoints_generation,
             self.tokens_generation,
-            self.locked,
         )
 
     def back_to(self, mark: Mark) -> None:
@@ -330,8 +335,6 @@ class Group:
         self.sequence, self.delivery = mark.sequence, mark.delivery
         self.endpoints_generation = mark.endpoints_generation
         self.tokens_generation = mark.tokens_generation
-        # PostgreSQL gives up what was locked after a savepoint when it goes back there.
-        self.locked = mark.locked
         self._flushed_events = min(self._flushed_events, mark.events)
         self._flushed_deliveries = min(self._flushed_deliveries, mark.deliveries)
         # Another unit may have loaded subscriptions that this roll-back undoes.
@@ -433,8 +436,8 @@ class Transaction(Reader):
         )
 
     def lock(self) -> None:
-        """Let nobody append events until this transaction ends."""
-        self._group.lock(self._reader)
+        """Make sure that nobody else appends events until this transaction ends."""
+        self._group.require_lock()
 
     def event_in_group(self, event_id: str) -> tuple[Event, int] | None:
         """An event with this id appended in this transaction whose row may not be written yet.
@@ -449,10 +452,10 @@ class Transaction(Reader):
 
     def endpoints_changed(self) -> None:
         """An endpoint was made, changed or deleted: appends from here on must see it."""
-        self._group.lock(self._reader)
+        self._group.require_lock()
         self._group.endpoints_generation += 1
 
     def tokens_changed(self) -> None:
         """A token was made, revoked or deleted: every node must look again."""
-        self._group.lock(self._reader)
+        self._group.require_lock()
         self._group.tokens_generation += 1

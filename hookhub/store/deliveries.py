@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -21,6 +21,9 @@ from hookhub.store.models import AttemptRow, DeliveryRow, EndpointRow, EventRow
 from hookhub.store.schema import FAILED, HELD, PENDING, SUCCESS
 
 STATUSES: dict[int, Status] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
+STEP = 1_000
+"""Deliveries that one transaction changes at most when a person changes many."""
+_ALL = 2**62
 CODES: dict[Status, int] = {name: code for code, name in STATUSES.items()}
 
 
@@ -40,8 +43,6 @@ class Record:
     response_body: str | None
     error: str | None
     error_message: str | None
-    ordered: bool = False
-    """Whether the endpoint is strictly ordered."""
     timings: str | None = None
     """JSON: phase to seconds."""
     gone: bool = False
@@ -209,16 +210,18 @@ def _count(tx: Transaction, items: Sequence[Record], recorded: Sequence[Recorded
             failures += 1
             failed += result.taken and item.status == "failed"
         counts[item.claim.endpoint_id] = [delivered, failures, failed]
-    for endpoint_id, (delivered, failures, failed) in counts.items():
-        since = "NULL" if delivered else "COALESCE(failing_since, ?)"
-        warned = ", warned_at = NULL" if delivered else ""
-        tx.change(
-            "UPDATE hookhub_endpoints SET last_triggered_at = ?, "
-            "success_count = success_count + ?, failure_count = failure_count + ?, "
-            f"deliveries_failed = deliveries_failed + ?, failing_since = {since}{warned} "
-            "WHERE id = ?",
-            (tx.now, delivered, failures, failed, *([] if delivered else [tx.now]), endpoint_id),
-        )
+    now = tx.now
+    tx.many(
+        "UPDATE hookhub_endpoints SET last_triggered_at = ?, "
+        "success_count = success_count + ?, failure_count = failure_count + ?, "
+        "deliveries_failed = deliveries_failed + ?, "
+        "failing_since = CASE WHEN ? > 0 THEN NULL ELSE COALESCE(failing_since, ?) END, "
+        "warned_at = CASE WHEN ? > 0 THEN NULL ELSE warned_at END WHERE id = ?",
+        [
+            (now, delivered, failures, failed, delivered, now, delivered, endpoint_id)
+            for endpoint_id, (delivered, failures, failed) in counts.items()
+        ],
+    )
 
 
 _SELECT = (
@@ -415,38 +418,52 @@ def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
     return get_delivery(tx, delivery_id)
 
 
-def retry_failed(tx: Transaction, endpoint_id: int) -> int:
-    """Make all failed deliveries of an endpoint due now; returns how many."""
-    tx.unhurried()
-    count = tx.change(
+class Step(NamedTuple):
+    """A part of what is done to many deliveries: the writer is everybody's in between."""
+
+    changed: int
+    last: int | None
+    """Where to go on: behind this id; None if that was all."""
+
+
+def _step(ids: Sequence[tuple[Any, ...]], limit: int) -> Step:
+    return Step(len(ids), max(ids)[0] if len(ids) == limit else None)
+
+
+def retry_failed(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP) -> Step:
+    """Make failed deliveries of an endpoint due now, oldest first."""
+    ids = tx.sql(
         "UPDATE hookhub_deliveries SET status = 0, due_at = ?, next_retry_at = ?, "
-        "schedule_from = attempts, lease = NULL WHERE endpoint_id = ? AND status = 2",
-        (tx.now, tx.now, endpoint_id),
+        "schedule_from = attempts, lease = NULL WHERE id IN (SELECT id FROM hookhub_deliveries "
+        "WHERE endpoint_id = ? AND status = 2 AND id > ? ORDER BY id LIMIT ?) RETURNING id",
+        (tx.now, tx.now, endpoint_id, after, limit),
     )
     tx.change(
         "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed - ? WHERE id = ?",
-        (count, endpoint_id),
+        (len(ids), endpoint_id),
     )
-    return count
+    return _step(ids, limit)
 
 
-def cancel_pending(tx: Transaction, endpoint_id: int) -> int:
-    """End all pending deliveries of an endpoint as failed; returns how many.
+def cancel_pending(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP) -> Step:
+    """End pending deliveries of an endpoint as failed, oldest first; of a strictly ordered one all
+    at once, since nothing may be put behind one of them meanwhile.
 
     Those being attempted right now are not pending in that sense: they end by their own result.
     """
-    tx.unhurried()
+    tx.lock()
     if load_subscription(tx, endpoint_id).ordered:
-        # Nothing may be put behind one of them meanwhile.
-        tx.lock()
-    count = tx.change(
+        tx.unhurried()
+        limit = _ALL
+    ids = tx.sql(
         "UPDATE hookhub_deliveries SET status = 2, next_retry_at = NULL, lease = NULL, "
         "order_key = NULL, error = 'cancelled', error_message = 'Cancelled by hand.' "
-        "WHERE endpoint_id = ? AND status = 0 AND (lease IS NULL OR due_at <= ?)",
-        (endpoint_id, tx.now),
+        "WHERE id IN (SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
+        "AND (lease IS NULL OR due_at <= ?) AND id > ? ORDER BY id LIMIT ?) RETURNING id",
+        (endpoint_id, tx.now, after, limit),
     )
     tx.change(
         "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed + ? WHERE id = ?",
-        (count, endpoint_id),
+        (len(ids), endpoint_id),
     )
-    return count
+    return _step(ids, limit)

@@ -1,7 +1,7 @@
 """Deleting what is old: units of work, each a small step.
 
-Every step that may delete an event takes the state row first, as whoever appends does: so no
-replay gives an event a new delivery while it is being deleted.
+Every step holds the state row, as whoever appends does: so no replay gives an event a new delivery
+while it is being deleted.
 """
 
 from __future__ import annotations

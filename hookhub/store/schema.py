@@ -1,7 +1,8 @@
 """The core's tables, step by step. Times are microseconds since 1970 (UTC).
 
-``hookhub_state`` has one row. Whoever appends events locks it first, so the order of sequences is
-the order of commits on PostgreSQL too, and the numbers have no gaps.
+``hookhub_state`` has one row. Whoever appends events locks it first (the order of locks is told in
+:mod:`hookhub.store.writer`), so the order of sequences is the order of commits on PostgreSQL too,
+and the numbers have no gaps.
 
 ``due_at`` of a delivery is what the engine looks at: the time of the next attempt, or while a
 lease runs, the end of the lease. So a claim that nobody finishes comes back by itself. One partial

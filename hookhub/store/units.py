@@ -22,7 +22,7 @@ class Unit:
 
     Args:
         function: what to run.
-        locks: whether it may append events.
+        locks: whether it needs the state row.
         size: bytes that it holds in memory, about.
         task: who waits.
     """

@@ -6,6 +6,11 @@ seldom raise, so a group runs without savepoints, and what its units append goes
 does raise, the group is rolled back and runs again with a savepoint for each unit, so that this one
 is rolled back alone. If the database itself fails, the whole group is rolled back and each of its
 units is told that nothing was stored.
+
+**The order of locks**, on PostgreSQL, where several nodes write: the state row first, then whatever
+a unit changes. Nobody waits for another row without holding that one, so nodes never wait for each
+other in a circle. Only units that wait for nothing do without it (``locks=False``): claims, which
+skip what is locked. They neither append nor take the state row later.
 """
 
 from __future__ import annotations
@@ -123,7 +128,8 @@ class Writer:
         Args:
             function: synchronous; may be run again after a deadlock, or when another unit of its
                 group has failed.
-            locks: whether it may append events; such groups take the state row first.
+            locks: whether its group takes the state row first; False only for a unit that waits for
+                no row: see the order of locks above.
             size: bytes that it holds in memory until it has run, about. With one, it is refused
                 when too much waits already (``[database] max_waiting``).
 

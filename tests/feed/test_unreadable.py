@@ -47,7 +47,7 @@ async def plant(store: Store, id: str) -> None:
             (id, time.time_ns()),
         )
 
-    await store.write(unit, locks=False)
+    await store.write(unit)
 
 
 async def send(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -100,6 +100,24 @@ async def test_a_result_without_the_lease_counts_only_if_delivered(store: Store)
     assert await stats(store) == (1, 1, 0, 0)
 
 
+async def test_many_are_changed_in_steps(store: Store) -> None:
+    """Each goes on where the one before it has ended, and what changes meanwhile is left alone."""
+    endpoint = await make(store)
+    for _ in range(5):
+        await send(store)
+
+    def cancel(tx: Transaction, after: int) -> units.Step:
+        return units.cancel_pending(tx, endpoint, after=after, limit=2)
+
+    def retry(tx: Transaction, after: int) -> units.Step:
+        return units.retry_failed(tx, endpoint, after=after, limit=2)
+
+    for unit in (cancel, retry):
+        steps = [await store.write(partial(unit, after=after)) for after in (0, 2, 4)]
+        assert steps == [(2, 2), (2, 4), (1, None)]
+    assert await stats(store) == (5, 0, 0, 5)
+
+
 async def test_counters_are_kept(store: Store) -> None:
     """Totals follow every change of state without counting rows."""
     endpoint = await make(store)
@@ -113,10 +131,10 @@ async def test_counters_are_kept(store: Store) -> None:
     found = await store.read(lambda reader: get_endpoint(reader, "webhook", endpoint))
     assert (found.success_count, found.failure_count) == (1, 2)
     assert found.last_triggered_at is not None
-    assert await store.write(lambda tx: units.retry_failed(tx, endpoint)) == 1
+    assert await store.write(lambda tx: units.retry_failed(tx, endpoint)) == (1, None)
     assert await stats(store) == (4, 1, 0, 3)
     # One of the three is being attempted (its lease runs): it ends by its own result.
-    assert await store.write(lambda tx: units.cancel_pending(tx, endpoint)) == 2
+    assert await store.write(lambda tx: units.cancel_pending(tx, endpoint)) == (2, None)
     assert await stats(store) == (4, 1, 2, 1)
     for status, total in (("pending", 1), ("failed", 2), ("success", 1), (None, 4)):
         page = await store.read(
@@ -273,10 +291,10 @@ async def test_strict_order_lets_one_delivery_of_a_key_go_at_a_time(store: Store
     assert [item.event.sequence for item in first] == [1, 2, 4, 6]
     held = await store.read(lambda reader: units.get_delivery(reader, 3))
     assert (held.held, held.next_retry_at) == (True, None)
-    await write(store, ordered_record(first[0], "success"))
+    await write(store, record(first[0], "success"))
     second = await claim(store)
     assert [item.event.sequence for item in second] == [3]
-    await write(store, ordered_record(second[0], "success"))
+    await write(store, record(second[0], "success"))
     assert await claimed(store) == [5]
 
 
@@ -285,7 +303,7 @@ async def test_a_failed_head_holds_back_its_key_until_it_is_skipped(store: Store
     await make_ordered(store)
     await send_keyed(store, "a", "a")
     [head] = await claim(store)
-    await write(store, ordered_record(head, "failed"))
+    await write(store, record(head, "failed"))
     await send_keyed(store, "a", "b")
     assert await claimed(store) == [4]
     with pytest.raises(Conflict, match="earlier one of its key"):
@@ -302,7 +320,7 @@ async def test_a_pending_head_can_be_skipped_too(store: Store) -> None:
     await make_ordered(store)
     await send_keyed(store, "a", "a")
     [head] = await claim(store)
-    await write(store, ordered_record(head, "pending", 0))
+    await write(store, record(head, "pending", 0))
     await store.write(lambda tx: units.skip_delivery(tx, head.id))
     assert await stats(store) == (2, 0, 1, 1)
     assert await claimed(store) == [2]
@@ -316,7 +334,7 @@ async def test_a_head_that_is_cancelled_in_the_same_transaction_holds_back_nothi
 
     def unit(tx: Transaction) -> int:
         tx.append(Draft(new_event_id(0), "a.b", "{}", 1, "k"))
-        cancelled = units.cancel_pending(tx, 1)
+        cancelled = units.cancel_pending(tx, 1).changed
         tx.append(Draft(new_event_id(0), "a.b", "{}", 1, "k"))
         return cancelled
 
@@ -341,7 +359,3 @@ async def test_order_switched_off_releases_what_is_held(store: Store) -> None:
     free = {"options": EndpointOptions()}
     await store.write(lambda tx: update_endpoint(tx, "webhook", endpoint, free))
     assert await claimed(store) == [2, 3]
-
-
-def ordered_record(item: Claim, status: Status, due_at: int | None = None) -> Record:
-    return replace(record(item, status, due_at), ordered=True)

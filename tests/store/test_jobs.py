@@ -199,9 +199,7 @@ async def test_strict_order_holds_for_replayed_events(store: Store) -> None:
         claimed = await store.write(lambda tx: claim_due(tx, [(endpoint, 9)], lease=1, until=LATER))
         [claim] = claimed.claims
         going.append(claim.event.sequence)
-        record = Record(
-            claim, 1, 0.1, "delivered", "success", None, 200, None, None, None, ordered=True
-        )
+        record = Record(claim, 1, 0.1, "delivered", "success", None, 200, None, None, None)
         await store.write(lambda tx, item=record: delivery_units.record_all(tx, [item]))
     assert going == [3, 1, 2]
     assert (await audit(store)).ok

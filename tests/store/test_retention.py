@@ -275,9 +275,9 @@ async def test_many_go_in_small_steps(store: Store, clock: Clock) -> None:
     sizes: list[int] = []
 
     class Counting(Retention):
-        async def _step(self, unit: Callable[..., Any], *, locks: bool = True) -> Any:
+        async def _step(self, unit: Callable[..., Any]) -> Any:
             sizes.append(self._size)
-            return await super()._step(unit, locks=locks)
+            return await super()._step(unit)
 
     await make(store)
     await send(store, 1_200)

@@ -51,7 +51,7 @@ async def reseal(store: Store, *, replace_lost: bool = False) -> Resealed:
         after: int | None = 0
         while after is not None:
             step = partial(reseal_step, column=column, after=after, replace_lost=replace_lost)
-            after, done = await store.write(step, locks=False)
+            after, done = await store.write(step)
             total += done
     return total
 

@@ -62,11 +62,11 @@ async def meanwhile(
         assert go_on.wait(10)
 
     async def write_other() -> None:
-        await second.write(other, locks=False)
+        await second.write(other)
         done.set()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: first.write(slowly, locks=False))
+        nursery.start_soon(first.write, slowly)
         await begun.wait()
         nursery.start_soon(write_other)
         with trio.fail_after(10):
@@ -113,7 +113,7 @@ async def test_a_head_is_delivered_by_a_node_that_knows_of_no_order_yet(
     [head] = (
         await other.write(lambda tx: claim_due(tx, [(1, 1)], lease=1, until=tx.now + 60_000_000))
     ).claims
-    done = Record(head, 1, 0.5, "delivered", "success", None, 200, None, None, None, ordered=False)
+    done = Record(head, 1, 0.5, "delivered", "success", None, 200, None, None, None)
     await meanwhile(store, keyed, other, lambda tx: units.record_all(tx, [done]))
     [after] = (
         await store.write(lambda tx: claim_due(tx, [(1, 1)], lease=2, until=tx.now + 60_000_000))

@@ -18,7 +18,6 @@ from hookhub.delivery.model import NewEndpoint
 from hookhub.errors import Conflict, StatementRefused, StoreUnavailable
 from hookhub.events import Accepted, Draft, Event, new_event_id
 from hookhub.store import NewDelivery, Store, Transaction, open_store
-from hookhub.store.append import Group, Subscriptions
 from hookhub.store.endpoints import insert_endpoint
 
 
@@ -158,21 +157,17 @@ async def test_who_looks_finds_what_was_appended_before(store: Store) -> None:
     assert await store.write(append_and_look) == 3
 
 
-async def test_a_lock_taken_by_a_failed_unit_is_given_up(store: Store) -> None:
-    """PostgreSQL releases it with the savepoint: who appends after that takes it anew."""
-
-    def unit(tx: Transaction) -> list[bool]:
-        group = Group(Subscriptions())
-        before = group.mark()
-        group.lock(tx)
-        after = group.mark()
-        found = []
-        for mark in (after, before):
-            group.back_to(mark)
-            found.append(group.locked)
-        return found
-
-    assert await store.write(unit) == [True, False]
+async def test_who_has_no_lock_gets_none_later(store: Store) -> None:
+    """The state row is taken first or not at all, so that two nodes never wait for each other."""
+    for unit in (
+        append,
+        Transaction.lock,
+        Transaction.endpoints_changed,
+        Transaction.tokens_changed,
+    ):
+        with pytest.raises(RuntimeError, match="locks=False"):
+            await store.write(unit, locks=False)
+    assert await count(store) == 0
 
 
 async def test_a_unit_alone_that_raises_leaves_nothing(store: Store) -> None:

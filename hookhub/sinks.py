@@ -222,9 +222,9 @@ class Attempt:
     number: int
     """1 for the first attempt."""
     event: Event
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
     """What :meth:`DurableSink.validate` returned when the endpoint was made."""
-    secrets: Sequence[str]
+    secrets: Sequence[str] = field(repr=False)
     """Valid signing secrets, newest first; empty if the endpoint has none."""
     timestamp: int
     """Unix seconds of this attempt, by the hub's clock."""

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 @click.option(
     "--replace-lost",
     is_flag=True,
-    help="Put new random secrets in the place of those that no key opens.",
+    help="Put new random secrets in the place of those that no key opens, and switch off what has "
+    "lost its URL.",
 )
 def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
-    """Encrypt every secret in the database under [auth] secret_key.
+    """Encrypt every secret in the database, and all URLs and headers, under [auth] secret_key.
 
     What is plain is encrypted, and what is under one of [auth] old_secret_keys is encrypted anew;
     after that no old key is needed. Works beside a running hub that has the same settings.
@@ -48,10 +49,13 @@ def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
     require_database(settings.database)
     done = trio.run(_reencrypt, settings, replace_lost)
     if as_json:
-        print_json({"encrypted": done.sealed, "replaced": done.replaced})
+        found = {"encrypted": done.sealed, "replaced": done.replaced, "emptied": done.emptied}
+        print_json(found)
         return
     for row in done.replaced:
         note(f"{row}: no key opens its secret; it has a new one. Rotate it to have it shown.")
+    for row in done.emptied:
+        note(f"{row}: no key opens its URL and headers; it is off until it is given them again.")
     say(f"{count(done.sealed, 'secret')} encrypted under [auth] secret_key.")
 
 

@@ -77,7 +77,7 @@ class Endpoint:
     name: str
     description: str | None
     event_types: tuple[str, ...]
-    config: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
     is_active: bool
     disabled_reason: str | None
     """Why the hub itself disabled it; None when a person did or when it is active."""

@@ -24,6 +24,8 @@ from hookhub.store.database import Reader
 from hookhub.store.models import EndpointRow
 from hookhub.store.schema import HELD
 
+NOTHING = "{}"
+"""A configuration that says nothing."""
 MAX_SECRETS = 3
 """The newest secret and at most two that were rotated out and still sign."""
 
@@ -31,10 +33,12 @@ MAX_SECRETS = 3
 def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
     now = reader.now
     secrets: list[Secret] = []
+    config: dict[str, Any] = {}
     unreadable = None
     try:
         for text, until in json.loads(row["secrets"]):
             secrets.append(Secret(reader.box.open(text), until))
+        config = json.loads(reader.box.open(row["config"]))
     except (ConfigError, StoreError) as error:
         # Another hub sealed it with a key that this one has not: everything else about the
         # endpoint can be seen and changed all the same.
@@ -45,7 +49,7 @@ def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
         name=row["name"],
         description=row["description"],
         event_types=tuple(json.loads(row["event_types"])),
-        config=json.loads(row["config"]),
+        config=config,
         is_active=bool(row["is_active"]),
         disabled_reason=row["disabled_reason"],
         created_at=row["created_at"],
@@ -72,6 +76,11 @@ def _dump_options(options: EndpointOptions) -> str:
     return json.dumps({k: v for k, v in asdict(options).items() if v != default[k]})
 
 
+def _dump_config(box: SecretBox, config: Mapping[str, Any]) -> str:
+    """All of it is sealed: where requests go is the secret of many a receiver."""
+    return box.seal(json.dumps(dict(config))) if config else NOTHING
+
+
 def _dump_secrets(box: SecretBox, secrets: Sequence[Secret]) -> str:
     return json.dumps([[box.seal(item.value), item.expires_at] for item in secrets[:MAX_SECRETS]])
 
@@ -86,7 +95,7 @@ def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
             name=new.name,
             description=new.description,
             event_types=json.dumps(list(new.event_types)),
-            config=json.dumps(dict(new.config)),
+            config=_dump_config(tx.box, new.config),
             options=_dump_options(new.options),
             secrets=_dump_secrets(tx.box, secrets),
             is_active=new.is_active,
@@ -191,7 +200,7 @@ def update_endpoint(
         elif name == "event_types":
             values[name] = json.dumps(list(value))
         elif name == "config":
-            values[name] = json.dumps(dict(value))
+            values[name] = _dump_config(tx.box, value)
         elif name == "options":
             values[name] = _dump_options(value)
         elif name == "secret":
@@ -265,7 +274,7 @@ def disable_endpoint(tx: Transaction, endpoint_id: int, reason: str) -> bool:
 def delete_endpoint(tx: Transaction, sink: str, endpoint_id: int) -> None:
     """Delete an endpoint: it is gone from every list, and nothing more is sent to it.
 
-    Its secrets are wiped.
+    Its secrets and its configuration are wiped.
 
     Raises:
         NotFound: there is none with this id.
@@ -273,7 +282,7 @@ def delete_endpoint(tx: Transaction, sink: str, endpoint_id: int) -> None:
     tx.endpoints_changed()
     get_endpoint(tx, sink, endpoint_id)
     tx.execute(
-        EndpointRow.update(deleted_at=tx.now, is_active=False, secrets="[]").where(
+        EndpointRow.update(deleted_at=tx.now, is_active=False, secrets="[]", config=NOTHING).where(
             EndpointRow.id == endpoint_id
         )
     )

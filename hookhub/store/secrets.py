@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hookhub.errors import ConfigError, StoreError
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
+from hookhub.store.endpoints import NOTHING
 
 STEP = 200
 """Rows at once."""
@@ -30,10 +31,16 @@ class Column:
     """The column's text with each secret in it changed by a function."""
     make: Callable[[], str]
     """What takes the place of a secret that is lost."""
+    without: str = ""
+    """What else is set (SQL) in a row that has to do without what was lost."""
 
 
 def _map_endpoint(text: str, change: ChangeText) -> str:
     return json.dumps([[change(secret), until] for secret, until in json.loads(text)])
+
+
+def _map_config(text: str, change: ChangeText) -> str:
+    return text if text == NOTHING else change(text) or NOTHING
 
 
 def _map_key(text: str, change: ChangeText) -> str:
@@ -43,6 +50,14 @@ def _map_key(text: str, change: ChangeText) -> str:
 COLUMNS = (
     # A random one, not none: requests that nobody signed would look as if it had been meant so.
     Column("hookhub_endpoints", "secrets", _map_endpoint, lambda: secrets.token_urlsafe(32)),
+    Column(
+        "hookhub_endpoints",
+        "config",
+        _map_config,
+        str,
+        without=", is_active = FALSE, disabled_reason = 'Its URL and headers (all of its "
+        "configuration) were sealed with a key that is lost; give it them again.'",
+    ),
     # A key without its private part signs no more, and another is made.
     Column("hookhub_keys", "private", _map_key, str),
 )
@@ -54,11 +69,14 @@ class Resealed:
 
     sealed: int = 0
     replaced: list[str] = field(default_factory=list)
-    """Rows whose secrets were lost: table and id."""
+    """Rows whose secrets were lost, and replaced by new ones: table and id."""
+    emptied: list[str] = field(default_factory=list)
+    """Rows whose secrets were lost, and that do nothing without them."""
 
     def __iadd__(self, other: Resealed) -> Resealed:
         self.sealed += other.sealed
         self.replaced += other.replaced
+        self.emptied += other.emptied
         return self
 
 
@@ -103,14 +121,18 @@ def reseal_step(
     Raises:
         StoreError: a secret cannot be opened, and is not to be replaced.
     """
+    if replace_lost and column.without:
+        # It may switch endpoints off.
+        tx.endpoints_changed()
     rows = _rows(tx, column, after)
     total = Resealed()
     for row_id, text in rows:
         changed, done = _reseal(tx, column, row_id, text, replace_lost)
         # Whoever changed the row meanwhile, sealed it: what a hub with older settings did there
         # is found by the next run.
+        also = column.without if done.emptied else ""
         if changed != text and tx.change(
-            f"UPDATE {column.table} SET {column.name} = ? WHERE id = ? AND {column.name} = ?",
+            f"UPDATE {column.table} SET {column.name} = ?{also} WHERE id = ? AND {column.name} = ?",
             (changed, row_id, text),
         ):
             total += done
@@ -128,7 +150,8 @@ def _reseal(
         except (ConfigError, StoreError) as error:
             if not replace_lost:
                 raise StoreError(_unreadable(error, column, row_id)) from None
-            done.replaced.append(f"{column.table} {row_id}")
+            lost = done.emptied if column.without else done.replaced
+            lost.append(f"{column.table} {row_id}")
             made = column.make()
             return tx.box.seal(made) if made else made
         if not tx.box.needs_sealing(secret):
@@ -142,7 +165,8 @@ def _reseal(
 def _unreadable(error: ConfigError | StoreError, column: Column, row_id: int) -> str:
     return (
         f"{error.detail} It is in {column.table}, id {row_id}. If its key is lost, 'hookhub "
-        "reencrypt --replace-lost' puts new secrets in the place of all that cannot be read."
+        "reencrypt --replace-lost' puts new secrets in the place of all that cannot be read, and "
+        "switches off the endpoints whose URL cannot."
     )
 
 

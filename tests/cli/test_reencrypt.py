@@ -25,12 +25,13 @@ SECRET = "the-secret-of-a-webhook"
 
 
 def fill(*keys: str) -> None:
-    """A database with two secrets under the first of these keys."""
+    """A database with two secrets and a URL under the first of these keys."""
 
     async def make() -> None:
         async with open_store(DatabaseSettings(), box=SecretBox(keys)) as store:
             for name in ("a", "b"):
-                new = NewEndpoint(name, ("*",), {}, secret=SECRET)
+                config = {"url": f"https://chat.example/{SECRET}"} if name == "b" else {}
+                new = NewEndpoint(name, ("*",), config, secret=SECRET)
                 await store.write(lambda tx, new=new: insert_endpoint(tx, "webhook", new))  # type: ignore[misc]
 
     trio.run(make)
@@ -50,16 +51,16 @@ def test_it_encrypts_what_is_plain_and_then_nothing(run: Run) -> None:
     result = run("reencrypt", env=environment(NEW))
     assert (result.exit_code, result.stdout) == (
         0,
-        "2 secrets encrypted under [auth] secret_key.\n",
+        "3 secrets encrypted under [auth] secret_key.\n",
     )
     result = run("reencrypt", "--json", env=environment(NEW))
-    assert json.loads(result.stdout) == {"encrypted": 0, "replaced": []}
+    assert json.loads(result.stdout) == {"encrypted": 0, "replaced": [], "emptied": []}
 
 
 def test_it_takes_secrets_from_the_old_key_to_the_new(run: Run) -> None:
     """After that the old key is not needed."""
     fill(OLD)
-    assert "2 secrets" in run("reencrypt", env=environment(NEW, OLD)).stdout
+    assert "3 secrets" in run("reencrypt", env=environment(NEW, OLD)).stdout
     assert "0 secrets" in run("reencrypt", env=environment(NEW)).stdout
 
 
@@ -81,6 +82,7 @@ def test_a_lost_key(run: Run) -> None:
     result = run("reencrypt", "--replace-lost", env=environment(NEW))
     assert result.exit_code == 0
     assert "hookhub_endpoints 2: no key opens its secret" in result.stderr
+    assert "hookhub_endpoints 2: no key opens its URL and headers; it is off" in result.stderr
     for hidden in (OLD, NEW, SECRET):
         assert hidden not in result.output
 

@@ -125,6 +125,23 @@ async def test_a_hub_may_start_so(store: Store) -> None:
         assert (found.description, found.secrets[0].value) == ("x", "secret of theirs")
 
 
+async def test_nor_does_one_run_whose_address_cannot_be_read(store: Store) -> None:
+    """A configuration is sealed as a secret is; set anew by somebody, it is read again."""
+    sink = Scripted()
+    async with running(store, sink) as engine:
+        async with theirs(store) as other:
+            new = NewEndpoint("theirs", ("*",), {"url": "theirs"})
+            await other.write(lambda tx: insert_endpoint(tx, "scripted", new))
+        await until(lambda: engine.statistics()["endpoints_unreadable"] == 1)
+        found = await store.read(lambda reader: get_endpoint(reader, "scripted", 1))
+        assert (found.config, found.unreadable is None) == ({}, False)
+        await send_more(store, 1)
+        changes = {"config": {"url": "ours"}}
+        await store.write(lambda tx: update_endpoint(tx, "scripted", 1, changes))
+        await all_delivered(store, 1)
+    assert [attempt.config for attempt in sink.attempts] == [{"url": "ours"}]
+
+
 async def test_an_attempt_under_way_is_recorded(store: Store) -> None:
     """Also when its endpoint's secret is changed by the other hub meanwhile."""
     sink = Scripted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -12,20 +13,27 @@ from hookhub.errors import StoreError, ValidationFailed
 from hookhub.keys import make_pair
 from hookhub.secretbox import SecretBox
 from hookhub.store import Reader, Store, open_store
-from hookhub.store.endpoints import get_endpoint, insert_endpoint, rotate_secret, update_endpoint
+from hookhub.store.endpoints import (
+    delete_endpoint,
+    endpoints_generation,
+    get_endpoint,
+    insert_endpoint,
+    list_endpoints,
+    rotate_secret,
+    update_endpoint,
+)
 from hookhub.store.keys import ensure_key, load_keys, rotate_key
 from hookhub.store.secrets import COLUMNS, Resealed, check_secrets, reseal_step
 
 OLD = "an old key of thirty-two characters or more"
 NEW = "ein neuer Schlüssel mit 32 Zeichen oder mehr"
+CONFIG = {"url": "https://chat.example/secret-path", "headers": {"X-Key": "secret-value"}}
 
 
 def raw(reader: Reader) -> str:
-    """All that the database has in the columns with secrets."""
-    found: list[str] = []
-    for column in COLUMNS:
-        found += [row[0] for row in reader.sql(f"SELECT {column.name} FROM {column.table}")]
-    return " ".join(found)
+    """All that the database has of endpoints and keys."""
+    tables = ("hookhub_endpoints", "hookhub_keys")
+    return " ".join(str(row) for table in tables for row in reader.sql(f"SELECT * FROM {table}"))
 
 
 def values(reader: Reader, endpoint_id: int = 1) -> list[str]:
@@ -33,10 +41,21 @@ def values(reader: Reader, endpoint_id: int = 1) -> list[str]:
     return [secret.value for secret in get_endpoint(reader, "webhook", endpoint_id).secrets]
 
 
+def config_of(reader: Reader, endpoint_id: int = 2) -> dict[str, Any]:
+    """The configuration of an endpoint, opened."""
+    return get_endpoint(reader, "webhook", endpoint_id).config
+
+
 async def fill(store: Store) -> str:
     """Endpoints with secrets and without, and a key; returns its private part."""
-    for name, secret in (("a", "first-secret"), ("b", None), ("c", "third"), ("d", "fourth")):
-        new = NewEndpoint(name, ("*",), {}, secret=secret)
+    endpoints: list[tuple[str, str | None, dict[str, Any]]] = [
+        ("a", "first-secret", {}),
+        ("b", None, CONFIG),
+        ("c", "third", {}),
+        ("d", "fourth", {}),
+    ]
+    for name, secret, config in endpoints:
+        new = NewEndpoint(name, ("*",), config, secret=secret)
         await store.write(partial(insert_endpoint, sink="webhook", new=new))
     await store.write(lambda tx: rotate_secret(tx, "webhook", 1, "second-secret", 3600))
     await store.write(lambda tx: update_endpoint(tx, "webhook", 3, {"secret": "changed-secret"}))
@@ -63,12 +82,19 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_nothing_is_readable_with_a_key(settings: DatabaseSettings) -> None:
-    """Neither secrets, however they came, nor private keys are in the database as they are."""
+    """Neither secrets, however they came, nor private keys, nor where an endpoint's requests go and
+    with what, are in the database as they are."""
     async with open_store(settings, box=SecretBox([NEW])) as store:
         private = await fill(store)
         text = await store.read(raw)
         assert "secret" not in text
+        assert "chat.example" not in text
         assert private not in text
+        assert await store.read(config_of) == CONFIG
+        [found] = (
+            await store.read(lambda reader: list_endpoints(reader, "webhook", limit=1, offset=1))
+        ).items
+        assert found.config == CONFIG
         assert await store.read(values) == ["second-secret", "first-secret"]
         assert await store.read(lambda reader: values(reader, 3)) == ["changed-secret"]
         assert await store.read(check_secrets) == 0
@@ -101,13 +127,13 @@ async def test_a_key_is_brought_in_and_changed(settings: DatabaseSettings) -> No
         private = await fill(store)
     async with open_store(settings, box=SecretBox([OLD])) as store:
         assert await store.read(values) == ["second-secret", "first-secret"]
-        assert await store.read(check_secrets) == 5
-        assert (await reseal(store)).sealed == 5
+        assert await store.read(check_secrets) == 6
+        assert (await reseal(store)).sealed == 6
         assert (await reseal(store)).sealed == 0
         assert "secret" not in await store.read(raw)
     async with open_store(settings, box=SecretBox([NEW, OLD])) as store:
-        assert await store.read(check_secrets) == 5
-        assert await reseal(store) == Resealed(5, [])
+        assert await store.read(check_secrets) == 6
+        assert await reseal(store) == Resealed(6)
     async with open_store(settings, box=SecretBox([NEW])) as store:
         assert await store.read(check_secrets) == 0
         assert await store.read(values) == ["second-secret", "first-secret"]
@@ -128,11 +154,50 @@ async def test_lost_secrets_are_replaced_only_when_asked(settings: DatabaseSetti
             *("hookhub_endpoints 4", "hookhub_keys 1"),
         ]
         assert await store.read(check_secrets) == 0
+        assert done.emptied == ["hookhub_endpoints 2"]
         assert not {"first-secret", "second-secret"} & set(await store.read(values))
         assert len(await store.read(values)) == 2
         newest, lost = await store.write(lambda tx: ensure_key(tx, make_pair))
         assert newest.signs(store.clock())
         assert not lost.signs(store.clock())
+
+
+async def test_endpoint_whose_address_is_lost_is_switched_off(settings: DatabaseSettings) -> None:
+    """There is nowhere to send to until somebody says where; it says so, and runs again then."""
+    async with open_store(settings, box=SecretBox([OLD])) as store:
+        await fill(store)
+    async with open_store(settings, box=SecretBox([NEW])) as store:
+        generation = await store.read(endpoints_generation)
+        await reseal(store, replace_lost=True)
+        assert await store.read(endpoints_generation) > generation
+        found = await store.read(lambda reader: get_endpoint(reader, "webhook", 2))
+        assert (found.config, found.is_active, found.unreadable) == ({}, False, None)
+        assert "give it them again" in str(found.disabled_reason)
+        again = {"config": CONFIG, "is_active": True}
+        await store.write(lambda tx: update_endpoint(tx, "webhook", 2, again))
+        assert await store.read(config_of) == CONFIG
+        assert "secret" not in await store.read(raw)
+        assert await store.read(check_secrets) == 0
+
+
+async def test_change_seals_what_was_plain(settings: DatabaseSettings) -> None:
+    """Where a key is set later, the next change of a configuration writes it sealed."""
+    async with open_store(settings) as store:
+        await fill(store)
+    async with open_store(settings, box=SecretBox([NEW])) as store:
+        assert await store.read(config_of) == CONFIG
+        await store.write(lambda tx: update_endpoint(tx, "webhook", 2, {"config": CONFIG}))
+        assert "chat.example" not in await store.read(raw)
+
+
+async def test_deleted_endpoint_leaves_nothing_to_know(store: Store) -> None:
+    """Neither its secrets nor where it was."""
+    await fill(store)
+    for endpoint_id in (1, 2, 3, 4):
+        await store.write(lambda tx, number=endpoint_id: delete_endpoint(tx, "webhook", number))  # type: ignore[misc]
+    text = await store.read(raw)
+    assert "secret" not in text
+    assert "chat.example" not in text
 
 
 async def test_a_secret_that_looks_sealed_is_refused(store: Store) -> None:

@@ -60,7 +60,8 @@ async def _endpoints(settings: Settings, hub: Hub) -> list[Finding]:
             endpoints = await store.read(load_endpoints)
     except HookhubError:
         return []  # There is nothing yet, or the check of the database has said it.
-    active = [item for item in endpoints.values() if item.is_active]
+    # Of those that cannot be read here, the check of the database says more.
+    active = [item for item in endpoints.values() if item.is_active and item.unreadable is None]
     found = [item for item in (_endpoint(hub, endpoint) for endpoint in active) if item is not None]
     more = len(found) - SHOWN
     rest = [Finding("egress", "warning", f"{more} more such endpoints.")] if more > 0 else []

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from hookhub.config import Settings
+from hookhub.hub import Hub
+from hookhub.store import Transaction
 from hookhub.testing.receiver import Answer, ReceivedRequest, Receiver
 from hookhub.testing.serving import settings_for_tests
 from hookhub.testing.waiting import wait_until_async
 from hookhub_webhook.config import MASK
 
+KEY = "k" * 40
+SEALED = f"sealed:v1:0badc0de:{'A' * 32}"
+"""Under a key that nobody here has."""
+PATH = "/services/T0001/B0002/xyzzy-plugh-0123456789"
 PASSWORD = 'correct/horse+"battery"=='
 BEARER = f"Bearer {PASSWORD}"
 
@@ -23,6 +32,7 @@ def hub_settings(hub_database: str) -> Settings:
     """A hub that tries again at once, and only once."""
     tables = settings_for_tests(hub_database)
     tables["delivery"] = {"retry_schedule": [0.01]}
+    tables["auth"]["secret_key"] = KEY
     return Settings.model_validate(tables)
 
 
@@ -131,7 +141,7 @@ async def test_answers_are_kept_without_known_secrets(
     receiver.respond = echo
     made = await create(
         api,
-        url=f"{receiver.url}/services/T0001/B0002/xyzzy-plugh-0123456789?key=letmein-please",
+        url=f"{receiver.url}{PATH}?key=letmein-please",
         headers={"Authorization": BEARER},
         secret="the-secret-that-signs",
     )
@@ -152,9 +162,8 @@ async def test_redirect_to_the_same_path_does_not_tell_it(
     api: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     """A service that asks for https repeats the path, which is the credential, in its Location."""
-    path = "/services/T0001/B0002/xyzzy-plugh-0123456789"
-    receiver.default = Answer(301, b"", [("Location", f"https://hooks.example{path}")])
-    made = await create(api, url=receiver.url.replace("/hook", path))
+    receiver.default = Answer(301, b"", [("Location", f"https://hooks.example{PATH}")])
+    made = await create(api, url=receiver.url.replace("/hook", PATH))
     delivery = await delivered(api, made, "failed")
     assert "'https://hooks.example***'" in delivery["error_message"]
     assert "xyzzy" not in json.dumps(delivery)
@@ -167,3 +176,82 @@ async def test_ordinary_words_are_left_alone(api: httpx.AsyncClient, receiver: R
     made = await create(api, url=receiver.url, headers=headers)
     delivery = await delivered(api, made, "success")
     assert delivery["response_body"] == '{"ok": true, "env": "production", "hook": "webhook"}'
+
+
+# -- To those who may only look --------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def reader_of(api: httpx.AsyncClient, *scopes: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with a token that may do no more than this."""
+    made = await api.post("/tokens", json={"name": "-".join(scopes), "scopes": [*scopes]})
+    headers = {"Authorization": f"Bearer {made.raise_for_status().json()['token']}"}
+    async with httpx.AsyncClient(base_url=api.base_url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+async def test_path_of_a_url_is_for_those_who_may_change_it(api: httpx.AsyncClient) -> None:
+    """To others it is cut: with it anybody could post. A root says nothing, and stays."""
+    whole = [f"https://chat.example{PATH}?a=b", "https://chat.example/"]
+    for number, url in enumerate(whole):
+        await create(api, url=url, name=f"w{number}")
+    cut = ["https://chat.example/…", "https://chat.example/"]
+    for scopes, seen in ((["webhooks:read"], cut), (["webhooks:read", "webhooks:write"], whole)):
+        async with reader_of(api, *scopes) as client:
+            items = (await client.get("/webhooks")).json()["items"]
+            assert [item["url"] for item in items] == seen
+            assert (await client.get("/webhooks/1")).json()["url"] == seen[0]
+
+
+async def test_what_was_cut_is_not_taken_back(api: httpx.AsyncClient) -> None:
+    """A program that copies what it sees to where it may write is told what it lacks."""
+    answer = await api.post(
+        "/webhooks", json={"name": "w", "event_type": "*", "url": "https://chat.example/…"}
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["url"])
+
+
+# -- In the database -------------------------------------------------------------------------------
+
+
+def content_of(directory: Path) -> bytes:
+    """All that the database's files hold, with what is not in its tables any more."""
+    return b"".join(file.read_bytes() for file in directory.glob("*.db*"))
+
+
+async def test_database_has_neither_url_nor_headers(
+    api: httpx.AsyncClient, hub: Hub, receiver: Receiver, tmp_path: Path
+) -> None:
+    """With a key nobody who copies the file can post or pass for the hub, whatever happened."""
+    receiver.respond = echo
+    made = await create(
+        api, url=receiver.url.replace("/hook", PATH), headers={"Authorization": BEARER}
+    )
+    await delivered(api, made, "failed")
+    await change(api, made, url=receiver.url.replace("/hook", f"{PATH}?more=1"))
+    await change(api, made, description="changed")
+    (await api.delete(f"/webhooks/{made['id']}")).raise_for_status()
+    content = content_of(tmp_path)
+    assert b"user.created" in content
+    for hidden in (PATH, "xyzzy", PASSWORD, json.dumps(PASSWORD)[1:-1]):
+        assert hidden.encode() not in content
+
+
+async def test_webhook_that_another_hub_sealed_can_be_set_anew(
+    api: httpx.AsyncClient, hub: Hub, receiver: Receiver
+) -> None:
+    """Its URL is not shown, nothing is sent; given a URL, it goes on."""
+    made = await create(api, url=receiver.url)
+
+    def seal(tx: Transaction) -> None:
+        tx.endpoints_changed()
+        tx.change("UPDATE hookhub_endpoints SET config = ?", (SEALED,))
+
+    await hub.store.write(seal)
+    found = (await api.get(f"/webhooks/{made['id']}")).json()
+    assert (found["url"], found["headers"]) == ("", {})
+    answer = await api.patch(f"/webhooks/{made['id']}", json={"timeout": 5})
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["url"])
+    changed = await change(api, made, url=receiver.url)
+    assert (changed["url"], changed["dropped_headers"]) == (receiver.url, [])
+    await delivered(api, made, "success")

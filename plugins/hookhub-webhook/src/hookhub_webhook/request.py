@@ -31,7 +31,8 @@ def build_request(attempt: Attempt, signs: Sequence[Sign] = ()) -> WebhookReques
     config = attempt.config
     body, content_type = _content(attempt)
     return WebhookRequest(
-        config["url"],
+        # One whose URL was lost with its key has none until it is given one again.
+        config.get("url", ""),
         [
             ("Content-Type", content_type),
             ("User-Agent", USER_AGENT),

@@ -69,6 +69,12 @@ def test_sources_cite_what_the_repository_has() -> None:
     assert not wrong
 
 
+def test_nobody_is_told_to_end_programs_by_their_name() -> None:
+    """Another hub may run on the machine: what a reader kills is a process id."""
+    texts = [*EVERY_TEXT, *PLUGIN_READMES, *DOCS.glob("examples/**/*.*")]
+    assert not [path for path in texts if re.search(rb"\b(pkill|killall)\b", path.read_bytes())]
+
+
 def test_every_hook_has_its_section() -> None:
     """writing-a-plugin.md has a heading with the signature of every hook, and of no other."""
     hooks = {

@@ -86,7 +86,6 @@ class Engine:
         self._ended = trio.Event()
         self._look_at = 0.0
         self._rest_until: float | None = None
-        self._broke_at = 0
         self._mending = False
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._handed_over = 0
@@ -104,6 +103,10 @@ class Engine:
         """Whether a delivery just being committed may be handed over at once."""
         ready = not self._stopping and self._recorder.failing is None
         return ready and self._scheduler.takes(endpoint_id, more, now)
+
+    def lost(self, lease: int) -> None:
+        """Nobody knows whether what has this lease was committed."""
+        self._leases.lost(lease)
 
     # -- what others tell ------------------------------------------------------------------
 
@@ -219,12 +222,10 @@ class Engine:
                 back = self._clock.look(self._store.clock(), time.monotonic())
                 if back:
                     await self._set_back(back)
-                if trio.current_time() >= self._look_at:
+                if await self._leases.settle() or trio.current_time() >= self._look_at:
                     self._look_at = trio.current_time() + self._poll
                     await self.look_around()
                 if self._rested():
-                    if self._rest_until is not None:
-                        await self._leases.release_unknown(self._broke_at)
                     await self._claim()
                     self._failing = self._rest_until = None
             except HookhubError as error:
@@ -232,13 +233,11 @@ class Engine:
                 self._failing, self._rest_until, self._look_at = error.detail, None, 0.0
                 log.warning("delivery.claim_failed", error=error.detail)
             else:
-                now, now_us = trio.current_time(), self._store.clock()
-                until = self._rest_until
-                pause = (
-                    self._scheduler.sleep(now, now_us, self._poll)
-                    if until is None
-                    else min(self._poll, max(0.0, until - now))
-                )
+                now, until = trio.current_time(), self._rest_until
+                if until is None:
+                    pause = self._scheduler.sleep(now, self._store.clock(), self._poll)
+                else:
+                    pause = min(self._poll, max(0.0, until - now))
             with trio.move_on_after(pause):
                 await self._bell.wait()
 
@@ -247,7 +246,6 @@ class Engine:
         now = trio.current_time()
         if self._failing is not None and self._rest_until is None:
             self._rest_until = now + REST
-            self._broke_at, _ = self._leases.new(0)
         return self._rest_until is None or now >= self._rest_until
 
     async def _set_back(self, seconds: float) -> None:
@@ -304,6 +302,7 @@ class Engine:
                 lambda tx: claim_due(tx, numbers, lease=lease, until=until, held=held), locks=False
             )
         except StoreUnavailable:
+            self.lost(lease)
             for lane in lanes.values():
                 self._scheduler.set_due(lane, lane.due)
             raise
@@ -373,7 +372,7 @@ class Engine:
         try:
             return await self._leases.renew(claim, self._store.clock())
         except StoreUnavailable:
-            self._scheduler.due_by(lane, claim.until)
+            self._leases.owe([claim])
             return None
 
     def _finished(self, lane: Lane, delivered: bool | None) -> None:

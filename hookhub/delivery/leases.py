@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 
 from hookhub.delivery.model import Claim
 from hookhub.delivery.nodes import Nodes
 from hookhub.errors import StoreUnavailable
-from hookhub.store import Store
-from hookhub.store.leases import GUARDED, give_back, lease_count, release_others, renew
+from hookhub.store import Store, Transaction
+from hookhub.store.leases import GUARDED, give_back, lease_count, release_lost, renew
 
 LEASE_MARGIN = 30.0
 """Seconds that a lease outlives the longest attempt: time to write down what came of it."""
+MAX_SETTLED = 1_000
+"""Leases that are looked for in one transaction."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger("hookhub.delivery")
 
@@ -38,6 +45,8 @@ class Leases:
         self._counts = itertools.count(1)
         self._doubt = 0
         self._held: dict[int, Claim] = {}
+        self._lost: deque[int] = deque()
+        self._owed: deque[Claim] = deque()
         self.span = round((longest + LEASE_MARGIN) * 1_000_000)
         """Microseconds from a claim to the end of its lease."""
 
@@ -66,23 +75,45 @@ class Leases:
         if found is not None and found.attempts == claim.attempts:
             del self._held[claim.id]
 
-    async def release_unknown(self, before: int) -> None:
-        """Release what is claimed for this node, and it does not know of it.
+    def lost(self, lease: int) -> None:
+        """Nobody knows whether what has this lease was committed. Any thread."""
+        self._lost.append(lease)
 
-        When the connection breaks at the wrong moment, a claim was committed and nobody was told.
+    def owe(self, claims: Iterable[Claim]) -> None:
+        """These will not be attempted here: let :meth:`settle` make them due again."""
+        for claim in claims:
+            self.drop(claim)
+            self._owed.append(claim)
 
-        Args:
-            before: only leases made before this one.
+    async def settle(self) -> bool:
+        """Make due what has a lease of this node and is not in its hands; whether there was any.
 
         Raises:
-            StoreUnavailable: they wait for the end of their leases.
+            StoreUnavailable: it is still to be done.
         """
-        base = self._nodes.base
-        if base is None or before < base:
-            return
-        count = await self._store.write(lambda tx: release_others(tx, base, before, self._held))
+        owed, lost = _taken(self._owed), _taken(self._lost)
+        if not owed and not lost:
+            return False
+
+        def unit(tx: Transaction) -> int:
+            give_back(tx, owed)
+            return release_lost(tx, lost)
+
+        try:
+            count = await self._store.write(unit)
+        except BaseException:
+            self._owed.extendleft(owed)
+            self._lost.extendleft(lost)
+            raise
         if count:
-            log.info("delivery.leases_released", deliveries=count)
+            log.warning("delivery.lost_leases_released", deliveries=count)
+        return True
+
+    async def give_back(self, claims: Iterable[Claim]) -> None:
+        """What will not be attempted here is due again, at once if the database takes it."""
+        self.owe(claims)
+        with suppress(StoreUnavailable):
+            await self.settle()
 
     def good(self, claim: Claim, now: int) -> bool:
         """Whether an attempt may begin; else :meth:`renew` it first."""
@@ -102,13 +133,7 @@ class Leases:
             return claim._replace(until=until)
         return None
 
-    async def give_back(self, claims: Sequence[Claim]) -> None:
-        """What will not be attempted here is due again at once."""
-        if not claims:
-            return
-        for claim in claims:
-            self.drop(claim)
-        try:
-            await self._store.write(lambda tx: give_back(tx, claims))
-        except StoreUnavailable:
-            log.warning("delivery.leases_left", deliveries=len(claims))
+
+def _taken(items: deque[T]) -> list[T]:
+    """Some of them, taken out; others may put more in meanwhile."""
+    return [items.popleft() for _ in range(min(len(items), MAX_SETTLED))]

@@ -53,7 +53,7 @@ class NewDelivery(NamedTuple):
 class HandOver(Protocol):
     """The engine, as the writer sees it: deliveries that it has room for are claimed at birth.
 
-    That saves the claim's own transaction. Both methods are called in the writer's thread.
+    That saves the claim's own transaction. All methods are called in the writer's thread.
     """
 
     def lease(self, now: int) -> tuple[int, int]:
@@ -61,6 +61,9 @@ class HandOver(Protocol):
 
     def takes(self, endpoint_id: int, more: int, now: int) -> bool:
         """Whether there is room for one more, ``more`` having been taken in this transaction."""
+
+    def lost(self, lease: int) -> None:
+        """Nobody knows whether what has this lease was committed: nobody will attempt it."""
 
 
 Payload = Callable[[], Any]
@@ -303,6 +306,12 @@ class Group:
                 lease, until = self._lease
                 return NewDelivery(self.delivery, endpoint, sequence, until, lease)
         return NewDelivery(self.delivery, endpoint, sequence, now)
+
+    def lost(self) -> int:
+        """Nobody knows whether it was committed; returns how many deliveries were handed over."""
+        if self.hand_over is not None and self._lease is not None:
+            self.hand_over.lost(self._lease[0])
+        return sum(self._taken.values())
 
     def _held(self, reader: Reader, endpoint: int, key: str) -> bool:
         """Whether an earlier delivery of this key must end first."""

@@ -7,7 +7,7 @@ end only with their time.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from hookhub.delivery.model import Claim
 from hookhub.store.append import Transaction
@@ -63,20 +63,19 @@ def release_node(tx: Transaction, node: int) -> int:
     )
 
 
-def release_others(tx: Transaction, first: int, last: int, held: Container[int]) -> int:
-    """Make everything due now that is claimed under these leases and not held; returns how many."""
-    rows = tx.sql(
-        "SELECT id, lease FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL "
-        "AND lease >= ? AND lease <= ?",
-        (first, last),
+def release_lost(tx: Transaction, leases: Sequence[int]) -> int:
+    """Make everything due now that is claimed under these leases; returns how many.
+
+    A transaction that made such a claim and is not over yet is waited for: it has the state row.
+    """
+    tx.lock()
+    if not leases:
+        return 0
+    return tx.change(
+        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL WHERE status = 0 "
+        f"AND lease IS NOT NULL AND lease IN ({', '.join('?' * len(leases))})",
+        (tx.now, *leases),
     )
-    lost = [(tx.now, row[0], row[1]) for row in rows if row[0] not in held]
-    tx.many(
-        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL "
-        "WHERE id = ? AND lease = ? AND status = 0",
-        lost,
-    )
-    return len(lost)
 
 
 def release_leases(tx: Transaction) -> int:

@@ -279,7 +279,7 @@ class Writer:
             else:
                 self._run_together(units, reader, group)
             group.finish(reader)
-            self._commit()
+            self._commit(group)
         self._commits += 1
 
     def _run_together(self, units: Sequence[Unit], reader: Reader, group: Group) -> None:
@@ -300,11 +300,17 @@ class Writer:
             )
         return value
 
-    def _commit(self) -> None:
+    def _commit(self, group: Group) -> None:
         try:
             self._database.commit()
         except peewee.PeeweeException as error:
             if not isinstance(self._database, peewee.SqliteDatabase) and _answer_is_lost(error):
+                log.error(
+                    "store.commit_unknown",
+                    events=len(group.events),
+                    handed_over=group.lost(),
+                    error=str(error).strip(),
+                )
                 raise StoreUnavailable(
                     "The database went away while it stored this, and whether it did is not known. "
                     "Repeat it with the same id or Idempotency-Key: then nothing happens twice.",

@@ -15,14 +15,26 @@ import trio.testing
 from trio.testing import MockClock
 
 from hookhub.config import DatabaseSettings
+from hookhub.delivery.leases import Leases
 from hookhub.delivery.model import Claim
+from hookhub.delivery.nodes import Nodes
 from hookhub.delivery.recorder import KEPT_BYTES, LAST_WORDS, SUSPICIOUS, Recorder
 from hookhub.errors import StoreUnavailable
 from hookhub.events import Event
 from hookhub.store import Store, Transaction, open_store
+from hookhub.store.claims import claim_due
 from hookhub.store.deliveries import Record, Recorded, record_all
 from hookhub.testing.serving import sqlite_url
-from hookhub_scripted import Scripted, all_delivered, counts, running, send, send_more, until
+from hookhub_scripted import (
+    Scripted,
+    all_delivered,
+    counts,
+    make_endpoint,
+    running,
+    send,
+    send_more,
+    until,
+)
 
 FAST = 50.0
 """Seconds of Trio's clock in one real second."""
@@ -191,6 +203,28 @@ async def test_what_was_written_without_being_told_is_not_written_twice(store: S
         assert await recorder.record(record(1)) == Recorded(True, False)
     rows = await store.read(lambda reader: reader.sql("SELECT number FROM hookhub_attempts"))
     assert rows == [(1,)]
+
+
+async def test_what_could_not_be_given_back_is_given_back_later(
+    store: Store, tmp_path: Path
+) -> None:
+    """As soon as the database takes it, and not at the end of its lease; also when it is asked for
+    twice at once."""
+    leases = Leases(store, Nodes(store, lambda: None, lambda: None), 65.0)
+    await make_endpoint(store)
+    await send_more(store, 2)
+    number, end = leases.new(store.clock())
+    found = await store.write(lambda tx: claim_due(tx, [(1, 2)], lease=number, until=end))
+    with locked(tmp_path):
+        await leases.give_back(found.claims)
+        with pytest.raises(StoreUnavailable):
+            await leases.settle()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leases.settle)
+        nursery.start_soon(leases.settle)
+    free = "SELECT COUNT(*) FROM hookhub_deliveries WHERE lease IS NULL"
+    assert await store.read(lambda reader: reader.sql(free)) == [(2,)]
+    assert not await leases.settle()
 
 
 async def test_kept_answers_are_bounded(store: Store) -> None:

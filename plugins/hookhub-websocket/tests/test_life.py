@@ -120,6 +120,51 @@ async def test_a_client_that_never_reads_delays_nobody(
         assert (verdict["type"], verdict["replayed"]) == ("resumed", 100 - position)
 
 
+IMPATIENT = {"write_timeout": 0.2, "close_timeout": 0.2}
+
+
+@pytest.mark.parametrize("hub_tables", [{"plugins": {"websocket": IMPATIENT}}])
+async def test_a_client_that_was_stuck_is_told_when_it_comes_back(
+    raw: Callable[..., Any], emit: Callable[..., Any], sink: WebSocketSink
+) -> None:
+    """Long after the time for an answer to a close: the frame it was in, 1013 and its cursor."""
+    stuck = await raw()
+    await stuck.open()
+    (session,) = sink._connections._sessions
+    for _ in range(60):
+        await emit(text="x" * 100_000)
+    await wait_until_async(closing(session))
+    # The deadline of any other close is over then.
+    await trio.sleep(2 * IMPATIENT["close_timeout"])
+    await stuck.message()
+    sequences = []
+    while isinstance(event := await stuck.event(), TextMessage | Ping):
+        if isinstance(event, TextMessage) and event.message_finished:
+            sequences.append(len(sequences) + 1)
+    assert event.code == 1013
+    assert event.reason.startswith("Too slow; resume with cursor=")
+    assert Cursor.parse(event.reason.partition("=")[2]).sequence == len(sequences) < 60
+    # Then it is as with any other close.
+    with trio.fail_after(2):
+        await sink._connections.wait_empty()
+
+
+@pytest.mark.parametrize(
+    "hub_tables", [{"plugins": {"websocket": {**IMPATIENT, "slow_timeout": 0.3}}}]
+)
+async def test_a_client_that_stays_away_is_cut(
+    raw: Callable[..., Any], emit: Callable[..., Any], sink: WebSocketSink
+) -> None:
+    """There is no room in its socket for another word; nothing of it is kept."""
+    stuck = await raw()
+    await stuck.open()
+    for _ in range(60):
+        await emit(text="x" * 100_000)
+    with trio.fail_after(5):
+        await sink._connections.wait_empty()
+    assert sink.statistics()["closed_slow_total"] == 1
+
+
 @pytest.mark.parametrize("hub_tables", [{"live": {"max_lag": 100_000}}])
 async def test_a_client_behind_its_limit_is_slow(
     raw: Callable[..., Any], emit: Callable[..., Any], sink: WebSocketSink

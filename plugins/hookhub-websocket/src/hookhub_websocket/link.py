@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import trio
 from wsproto.connection import Connection, ConnectionState
@@ -24,6 +26,8 @@ from hookhub_websocket.outbox import Outbox
 from hookhub_websocket.rate import MessageRate, Pace
 from hookhub_websocket.settings import WebSocketSettings
 
+STUCK = 30.0
+"""Seconds that a connection may have taken nothing until it is found to be slow, and more."""
 PENALTY = 0.02
 """Seconds between reads (of :data:`READ_SIZE`) from a client that was closed for its flood."""
 
@@ -58,6 +62,7 @@ class Link:
         self._stream = stream
         self._max_message = max_message
         self._close_timeout = settings.close_timeout
+        self._slow_timeout = settings.slow_timeout
         self._control = MessageRate(settings.control_rate, settings.control_burst, self.last_heard)
         self._parts: list[str] = []
         self._size = 0
@@ -73,17 +78,28 @@ class Link:
             self.outbox.post(self._ws.send(Ping()))
 
     def close(self, why: Why, reason: str = "", *, code: int | None = None) -> None:
-        """Begin the closing handshake; the connection is cut if the client does not end it."""
+        """Begin the closing handshake; the connection is cut if the client does not end it.
+
+        One that is slow does not read: it has longer, until the close frame is on its way.
+        """
         if self.closed is not None:
             return
         self.closed = why
         frame = self._ws.send(CloseConnection(code=code or why.code, reason=reason or None))
-        self._last_words(frame)
-
-    def _last_words(self, frame: bytes) -> None:
         self.outbox.close(frame)
+        if why is Why.SLOW:
+            _be_patient(self._stream, self._slow_timeout + STUCK)
+            self._end_after(self._slow_timeout)
+        else:
+            self.end_soon()
+
+    def end_soon(self) -> None:
+        """All is said on one side: the other has as long as any to answer."""
+        self._end_after(self._close_timeout)
+
+    def _end_after(self, seconds: float) -> None:
         if self.scope is not None:
-            self.scope.deadline = trio.current_time() + self._close_timeout
+            self.scope.deadline = min(self.scope.deadline, trio.current_time() + seconds)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -124,7 +140,7 @@ class Link:
         """Whether the closing handshake is complete but for our own close frame."""
         if self._ws.state is ConnectionState.REMOTE_CLOSING:
             self.closed = Why.CLIENT
-            self._last_words(self._ws.send(event.response()))
+            self.outbox.close(self._ws.send(event.response()))
             return True
         if self._ws.state is ConnectionState.CLOSED:
             return True
@@ -180,3 +196,14 @@ class Link:
     def _reset(self) -> None:
         self._parts.clear()
         self._size = 0
+
+
+def _be_patient(stream: Any, seconds: float) -> None:
+    """Let data wait in the socket for so long, whatever the server allows its connections."""
+    while stream is not None and getattr(stream, "socket", None) is None:
+        # Below TLS, and below what gave the first bytes.
+        stream = getattr(stream, "transport_stream", None) or getattr(stream, "stream", None)
+    if stream is not None:
+        with suppress(OSError, AttributeError):  # no TCP, or a system that has no such limit
+            option = trio.socket.TCP_USER_TIMEOUT
+            stream.socket.setsockopt(trio.socket.IPPROTO_TCP, option, round(seconds * 1000))

@@ -122,6 +122,8 @@ class Session:
             self.outbox.detach()
         if self.link.closed is None:
             nursery.cancel_scope.cancel()
+        else:
+            self.link.end_soon()
 
     async def _begin(self, events: list[str], where: str | None, since: str | None) -> None:
         """Post the first message, and what there is to say about the query string after it."""
@@ -168,6 +170,7 @@ class Session:
                     return
                 if self.feeder.lag or self._replay is not None:
                     await trio.lowlevel.checkpoint()
+            self.link.end_soon()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.link.abort()
 

@@ -21,6 +21,11 @@ class WebSocketSettings(Table):
     close_timeout: float = Field(
         5.0, gt=0, description="seconds that a client has to answer a close"
     )
+    slow_timeout: float = Field(
+        60.0,
+        gt=0,
+        description="seconds that a client which was sent away as slow has to read that it was",
+    )
     slow: Literal["close", "gap"] = Field(
         "close",
         description="what becomes of a client that is more than [live] max_lag behind: 'close' "

@@ -2,8 +2,9 @@
 
 A hub that freezes (a stopped process, a paused machine, a network that carries nothing more) may
 hold locks that every other hub needs. So each transaction has limits, at the server as well as
-here. They are set with the transaction and end with it: a pooler that lends its sessions to many
-clients (PgBouncer's transaction mode) neither refuses them nor passes them on to others.
+here. The server's are the session's; behind a pooler that lends its sessions to many clients
+(PgBouncer's transaction mode) they are set with each transaction and end with it, so that they are
+neither refused nor passed on to others.
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class Limits(NamedTuple):
         """Steps take as long as they need, and wait as long for those of another hub."""
         return cls(0, 0, timeout / 2, 0)
 
+    def of_transactions(self) -> dict[str, str]:
+        """Those that the server keeps, as it names them."""
+        return {
+            "statement_timeout": f"{_ms(self.statement)}",
+            "lock_timeout": f"{_ms(self.lock)}",
+            "idle_in_transaction_session_timeout": f"{_ms(self.idle)}",
+        }
+
 
 class Sessions(peewee.PostgresqlDatabase):
     """A PostgreSQL database for one thread at a time, with one session after another.
@@ -95,7 +104,7 @@ class Sessions(peewee.PostgresqlDatabase):
                 "tcp_user_timeout": f"{_ms(self.limits.idle)}",
                 "idle_session_timeout": f"{_ms(self.limits.silence)}",
             }
-            connection.set_where_known(_KEEP_ALIVE | silence)
+            connection.set_where_known(_KEEP_ALIVE | silence | self.limits.of_transactions())
 
     def begin_limited(self, mode: str = "") -> None:
         """Begin a transaction.
@@ -103,17 +112,16 @@ class Sessions(peewee.PostgresqlDatabase):
         Args:
             mode: ``READ ONLY`` and the like.
         """
-        statement, lock, idle, answer, _ = self.limits
+        text = f"BEGIN {mode}"
+        if self.pooled:
+            for name, value in self.limits.of_transactions().items():
+                text += f"; SET LOCAL {name} = {value}"
         connection: Connection = self.connection()  # type: ignore[no-untyped-call]
         # Nothing is there to wait for but a pooler's next free session: a connection that says
         # nothing to this is dead.
-        connection.patience = answer if self.pooled else idle
-        self.execute_sql(  # type: ignore[no-untyped-call]
-            f"BEGIN {mode}; SET LOCAL statement_timeout = {_ms(statement)}; "
-            f"SET LOCAL lock_timeout = {_ms(lock)}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {_ms(idle)}"
-        )
-        connection.patience = answer
+        connection.patience = self.limits.answer if self.pooled else self.limits.idle
+        self.execute_sql(text)  # type: ignore[no-untyped-call]
+        connection.patience = self.limits.answer
 
     def unhurried(self) -> None:
         """Let the statements of this transaction take as long as they need."""

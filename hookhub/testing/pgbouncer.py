@@ -1,4 +1,4 @@
-"""A real PgBouncer before a PostgreSQL of the tests, in its transaction mode."""
+"""A real PgBouncer before a PostgreSQL of the tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from hookhub.testing.ports import free_port
@@ -26,19 +27,22 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {directory}/users
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {sessions}
 """
 
 
 @contextlib.contextmanager
-def running_pgbouncer(url: str, *, sessions: int = 4) -> Iterator[str]:
+def running_pgbouncer(
+    url: str, mode: Literal["transaction", "session"] = "transaction", sessions: int = 4
+) -> Iterator[str]:
     """The URL of the same database through a pooler; skips or fails without PgBouncer.
 
     Apart from what a pool needs, it is configured as it comes.
 
     Args:
         url: of a database.
+        mode: for how long a client is lent a session.
         sessions: of the server that the pooler lends to all clients.
 
     Raises:
@@ -57,6 +61,7 @@ def running_pgbouncer(url: str, *, sessions: int = 4) -> Iterator[str]:
                 server=target.port,
                 port=port,
                 directory=name,
+                mode=mode,
                 sessions=sessions,
             )
         )

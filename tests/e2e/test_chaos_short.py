@@ -24,8 +24,10 @@ from hookhub.testing.serving import settings_for_tests, sqlite_url
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 
 from hookhub_chaos.checks import conclude
-from hookhub_chaos.database import Sqlite
+from hookhub_chaos.cluster import Cluster
+from hookhub_chaos.database import PostgresOfMany, Sqlite
 from hookhub_chaos.disk import no_growth
+from hookhub_chaos.frozen import freezes, settings
 from hookhub_chaos.posters import open_trial
 from hookhub_chaos.report import verify
 from hookhub_chaos.world import SETTINGS, open_world
@@ -52,6 +54,19 @@ async def test_kill_9_and_a_full_disk(tmp_path: Path) -> None:
         await world.settle()
         verify("Short", await conclude(world))
         assert world.tally.kills.total() > len(KINDS)
+
+
+async def test_a_node_is_stopped(tmp_path: Path, postgres_url: str) -> None:
+    """The other one on its PostgreSQL goes on within the timeout; nothing is lost."""
+    hub = Cluster(tmp_path, settings(postgres_url))
+    database = PostgresOfMany(postgres_url, lambda: hub.running)
+    async with open_world(hub, database, SEED) as world:
+        async with freezes(world) as found:
+            await found.stop_one()
+        await world.end_load()
+        kept = {row[0] for row in database.rows("SELECT id FROM hookhub_events")}
+        assert kept >= {event_id for event_id, _ in world.ledger.accepted.values()}
+        assert found.faults == []
 
 
 async def test_sigterm_breaks_no_request_off(tmp_path: Path) -> None:

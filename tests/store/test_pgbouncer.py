@@ -1,14 +1,15 @@
-"""Behind PgBouncer in transaction mode: each transaction may run in another of its sessions."""
+"""Behind PgBouncer: in transaction mode each transaction may run in another of its sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
-from hookhub.config import DatabaseSettings, Settings
+from hookhub.config import DatabaseSettings, PluginsSettings, Settings
 from hookhub.events import Draft, new_event_id
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
@@ -29,12 +30,14 @@ def pooled_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-async def test_a_hub_starts_and_works(pooled_url: str) -> None:
-    """It writes and reads at the same time, says once that it has no lock of its own, and claims
-    with leases that end with their time."""
-    settings = Settings.model_validate({"database": {"url": pooled_url}})
-    plugins = Plugins.load(settings.plugins, (), installed=())
-    with capture_logs() as logs:
+@pytest.mark.parametrize(("mode", "sessions"), [("transaction", 3), ("session", 12)])
+async def test_a_hub_starts_and_works(
+    mode: Literal["transaction", "session"], sessions: int, postgres_url: str
+) -> None:
+    """It writes and reads at the same time, and says once that it has no lock of its own."""
+    plugins = Plugins.load(PluginsSettings(), (), installed=())
+    with running_pgbouncer(postgres_url, mode, sessions) as url, capture_logs() as logs:
+        settings = Settings.model_validate({"database": {"url": url}})
         async with open_hub(settings, plugins) as hub, trio.open_nursery() as nursery:
             for number in range(6):
                 nursery.start_soon(work, hub, number)

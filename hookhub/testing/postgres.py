@@ -80,6 +80,18 @@ class PostgresCluster:
         """Stop the server; ``immediate`` is as a crash, the next start recovers."""
         self._run("pg_ctl", "stop", "-w", "-t", str(_DEADLINE), "-m", mode, "-D", str(self._data))
 
+    def back_up(self, name: str) -> None:
+        """Copy the running server's data beside them, as they are at some moment of this."""
+        self._run(
+            "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.port), "-U", _USER,
+            "--checkpoint=fast", "-D", str(self._directory / name),
+        )  # fmt: skip
+
+    def go_back(self, name: str) -> None:
+        """Put such a copy in the place of the data; the server is stopped."""
+        shutil.rmtree(self._data)
+        (self._directory / name).rename(self._data)
+
     def url(self, database: str = "postgres") -> str:
         """Where a database of this cluster is."""
         return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"

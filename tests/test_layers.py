@@ -77,7 +77,7 @@ ROOMS: dict[str, set[str]] = {
     "trio_websocket": {"cli"},
 }
 TESTING_ONLY = {
-    *("pytest", "pytest_trio", "hypothesis"),
+    *("pytest", "pytest_trio", "hypothesis", "click"),
     *("cryptography", "httpx", "h11", "peewee", "psycopg"),
 }
 

@@ -1,4 +1,4 @@
-"""``hookhub webhook …`` as a real program against a real hub."""
+"""``hookhub webhook …`` against a real hub."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from hookhub.testing.commands import run_hookhub
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.receiver import Answer, Receiver
 
@@ -33,7 +34,7 @@ def ask(hub: HubProcess) -> Ask:
     """``ask("list")``: that command of ``hookhub webhook``."""
 
     def run(*arguments: str, group: str = "webhook") -> subprocess.CompletedProcess[str]:
-        return hub.run(group, *arguments, "--url", hub.url, "--token", hub.token)
+        return run_hookhub(group, *arguments, "--url", hub.url, "--token", hub.token)
 
     return run
 

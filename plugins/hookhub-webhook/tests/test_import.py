@@ -1,4 +1,4 @@
-"""``hookhub webhook import`` as a real program against a real hub."""
+"""``hookhub webhook import`` against a real hub."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from hookhub.testing.commands import run_hookhub
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
 from hookhub.testing.receiver import Receiver
@@ -43,7 +44,7 @@ def load(hub: HubProcess, tmp_path: Path) -> Iterator[Import]:
         path = tmp_path / "webhooks"
         path.write_text(text, encoding="utf-8")
         where = ("--url", hub.url, "--token", hub.token)
-        return hub.run("webhook", "import", str(path), *options, *where)
+        return run_hookhub("webhook", "import", str(path), *options, *where)
 
     yield run
     with hub.client() as http:
@@ -166,12 +167,12 @@ def test_the_hub_is_gone(load: Import, hub: HubProcess, tmp_path: Path) -> None:
     path = tmp_path / "webhooks.csv"
     path.write_text(TABLE.format(url="https://a.example/"))
     nobody = f"http://127.0.0.1:{free_port()}"
-    done = hub.run("webhook", "import", str(path), "--url", nobody, "--token", hub.token)
+    done = run_hookhub("webhook", "import", str(path), "--url", nobody, "--token", hub.token)
     assert (done.returncode, done.stdout) == (1, "")
     with hub.client() as http:
         made = http.post("/tokens", json={"name": "reader", "scopes": ["webhooks:read"]})
     weak = made.json()["token"]
-    done = hub.run("webhook", "import", str(path), "--url", hub.url, "--token", weak)
+    done = run_hookhub("webhook", "import", str(path), "--url", hub.url, "--token", weak)
     assert (done.returncode, done.stdout) == (1, "")
     assert "webhooks:write" in done.stderr
     assert "0 webhooks went in before line 2" in done.stderr

@@ -228,7 +228,7 @@ class UpgradeRequired(HookhubError):
 
 
 class TooManyRequests(HookhubError):
-    """A limit on connections or requests is reached."""
+    """A limit on connections, requests or wrong tokens is reached."""
 
     code = "too_many_requests"
     status = 429

@@ -267,7 +267,7 @@ async def _serve_http(
         app,
         listeners,
         upgrades=upgrades,
-        config=hypercorn_config(),
+        config=hypercorn_config(hub.settings.server.trusted_proxies),
         draining=hub.draining,
         stopping=hub.stopping,
         grace=hub.settings.server.graceful_timeout,

@@ -1,21 +1,24 @@
 """Who may do what: tokens, checked in memory, revoked everywhere at once.
 
 Looking a token up in the database at every request would cost more than the rest of the request.
-So what was looked up is kept, and dropped when the database says that tokens changed: at once for
-changes made through this process, within half a second for those made elsewhere.
+So all tokens are kept in memory, and read again when the database says that they changed: at once
+for changes made through this process, within half a second for those made elsewhere. What is not
+among them may be new, and is looked up, but for each address only so often.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 import trio
 
-from hookhub.errors import HookhubError, Unauthorized
+from hookhub.errors import HookhubError, TooManyRequests, Unauthorized
 from hookhub.routes import Principal
 from hookhub.store import Store
 from hookhub.store.tokens import (
@@ -30,9 +33,11 @@ from hookhub.store.tokens import (
     insert_token,
     list_tokens,
     set_revoked,
+    tokens_by_hash,
     tokens_generation,
     touch_tokens,
 )
+from hookhub.wrong_tokens import WrongTokens
 
 __all__ = ["SCOPES", "Token", "Tokens"]
 
@@ -43,6 +48,9 @@ MAX_TICKETS_PER_TOKEN = 500
 """A token that asks for more loses its own oldest, and nobody else's."""
 TOUCH_INTERVAL = 5.0
 
+_WELL_FORMED = re.compile(r"[!-~]{16,512}")
+"""What is looked up; a configured token in another form is known all the same, after a moment."""
+
 log = structlog.get_logger("hookhub.tokens")
 
 
@@ -51,50 +59,72 @@ class _Known:
     token: Token
     principal: Principal
 
+    @classmethod
+    def of(cls, token: Token) -> _Known:
+        return cls(token, Principal(token.id, token.name, frozenset(token.scopes)))
+
 
 class Tokens:
     """All that concerns tokens.
 
     Args:
         store: where they are kept.
+        wrong: says which unknown tokens to look up.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, wrong: WrongTokens | None = None) -> None:
         self._store = store
+        self._wrong = WrongTokens() if wrong is None else wrong
         self._known: dict[str, _Known] = {}
         self._by_id: dict[int, Token | None] = {}
         self._generation = -1
         self._used: dict[int, int] = {}
         self._tickets: dict[str, tuple[float, Principal]] = {}
-        self._rejected = 0
+        self._rejected = self._throttled = 0
 
     # -- checking --------------------------------------------------------------------------
 
-    async def authenticate(self, raw: str) -> Principal:
+    async def authenticate(self, raw: str, client: str = "") -> Principal:
         """Who holds this token.
+
+        Args:
+            client: the address that it came from.
 
         Raises:
             Unauthorized: it is unknown, expired or revoked.
+            TooManyRequests: it is unknown, as others before it from this address.
         """
         hashed = hash_token(raw)
-        known = self._known.get(hashed)
-        if known is None:
-            generation = self._generation
-            token = await self._store.read(lambda reader: find_token(reader, hashed))
-            if token is None:
-                self._rejected += 1
-                raise Unauthorized("This token is unknown; make one with 'hookhub token create'.")
-            principal = Principal(token.id, token.name, frozenset(token.scopes))
-            known = _Known(token, principal)
-            if generation == self._generation:
-                self._known[hashed] = known
-                self._by_id[token.id] = token
+        known = self._known.get(hashed) or await self._look_up(raw, hashed, client)
         reason = self._unusable(known.token)
         if reason is not None:
             self._rejected += 1
             raise Unauthorized(f"This token is {reason}; use another one.")
         self._used[known.token.id] = self._store.clock()
         return known.principal
+
+    async def _look_up(self, raw: str, hashed: str, client: str) -> _Known:
+        wait = self._wrong.take(client, trio.current_time())
+        if wait:
+            self._rejected += 1
+            self._throttled += 1
+            raise TooManyRequests(
+                "Too many unknown tokens came from this address; send one that exists, or wait.",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
+        generation = self._generation
+        token = None
+        if _WELL_FORMED.fullmatch(raw):
+            token = await self._store.read(lambda reader: find_token(reader, hashed))
+        if token is None:
+            self._rejected += 1
+            raise Unauthorized("This token is unknown; make one with 'hookhub token create'.")
+        self._wrong.give_back(client)
+        known = _Known.of(token)
+        if generation == self._generation:
+            self._known[hashed] = known
+            self._by_id[token.id] = token
+        return known
 
     def still_valid(self, principal: Principal) -> str | None:
         """None while the token is good, else ``expired`` or ``revoked``; never waits."""
@@ -220,9 +250,10 @@ class Tokens:
         generation = await self._store.read(tokens_generation)
         if generation == self._generation:
             return
-        tokens = {token.id: token for token in await self.list()}
+        found = await self._store.read(tokens_by_hash)
+        tokens = {token.id: token for token in found.values()}
         self._generation = generation
-        self._known.clear()
+        self._known = {hashed: _Known.of(token) for hashed, token in found.items()}
         self._by_id = {token_id: tokens.get(token_id) for token_id in {*self._by_id, *tokens}}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -232,6 +263,9 @@ class Tokens:
         touched = trio.current_time()
         while True:
             await trio.sleep(CHECK_INTERVAL)
+            report = self._wrong.report(trio.current_time())
+            if report is not None:
+                log.warning("tokens.wrong", **asdict(report))
             try:
                 await self.refresh()
                 if self._used and trio.current_time() - touched >= TOUCH_INTERVAL:
@@ -248,4 +282,8 @@ class Tokens:
 
     def statistics(self) -> dict[str, float]:
         """Counters since start."""
-        return {"rejected_total": self._rejected, "tickets": len(self._tickets)}
+        return {
+            "rejected_total": self._rejected,
+            "throttled_total": self._throttled,
+            "tickets": len(self._tickets),
+        }

@@ -66,9 +66,13 @@ class Proxy(NamedTuple):
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.hub.token}"}
 
-    def client(self) -> httpx.AsyncClient:
+    def client(self, local: str | None = None) -> httpx.AsyncClient:
+        """A client of the proxy, perhaps from another address of this machine's loopback."""
         return httpx.AsyncClient(
-            base_url=self.url, headers=self.headers, verify=self.trust, trust_env=False, timeout=30
+            base_url=self.url,
+            headers=self.headers,
+            transport=httpx.AsyncHTTPTransport(verify=self.trust, local_address=local),
+            timeout=30,
         )
 
 
@@ -144,7 +148,8 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path, start_hub: StartHub) -
         f"-out {files.certificate}"
     )
     subprocess.run(make.split(), check=True, capture_output=True)
-    hub = start_hub({"server": {"public_url": f"https://127.0.0.1:{port}"}})
+    server = {"public_url": f"https://127.0.0.1:{port}", "trusted_proxies": ["127.0.0.1"]}
+    hub = start_hub({"server": server})
     command = COMMANDS[request.param](files, hub.port, port)
     env = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
     with open(tmp_path / "said", "wb") as said:
@@ -174,13 +179,13 @@ def wait_listening(process: subprocess.Popen[bytes], port: int, said: Path) -> N
 
 @asynccontextmanager
 async def following(
-    proxy: Proxy, query: str = "", origin: str | None = None
+    proxy: Proxy, query: str = "", origin: str | None = None, local: str | None = None
 ) -> AsyncIterator[WebSocketConnection]:
     """A WebSocket through the proxy, with the token in its address.
 
     The socket is the test's own: trio-websocket leaves it open when the proxy closes first.
     """
-    tcp = await trio.open_tcp_stream("127.0.0.1", proxy.port)
+    tcp = await trio.open_tcp_stream("127.0.0.1", proxy.port, local_address=local)
     tls = trio.SSLStream(tcp, proxy.trust, server_hostname="127.0.0.1", https_compatible=True)
     headers = [] if origin is None else [(b"Origin", origin.encode())]
     path = f"/ws?{query}&token={proxy.hub.token}"
@@ -238,6 +243,22 @@ async def test_browsers_of_the_public_url_only(proxy: Proxy) -> None:
                 await ws.get_message()
     assert closed.value.reason is not None
     assert closed.value.reason.code == 1008
+
+
+async def test_the_hub_knows_whose_a_connection_is(proxy: Proxy) -> None:
+    """A trusted proxy names the client, over HTTP and WebSocket; nobody can name himself."""
+    with trio.fail_after(20):
+        async with proxy.client("127.0.0.2") as http:
+            async with following(proxy, local="127.0.0.2") as ws:
+                await ws.get_message()
+                async with http.stream(
+                    "GET", "/events/stream", headers={"X-Forwarded-For": "203.0.113.9"}
+                ):
+                    items = (await http.get("/live/connections")).json()["items"]
+    assert {item["kind"]: item["address"] for item in items} == {
+        "ws": "127.0.0.2",
+        "sse": "127.0.0.2",
+    }
 
 
 async def test_proxies_keep_what_is_inside(proxy: Proxy) -> None:

@@ -22,7 +22,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 LAYERS: list[set[str]] = [
     {
         *("errors", "events", "faults", "redaction", "secretbox", "terminal", "timestamps"),
-        "tracebacks",
+        *("tracebacks", "wrong_tokens"),
     },
     {"routes", "files", "addresses", "filters", "transforms"},
     {"sinks", "sources", "hookspecs"},

@@ -90,6 +90,11 @@ def check_network(value: str) -> str:
     return value
 
 
+def check_trusted_proxy(value: str) -> str:
+    """A network, an address, or ``unix`` for whoever connects by a Unix socket."""
+    return value if value == "unix" else check_network(value)
+
+
 def _network_hint(value: str) -> str:
     try:
         meant = ipaddress.ip_network(value, strict=False)

@@ -15,12 +15,14 @@ from hookhub.config.checks import (
     check_plugin_name,
     check_proxy,
     check_public_url,
+    check_trusted_proxy,
 )
 from hookhub.secretbox import KEY_MIN
 
 Network = Annotated[str, AfterValidator(check_network)]
 Bypassed = Annotated[str, AfterValidator(check_bypassed)]
 Origin = Annotated[str, AfterValidator(check_origin)]
+TrustedProxy = Annotated[str, AfterValidator(check_trusted_proxy)]
 PluginName = Annotated[str, AfterValidator(check_plugin_name)]
 Wait = Annotated[float, Field(ge=0)]
 SecretKey = Annotated[str, Field(min_length=KEY_MIN)]
@@ -51,6 +53,11 @@ class ServerSettings(Table):
     )
     public_url: Annotated[str, AfterValidator(check_public_url)] | None = Field(
         default=None, description="How browsers reach the hub, if not by bind"
+    )
+    trusted_proxies: list[TrustedProxy] = Field(
+        default_factory=list,
+        description="Networks (CIDR) of proxies whose X-Forwarded-For is believed; 'unix' for "
+        "those that connect by a Unix socket",
     )
     max_body: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="Largest request body, bytes"

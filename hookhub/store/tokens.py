@@ -134,6 +134,11 @@ def find_token(reader: Reader, hashed: str) -> Token | None:
     return None if row is None else _token(row)
 
 
+def tokens_by_hash(reader: Reader) -> dict[str, Token]:
+    """All tokens by the hashes of their secrets."""
+    return {row["hash"]: _token(row) for row in reader.rows(TokenRow.select())}
+
+
 def list_tokens(reader: Reader) -> list[Token]:
     """All tokens, in the order they were made."""
     return [_token(row) for row in reader.rows(TokenRow.select().order_by(TokenRow.id))]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.typing import ResponseSummary, WWWScope
+
+from hookhub.web.forwarded import Forwarded
 
 
 class QuietLogger(Logger):
@@ -69,15 +72,23 @@ class ServerConfig(Config):
     """Seconds from the first byte of a request to the end of its head. Hypercorn's own timer does
     not know whether anything has come, and its ``read_timeout`` begins anew with every byte."""
 
+    forwarded = Forwarded()
+    """Says whose a request is."""
+
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
         """What every answer carries, whoever gives it."""
         # Browsers shall not take an answer with others' text in it for a page or a program.
         return [*super().response_headers(protocol), (b"x-content-type-options", b"nosniff")]
 
 
-def hypercorn_config() -> ServerConfig:
-    """Settings for :func:`hookhub.web.takeover.serve`."""
+def hypercorn_config(trusted_proxies: Sequence[str] = ()) -> ServerConfig:
+    """Settings for :func:`hookhub.web.takeover.serve`.
+
+    Args:
+        trusted_proxies: as ``[server]`` has them.
+    """
     config = ServerConfig()
+    config.forwarded = Forwarded(trusted_proxies)
     config.logger_class = QuietLogger
     config.accesslog = None
     config.errorlog = None

@@ -19,6 +19,7 @@ from hookhub.errors import (
     NotFound,
     PayloadTooLarge,
     StoreUnavailable,
+    TooManyRequests,
     Unauthorized,
     UnsupportedMediaType,
     ValidationFailed,
@@ -212,7 +213,7 @@ def _errors(route: Route) -> dict[int, list[type[HookhubError]]]:
     """What can go wrong, by status."""
     errors: list[type[HookhubError]] = [*route.errors, ValidationFailed, HookhubError]
     if route.scope is not None:
-        errors += [Unauthorized, Forbidden, StoreUnavailable]
+        errors += [Unauthorized, Forbidden, TooManyRequests, StoreUnavailable]
     if "{" in route.path:
         errors.append(NotFound)
     if route.body is not None or route.raw_body:

@@ -15,7 +15,7 @@ from hookhub.web.answers import to_response
 from hookhub.web.problems import problem_response
 from hookhub.web.reading import BodyReader, QueryReader, bearer_token, ticket_of
 
-Authenticate = Callable[[str], Awaitable[Principal]]
+Authenticate = Callable[[str, str], Awaitable[Principal]]
 Redeem = Callable[[str], Principal]
 
 
@@ -49,7 +49,7 @@ class Operation:
 
     Args:
         route: what to serve.
-        authenticate: who holds a token; raises Unauthorized.
+        authenticate: who holds a token that came from an address; raises Unauthorized.
         redeem: who a one-time ticket is for; raises Unauthorized.
         counters: told of every answer.
     """
@@ -82,9 +82,11 @@ class Operation:
         headers = _headers(scope["headers"])
         _check_params(params)
         query_string = scope["query_string"]
+        peer = scope.get("client")
+        client = peer[0] if peer else ""
         principal = None
         if route.scope is not None:
-            principal = await self._authorize(headers, query_string, route.scope)
+            principal = await self._authorize(headers, query_string, client, route.scope)
         query = None
         if self._query.declared or query_string:
             query = self._query.read(query_string)
@@ -95,7 +97,6 @@ class Operation:
             data = await request.get_data()
             assert isinstance(data, bytes)
             body = self._body.read(data)
-        client = scope.get("client")
         return Request(
             method=request.method,
             path=request.path,
@@ -104,16 +105,16 @@ class Operation:
             body=body,
             query=query if self._query.declared else None,
             principal=principal,
-            client=client[0] if client else "",
+            client=client,
             gone=request.body.wait_gone,  # type: ignore[attr-defined]
         )
 
     async def _authorize(
-        self, headers: Mapping[str, str], query_string: bytes, scope: str
+        self, headers: Mapping[str, str], query_string: bytes, client: str, scope: str
     ) -> Principal:
         token = bearer_token(headers)
         if token:
-            principal = await self._authenticate(token)
+            principal = await self._authenticate(token, client)
         elif self.route.ticket and (ticket := ticket_of(query_string)):
             principal = self._redeem(ticket)
         else:

@@ -142,7 +142,7 @@ class Connection(TCPServer):
         takeover, self._takeover = self._takeover, None
         if takeover is not None:
             request = upgrade_request(
-                takeover.request, client=self.protocol.client, secure=self.protocol.ssl
+                takeover.request, client=takeover.client, secure=self.protocol.ssl
             )
             stream: trio.abc.Stream = self.stream
             if takeover.trailing_data:

@@ -26,6 +26,7 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from hookhub.errors import HookhubError, MalformedRequest
 from hookhub.routes import UpgradeRequest
+from hookhub.web.hypercorn_config import ServerConfig
 from hookhub.web.problems import (
     PROBLEM_JSON,
     HeadersTooLarge,
@@ -40,9 +41,12 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
 class TakeoverRequired(Exception):
     """The request read last asks for an upgrade of a registered path; Hypercorn must let go."""
 
-    def __init__(self, request: h11.Request, trailing_data: bytes) -> None:
+    def __init__(
+        self, request: h11.Request, client: tuple[str, int] | None, trailing_data: bytes
+    ) -> None:
         super().__init__("this connection is handed over")
         self.request = request
+        self.client = client
         self.trailing_data = trailing_data
 
 
@@ -70,6 +74,8 @@ class UpgradableH11(H11Protocol):
         last: whether an answer that begins now is the connection's last.
     """
 
+    config: ServerConfig
+
     def __init__(
         self,
         paths: Container[str],
@@ -78,6 +84,7 @@ class UpgradableH11(H11Protocol):
         *args: Any,
     ) -> None:
         super().__init__(*args)
+        self._peer = self.client
         self._paths = paths
         self._head_begun = head_begun
         self._last = last
@@ -112,9 +119,20 @@ class UpgradableH11(H11Protocol):
         if error is not None:
             raise RequestRefused(error, bodyless=event.method == b"HEAD")
         if asks_for_websocket(event) and request_path(event) in self._paths:
-            raise TakeoverRequired(event, self.connection.trailing_data[0])
+            client = self._client_of(event)
+            raise TakeoverRequired(event, client, self.connection.trailing_data[0])
+
+    def _client_of(self, request: h11.Request) -> tuple[str, int] | None:
+        """Whose a request is: of a proxy's connection, each is perhaps another's.
+
+        No proxy tells a port.
+        """
+        peer = self._peer[0] if self._peer is not None else ""
+        client = self.config.forwarded.client(peer, request.headers)
+        return self._peer if client == peer else (client, 0)
 
     async def _create_stream(self, request: h11.Request) -> None:
+        self.client = self._client_of(request)
         await super()._create_stream(_without_upgrade(request))
 
     async def _send_error_response(self, status_code: int) -> None:
@@ -221,7 +239,7 @@ def upgrade_request(
     """What the handler of an upgrade is told.
 
     Args:
-        client: the peer's address and port; None on a Unix socket.
+        client: the client's address and port; None on a Unix socket.
         secure: whether the connection is TLS.
     """
     return UpgradeRequest(

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from hookhub.hub import Hub
 from hookhub.routes import ID_MAX
 from hookhub.server import Started
+from hookhub.wrong_tokens import BURST, INTERVAL
 
 NOWHERE = [
     "/nope",
@@ -121,6 +122,26 @@ async def test_without_a_good_token(anonymous: httpx.AsyncClient, headers: dict[
     response = await anonymous.post("/things?x=1", headers=headers, content=b"{")
     assert code_of(response) == (401, "unauthorized")
     assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_wrong_tokens_are_slowed_down(
+    anonymous: httpx.AsyncClient, api: httpx.AsyncClient
+) -> None:
+    """After some guesses an address gets 429 with the time to wait; a good token is let in."""
+    wrong = {"Authorization": f"Bearer hh_{'x' * 43}"}
+    codes = [code_of(await anonymous.get("/events/stream", headers=wrong)) for _ in range(BURST)]
+    assert codes == [(401, "unauthorized")] * BURST
+    limited = await anonymous.get("/events", headers=wrong)
+    assert code_of(limited) == (429, "too_many_requests")
+    assert 1 <= int(limited.headers["retry-after"]) <= INTERVAL
+    assert "this address" in limited.json()["detail"]
+    stream = await anonymous.get("/events/stream", headers=wrong)
+    assert stream.headers["access-control-expose-headers"] == "Retry-After"
+    assert stream.status_code == 429
+    assert (await api.get("/events")).status_code == 200
+    metrics = (await anonymous.get("/metrics", headers=wrong)).text
+    assert "hookhub_tokens_throttled_total 2.0" in metrics
+    assert f"hookhub_tokens_rejected_total {BURST + 2}.0" in metrics
 
 
 async def test_a_token_in_a_query_string_is_no_token(anonymous: httpx.AsyncClient) -> None:

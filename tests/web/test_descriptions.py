@@ -72,7 +72,7 @@ async def test_what_an_operation_says(openapi: dict[str, Any]) -> None:
     publish = openapi["paths"]["/events"]["post"]
     assert publish["security"] == [{"bearer": ["events:write"]}, {"apiKey": ["events:write"]}]
     assert "`events:write`" in publish["description"]
-    statuses = {"202", "400", "401", "403", "408", "409", "413", "415", "422", "500", "503"}
+    statuses = {"202", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"}
     assert publish["responses"].keys() == statuses
     for status in statuses - {"202"}:
         [media] = publish["responses"][status]["content"]

@@ -86,8 +86,8 @@ async def drip(stream: trio.SocketStream, data: bytes) -> None:
 def wait_only(monkeypatch: pytest.MonkeyPatch, *, idle: float, head: float) -> None:
     """Hubs that start from now on wait so many seconds for a request, and for its head."""
 
-    def config() -> ServerConfig:
-        found = hypercorn_config()
+    def config(*given: Any) -> ServerConfig:
+        found = hypercorn_config(*given)
         found.keep_alive_timeout = idle  # type: ignore[assignment]
         found.head_timeout = head
         return found

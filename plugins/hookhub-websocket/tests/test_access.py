@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hookhub.config import Settings
+from hookhub.errors import TooManyRequests, Unauthorized
 from hookhub.feed import normal_origin
 from hookhub.hub import Hub
 from hookhub.routes import UpgradeRequest
@@ -56,6 +58,25 @@ async def test_strangers_are_accepted_and_closed(
         code, told = await client.closing()
     assert code == 1008
     assert told.startswith(reason)
+
+
+async def test_wrong_tokens_are_slowed_down(anonymous: Callable[..., Any], hub: Hub) -> None:
+    """Beyond the limit of an address they are closed as ever, not looked up, and not logged."""
+    while True:
+        with contextlib.suppress(Unauthorized, TooManyRequests):
+            await hub.tokens.authenticate("hh_" + "x" * 43, "127.0.0.1")
+        if hub.tokens.statistics()["throttled_total"]:
+            break
+    reads = hub.store.statistics()["reads_total"]
+    with capture_logs() as lines:
+        async with anonymous(token="hh_" + "y" * 43) as client:
+            code, reason = await client.closing()
+    assert code == 1008
+    assert reason.startswith("Unauthorized: Too many unknown tokens came from this address")
+    assert [line for line in lines if line["log_level"] != "debug"] == []
+    assert hub.store.statistics()["reads_total"] - reads <= 10  # what the hub reads by itself
+    async with anonymous(token=TOKEN) as client:
+        assert (await client.receive())["status"] == "connected"
 
 
 async def test_the_scope_is_needed(anonymous: Callable[..., Any], hub: Hub) -> None:

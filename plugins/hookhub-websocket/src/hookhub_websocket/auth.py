@@ -54,6 +54,7 @@ async def authorize(tokens: Tokens, request: UpgradeRequest, parameters: Paramet
 
     Raises:
         Unauthorized: no credentials, wrong ones, or without the scope; ``detail`` says which.
+        TooManyRequests: wrong ones, like others before them from this address.
     """
     token = (
         parameters.first("token")
@@ -63,7 +64,7 @@ async def authorize(tokens: Tokens, request: UpgradeRequest, parameters: Paramet
     )
     ticket = parameters.first("ticket")
     if token is not None:
-        principal = await tokens.authenticate(token)
+        principal = await tokens.authenticate(token, request.client)
     elif ticket is not None:
         principal = tokens.redeem_ticket(ticket)
     else:

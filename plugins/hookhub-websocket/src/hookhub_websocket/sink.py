@@ -10,7 +10,7 @@ import trio
 from pydantic import Field
 
 from hookhub import Answer, Entry, LiveSink, Request, Response, Route
-from hookhub.errors import HookhubError, Unauthorized
+from hookhub.errors import HookhubError, TooManyRequests, Unauthorized
 from hookhub.feed import USER_AGENT_MAX
 from hookhub.routes import Principal, UpgradeHandler, UpgradeRequest
 from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin, header_values
@@ -148,7 +148,8 @@ class WebSocketSink(LiveSink):
             principal = await self._admit(request, parameters)
         except _Refused as refused:
             self._connections.turned_away(refused.why)
-            log.info("websocket.refused", client=request.client, reason=refused.reason)
+            tell = log.debug if refused.quiet else log.info
+            tell("websocket.refused", client=request.client, reason=refused.reason)
             wait = self._settings.close_timeout
             await turn_away(ws, stream, answer, refused.why, refused.reason, wait)
             return None
@@ -183,6 +184,9 @@ class WebSocketSink(LiveSink):
             principal = await authorize(self._hub.tokens, request, parameters)
         except Unauthorized as error:
             raise _Refused(Why.UNAUTHORIZED, f"Unauthorized: {error.detail}") from None
+        except TooManyRequests as error:
+            # The hub logs these together.
+            raise _Refused(Why.UNAUTHORIZED, f"Unauthorized: {error.detail}", quiet=True) from None
         except HookhubError as error:
             raise _Refused(Why.ERROR, f"Try again later: {error.detail}") from None
         if self._stopping:
@@ -218,10 +222,11 @@ class WebSocketSink(LiveSink):
 class _Refused(Exception):
     """A client is turned away; nothing in ``reason`` is secret."""
 
-    def __init__(self, why: Why, reason: str) -> None:
+    def __init__(self, why: Why, reason: str, *, quiet: bool = False) -> None:
         super().__init__(reason)
         self.why = why
         self.reason = reason
+        self.quiet = quiet
 
 
 def _patterns(parameters: Parameters) -> list[str]:

@@ -68,7 +68,9 @@ class Attempts:
         if endpoint.unreadable is not None:
             # Never without the signature that was asked for.
             return AttemptResult(
-                Outcome.RETRY, error="secret_unreadable", error_message=endpoint.unreadable
+                Outcome.RETRY,
+                error=endpoint.unreadable.error,
+                error_message=endpoint.unreadable.reason,
             )
         content = None
         try:

@@ -68,6 +68,15 @@ class NewEndpoint:
     options: EndpointOptions = DEFAULT_OPTIONS
 
 
+class Unreadable(NamedTuple):
+    """Why this process cannot go by an endpoint."""
+
+    error: Literal["secret_unreadable", "endpoint_unreadable"]
+    """A stable word: what is sealed cannot be opened, or what it wants cannot be understood."""
+    reason: str
+    """A sentence for a person."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A place that a durable sink delivers to; all times are microseconds since 1970."""
@@ -94,8 +103,8 @@ class Endpoint:
     options: EndpointOptions = DEFAULT_OPTIONS
     failing_since: int | None = None
     """Since when attempts have done nothing but fail; None after a success."""
-    unreadable: str | None = None
-    """Why this process cannot read its secrets, which are then left out; None: it can."""
+    unreadable: Unreadable | None = None
+    """Why nothing is sent to it from here; what cannot be read is left out. None: all is well."""
 
 
 class Claim(NamedTuple):

@@ -19,7 +19,7 @@ from hookhub.delivery.replay_range import Asked
 from hookhub.delivery.replay_work import Work, count, lease_end
 from hookhub.errors import HookhubError
 from hookhub.feed.ranges import read_range
-from hookhub.store import Store
+from hookhub.store import Store, missed
 from hookhub.store import jobs as units
 
 log = structlog.get_logger("hookhub.replay")
@@ -133,12 +133,19 @@ class Replays:
             while True:
                 self._bell = trio.Event()
                 try:
+                    await self._catch_up()
                     for replay in await self._claim():
                         nursery.start_soon(self._work, replay)
                 except HookhubError as error:
                     log.warning("replay.claim_failed", error=error.detail)
                 with trio.move_on_after(self._poll):
                     await self._bell.wait()
+
+    async def _catch_up(self) -> None:
+        """Make up for what endpoints have missed that could not be read, and can be read now."""
+        for endpoint_id in await self._store.read(missed.to_catch_up):
+            replay_id = await self._store.write(partial(missed.catch_up, endpoint_id=endpoint_id))
+            log.info("replay.missed_events", replay_id=replay_id, endpoint_id=endpoint_id)
 
     async def _claim(self) -> Sequence[Replay]:
         if not await self._store.read(units.claimable):

@@ -64,8 +64,8 @@ class Roster:
         return dropped
 
     async def read_again(self) -> None:
-        """Look whether secrets that could not be read can be read now: sealing them anew is no
-        change of their endpoint."""
+        """Look whether what could not be read can be read now: sealing secrets anew is no change of
+        their endpoint."""
         wanted = self.unreadable()
         if not wanted:
             return
@@ -77,7 +77,7 @@ class Roster:
                 await self.change(endpoint.id, endpoint)
 
     def unreadable(self) -> list[Endpoint]:
-        """Endpoints that nothing is sent to because their secrets cannot be read here."""
+        """Endpoints that nothing is sent to because they cannot be read here."""
         lanes = self._scheduler
         return [lane.endpoint for lane in lanes if lane.endpoint.unreadable is not None]
 
@@ -87,8 +87,9 @@ class Roster:
         if not found:
             return None
         ids = ", ".join(str(endpoint.id) for endpoint in found[:10])
+        reason = next(item.unreadable.reason for item in found if item.unreadable)
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        return f"Nothing is sent to the endpoints {ids}{more}. {found[0].unreadable}"
+        return f"Nothing is sent to the endpoints {ids}{more}. {reason}"
 
     def _remove(self, endpoint_id: int) -> list[Claim]:
         lane = self._scheduler.lanes.pop(endpoint_id, None)
@@ -125,6 +126,6 @@ class Roster:
 def _tell_unreadable(endpoint: Endpoint, before: Lane | None) -> None:
     was = None if before is None else before.endpoint.unreadable
     if endpoint.unreadable is not None and was is None:
-        log.error("endpoint.unreadable", endpoint_id=endpoint.id, reason=endpoint.unreadable)
+        log.error("endpoint.unreadable", endpoint_id=endpoint.id, reason=endpoint.unreadable.reason)
     elif endpoint.unreadable is None and was is not None:
         log.info("endpoint.readable", endpoint_id=endpoint.id)

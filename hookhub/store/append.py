@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import peewee
 
-from hookhub.events import OWN, Accepted, Draft, Event, type_matcher
-from hookhub.filters import Filter, compile_filter
+from hookhub.events import OWN, Accepted, Draft, Event
 from hookhub.store.database import Reader
 from hookhub.store.epochs import (
     DELIVERIES_LEFT_OUT,
@@ -22,6 +21,7 @@ from hookhub.store.epochs import (
     new_epoch,
 )
 from hookhub.store.schema import HELD, PENDING
+from hookhub.store.subscriptions import Payload, Subscription, Subscriptions, load_subscription
 from hookhub.timestamps import check_timestamps
 
 INSERT_EVENT = (
@@ -64,79 +64,6 @@ class HandOver(Protocol):
 
     def lost(self, lease: int) -> None:
         """Nobody knows whether what has this lease was committed: nobody will attempt it."""
-
-
-Payload = Callable[[], Any]
-
-
-class Subscription(NamedTuple):
-    """An endpoint, as far as appending events goes."""
-
-    endpoint_id: int
-    ordered: bool
-    matches: Callable[[str], bool]
-    names: Callable[[str], bool]
-    """The same without the pattern ``*``, which does not mean the hub's own events."""
-    filter: Filter | None = None
-
-    def wants(self, payload: Payload) -> bool:
-        """Whether the payload passes the endpoint's filter."""
-        return self.filter is None or self.filter.matches(payload())
-
-
-class Subscriptions:
-    """Which endpoints want which types; kept by the writer, reloaded when they change."""
-
-    def __init__(self) -> None:
-        self.generation = -1
-        self._all: list[Subscription] = []
-        self._by_type: dict[tuple[str, bool], list[Subscription]] = {}
-
-    def load(self, reader: Reader, generation: int) -> None:
-        """Read the active endpoints."""
-        rows = reader.sql(
-            "SELECT id, event_types, options FROM hookhub_endpoints "
-            "WHERE deleted_at IS NULL AND is_active ORDER BY id"
-        )
-        self._all = [_subscription(*row) for row in rows]
-        self._by_type = {}
-        self.generation = generation
-
-    def matching(self, event_type: str, own: bool) -> list[Subscription]:
-        """The endpoints that want this type.
-
-        Args:
-            own: whether it is the hub's own event: those must be asked for by name.
-        """
-        found = self._by_type.get((event_type, own))
-        if found is None:
-            found = [
-                item for item in self._all if (item.names if own else item.matches)(event_type)
-            ]
-            self._by_type[event_type, own] = found
-        return found
-
-
-def load_subscription(reader: Reader, endpoint_id: int) -> Subscription:
-    """That of one endpoint, be it active or not."""
-    rows = reader.sql(
-        "SELECT id, event_types, options FROM hookhub_endpoints WHERE id = ?", (endpoint_id,)
-    )
-    return _subscription(*rows[0])
-
-
-def _subscription(endpoint_id: int, event_types: str, options: str) -> Subscription:
-    patterns = json.loads(event_types)
-    named = [pattern for pattern in patterns if pattern != "*"]
-    values = json.loads(options)
-    spec = values.get("filter")
-    return Subscription(
-        endpoint_id,
-        bool(values.get("ordered")),
-        type_matcher(patterns),
-        type_matcher(named),
-        None if spec is None else compile_filter(spec),
-    )
 
 
 def _lazily(text: str) -> Payload:
@@ -393,6 +320,12 @@ class Group:
                 "UPDATE hookhub_state SET epoch = ?, epoch_number = ?, epoch_begin = ? "
                 "WHERE id = 1",
                 self.history[:3],
+            )
+        for endpoint, sequence in self.subscriptions.left_out(self.events):
+            reader.change(
+                "UPDATE hookhub_endpoints SET missed_after = ? "
+                "WHERE id = ? AND missed_after IS NULL",
+                (sequence - 1, endpoint),
             )
         if self.deliveries:
             counts: dict[int, int] = {}

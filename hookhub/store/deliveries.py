@@ -15,10 +15,11 @@ import peewee
 
 from hookhub.delivery.model import AttemptRecord, Claim, Delivery, Page, Status
 from hookhub.errors import Conflict, NotFound
-from hookhub.store.append import Transaction, load_subscription
+from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.models import AttemptRow, DeliveryRow, EndpointRow, EventRow
 from hookhub.store.schema import FAILED, HELD, PENDING, SUCCESS
+from hookhub.store.subscriptions import is_ordered
 
 STATUSES: dict[int, Status] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
 STEP = 1_000
@@ -452,7 +453,7 @@ def cancel_pending(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: 
     Those being attempted right now are not pending in that sense: they end by their own result.
     """
     tx.lock()
-    if load_subscription(tx, endpoint_id).ordered:
+    if is_ordered(tx, endpoint_id):
         tx.unhurried()
         limit = _ALL
     ids = tx.sql(

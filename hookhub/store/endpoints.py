@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from hookhub.delivery.model import (
     NewEndpoint,
     Page,
     Secret,
+    Unreadable,
 )
 from hookhub.errors import ConfigError, NotFound, StoreError
 from hookhub.events import type_matcher
@@ -23,6 +25,7 @@ from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.models import EndpointRow
 from hookhub.store.schema import HELD
+from hookhub.store.subscriptions import read_subscription, why
 
 NOTHING = "{}"
 """A configuration that says nothing."""
@@ -34,7 +37,7 @@ def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
     now = reader.now
     secrets: list[Secret] = []
     config: dict[str, Any] = {}
-    unreadable = None
+    event_types, options, unreadable = _wishes(row)
     try:
         for text, until in json.loads(row["secrets"]):
             secrets.append(Secret(reader.box.open(text), until))
@@ -42,13 +45,13 @@ def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
     except (ConfigError, StoreError) as error:
         # Another hub sealed it with a key that this one has not: everything else about the
         # endpoint can be seen and changed all the same.
-        secrets, unreadable = [], error.detail
+        secrets, unreadable = [], Unreadable("secret_unreadable", error.detail)
     return Endpoint(
         id=row["id"],
         sink=row["sink"],
         name=row["name"],
         description=row["description"],
-        event_types=tuple(json.loads(row["event_types"])),
+        event_types=event_types,
         config=config,
         is_active=bool(row["is_active"]),
         disabled_reason=row["disabled_reason"],
@@ -58,10 +61,34 @@ def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
         success_count=row["success_count"],
         failure_count=row["failure_count"],
         secrets=tuple(s for s in secrets if s.expires_at is None or s.expires_at > now),
-        options=_load_options(row["options"]),
+        options=options,
         failing_since=row["failing_since"],
         unreadable=unreadable,
     )
+
+
+def _wishes(
+    row: Mapping[str, Any],
+) -> tuple[tuple[str, ...], EndpointOptions, Unreadable | None]:
+    """What an endpoint wants; as far as possible, if that cannot be understood here."""
+    types, options = row["event_types"], row["options"]
+    try:
+        read_subscription(row["id"], types, options)
+        return tuple(json.loads(types)), _load_options(options), None
+    except Exception as error:
+        reason = (
+            f"What it wants cannot be read here: {why(error)}. Set its event types, filter and "
+            "options anew, or run the version of the hub that stored them; until then nothing is "
+            "sent to it, and what it misses is replayed."
+        )
+    with suppress(ValueError):
+        found = json.loads(types)
+        types = found if isinstance(found, list) else types
+    shown = tuple(map(str, types)) if isinstance(types, list) else (types,)
+    kept = DEFAULT_OPTIONS
+    with suppress(ValueError, TypeError, AttributeError):
+        kept = _load_options(options)
+    return shown, kept, Unreadable("endpoint_unreadable", reason)
 
 
 def _load_options(text: str) -> EndpointOptions:
@@ -213,7 +240,7 @@ def update_endpoint(
             raise TypeError(f"An endpoint has no {name!r}.")
     tx.execute(EndpointRow.update(values).where(EndpointRow.id == endpoint_id))
     changed = get_endpoint(tx, sink, endpoint_id)
-    if not changed.options.ordered:
+    if "options" in changes and not changed.options.ordered:
         release_held(tx, endpoint_id)
     return changed
 
@@ -244,8 +271,8 @@ def rotate_secret(
     """
     tx.endpoints_changed()
     endpoint = get_endpoint(tx, sink, endpoint_id)
-    if endpoint.unreadable is not None:
-        raise StoreError(endpoint.unreadable)
+    if endpoint.unreadable is not None and endpoint.unreadable.error == "secret_unreadable":
+        raise StoreError(endpoint.unreadable.reason)
     until = tx.now + round(overlap * 1_000_000)
     old = [
         Secret(item.value, until if item.expires_at is None else min(item.expires_at, until))

@@ -17,9 +17,10 @@ from hookhub.delivery.model import Page, Replay, ReplayChoice, ReplayState
 from hookhub.errors import Conflict, NotFound
 from hookhub.events import OWN
 from hookhub.filters import Filter
-from hookhub.store.append import Transaction, load_subscription
+from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.models import JobRow
+from hookhub.store.subscriptions import load_subscription
 
 KIND = "replay"
 PAGE = 100

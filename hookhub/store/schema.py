@@ -253,4 +253,9 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(3, "names that need not be unique", ("DROP INDEX hookhub_endpoints_name",)),
+    Migration(
+        4,
+        "what endpoints have missed while they were set aside",
+        ("ALTER TABLE hookhub_endpoints ADD COLUMN missed_after {bigint}",),
+    ),
 )

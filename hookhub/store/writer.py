@@ -31,7 +31,7 @@ from hookhub.config import DatabaseSettings
 from hookhub.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
 from hookhub.events import Event
 from hookhub.secretbox import SecretBox
-from hookhub.store.append import Group, HandOver, NewDelivery, Subscriptions, Transaction
+from hookhub.store.append import Group, HandOver, NewDelivery, Transaction
 from hookhub.store.database import (
     NO_KEYS,
     Reader,
@@ -45,6 +45,7 @@ from hookhub.store.database import (
 )
 from hookhub.store.epochs import NOTHING_SEEN, Seen
 from hookhub.store.sessions import Sessions
+from hookhub.store.subscriptions import Subscriptions
 from hookhub.store.units import Unit, Units
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ FIELDS = {
     *("id", "name", "url", "event_type", "event_types", "description", "is_active", "created_at"),
     *("updated_at", "last_triggered_at", "failure_count", "success_count", "disabled_reason"),
     *("has_secret", "format", "headers", "timeout", "ca", "retry_schedule", "concurrency"),
-    *("rate_limit", "ordered", "failing_since", "breaker", "filter", "transform"),
+    *("rate_limit", "ordered", "failing_since", "breaker", "filter", "transform", "unreadable"),
 }
 
 
@@ -73,6 +73,7 @@ async def test_create_as_the_seed_does(api: httpx.AsyncClient) -> None:
         "last_triggered_at": None,
         "disabled_reason": None,
         "failing_since": None,
+        "unreadable": None,
         "breaker": "closed",
         "ca": None,
         "retry_schedule": None,

@@ -166,6 +166,9 @@ class Webhook(Answer):
     description: str | None
     is_active: bool
     disabled_reason: str | None = Field(description="Why the hub itself disabled it")
+    unreadable: str | None = Field(
+        description="Why nothing is sent to it from here: what is stored of it cannot be read"
+    )
     failing_since: str | None = Field(
         description="Since when attempts have done nothing but fail; null after a success"
     )

@@ -59,6 +59,7 @@ def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
         "description": endpoint.description,
         "is_active": endpoint.is_active,
         "disabled_reason": endpoint.disabled_reason,
+        "unreadable": None if endpoint.unreadable is None else endpoint.unreadable.reason,
         "failing_since": _moment(endpoint.failing_since),
         "breaker": breaker,
         "has_secret": any(secret.expires_at is None for secret in endpoint.secrets),

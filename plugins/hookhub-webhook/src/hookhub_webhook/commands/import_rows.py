@@ -18,6 +18,7 @@ BOOKKEEPING = frozenset(
     (
         *("id", "created_at", "updated_at", "last_triggered_at", "disabled_reason"),
         *("failure_count", "success_count", "failing_since", "breaker", "has_secret"),
+        "unreadable",
     )
 )
 """What a table or ``GET /webhooks`` tells of webhooks, and the hub finds out for itself."""

@@ -143,6 +143,7 @@ export default {
   "webhook.active": "active",
   "webhook.failing": "failing",
   "webhook.failing_since": "nothing but failures since {time}",
+  "webhook.unreadable": "set aside",
   "webhook.inactive": "off",
   "webhook.disabled": "disabled by the hub",
   "webhook.url": "Address",

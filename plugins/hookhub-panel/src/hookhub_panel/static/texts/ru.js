@@ -143,6 +143,7 @@ export default {
   "webhook.active": "включён",
   "webhook.failing": "не отвечает",
   "webhook.failing_since": "одни неудачи с {time}",
+  "webhook.unreadable": "отложен",
   "webhook.inactive": "выключен",
   "webhook.disabled": "отключён хабом",
   "webhook.url": "Адрес",

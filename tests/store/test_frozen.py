@@ -20,7 +20,8 @@ from hookhub.config import DatabaseSettings
 from hookhub.errors import StoreUnavailable
 from hookhub.events import Draft, new_event_id
 from hookhub.sources import Migration
-from hookhub.store import Reader, Store, Transaction, open_store
+from hookhub.store import Reader, Store, Transaction, nodes, open_store
+from hookhub.store.nodes import NodeLock
 from hookhub.testing.frozen import FreezingProxy
 from hookhub.testing.pgbouncer import running_pgbouncer
 from hookhub.testing.serving import sqlite_url
@@ -278,6 +279,21 @@ async def test_every_session_looks_for_its_client(store: Store) -> None:
             "tcp_keepalives_count": 3,
             "tcp_user_timeout": 1000 * TIMEOUT / 2,
         }
+
+
+async def test_a_frozen_node_loses_its_lock(
+    settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others see that it is gone, and take over its claims; one that looks keeps its own."""
+    monkeypatch.setattr(nodes, "_SILENCE", 1.0)
+    silent, looking = NodeLock(settings), NodeLock(settings)
+    with contextlib.closing(silent), contextlib.closing(looking):
+        assert silent.take(1)
+        assert looking.take(2)
+        assert looking.living() == {1, 2}
+        with trio.fail_after(20):
+            while looking.living() != {2}:
+                await trio.sleep(0.05)
 
 
 async def test_another_program_that_locks_sqlite(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ RANGE_SECONDS = 0.2
 """How long one such look should take."""
 OVERDUE = 3_600_000_000
 """Microseconds after which a delivery that is due and that nobody attempts is a difference."""
+YEAR = 365 * 86_400_000_000
 
 SKIPPED = ("skipped", "cancelled")
 """Values of ``error`` of a delivery that somebody gave up by hand."""
@@ -352,9 +353,9 @@ def _check_overdue(
 
 
 def _slowest(options: str) -> int:
-    """Microseconds that an endpoint's own rate limit leaves between attempts."""
+    """Microseconds that an endpoint's own rate limit leaves between attempts; at most a year."""
     rate = json.loads(options).get("rate_limit")
-    return round(1_000_000 / rate) if rate else 0
+    return round(min(1_000_000 / rate, YEAR)) if rate else 0
 
 
 def _last_activity(reader: Reader) -> int:

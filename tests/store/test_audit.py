@@ -185,9 +185,10 @@ async def test_what_nobody_attempts_is_named(store: Store) -> None:
     await spoil(store, "UPDATE hookhub_endpoints SET last_triggered_at = " + str(now + 2 * HOUR))
     assert (await audit(store, as_of=now + 2 * HOUR)).ok
     await spoil(store, f"UPDATE hookhub_endpoints SET last_triggered_at = {now}")
-    options = "UPDATE hookhub_endpoints SET options = '{\"rate_limit\": 0.0001}'"
-    await spoil(store, options)
-    assert (await audit(store, as_of=now + 2 * HOUR)).ok
+    for rate in ("0.0001", "5e-324"):
+        options = f"UPDATE hookhub_endpoints SET options = '{{\"rate_limit\": {rate}}}'"
+        await spoil(store, options)
+        assert (await audit(store, as_of=now + 2 * HOUR)).ok
     await spoil(store, f"UPDATE hookhub_endpoints SET is_active = {False!s}, options = '{{}}'")
     assert (await audit(store, as_of=now + 2 * HOUR)).ok
     assert endpoint == 1

@@ -213,4 +213,5 @@ def _check_first(data: bytes) -> None:
     # A parser waits for a whole head before it looks; a server of another protocol that waits for
     # us would only be found out by the deadline.
     if not data.startswith(b"HTTP/"[: len(data)]):
-        raise BadAnswer(f"The receiver does not speak HTTP; it sent {data[:20]!r}.")
+        # Not what it is: it may be a secret that the receiver repeats.
+        raise BadAnswer("The receiver does not speak HTTP: its answer begins otherwise.")

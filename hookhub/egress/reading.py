@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import h11
@@ -19,6 +20,8 @@ MAX_FRAMING = 16
 """Bytes on the wire for each byte of the body, beyond two heads: one byte in a chunk of its own
 takes six."""
 _YIELD_EVERY = 64
+# Where h11 begins to quote what came: that may be a secret that the receiver repeats.
+_QUOTED = re.compile(r""":? (?:bytearray\()?b['"]""")
 
 Receive = Callable[[], Awaitable[bytes]]
 
@@ -116,7 +119,8 @@ class AnswerReader:
         # h11 suggests "431 Request Header Fields Too Large" for a head beyond its limit.
         if error.error_status_hint == 431:
             return _head_too_large()
-        return BadAnswer(f"The receiver's answer is not HTTP/1.1: {str(error)[:200]}.")
+        what = _QUOTED.split(str(error), maxsplit=1)[0]
+        return BadAnswer(f"The receiver's answer is not HTTP/1.1: {what}.")
 
 
 def _head_too_large() -> AnswerTooLarge:

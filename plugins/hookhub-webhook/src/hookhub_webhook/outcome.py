@@ -13,8 +13,8 @@ from hookhub.sinks import AttemptResult, Outcome
 
 _FAR = 10**9
 _SECONDS = re.compile(r"[0-9]+")
-_MAY_ASK_TO_WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _LOCATION_SHOWN = 200
+_MAY_ASK_TO_WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def is_success(status: int) -> bool:
@@ -76,9 +76,10 @@ def _sentence(status: int, location: str | None) -> str:
     if status == HTTPStatus.GONE:
         return f"The receiver answered {name}: it wants no more; the webhook is disabled."
     if 300 <= status < 400 and location:
-        shown = location[:_LOCATION_SHOWN]
+        # Whole or not at all: of a secret that it repeats, a part would not be found and masked.
+        target = repr(location) if len(location) <= _LOCATION_SHOWN else "a long address"
         return (
-            f"The receiver answered {name} to {shown!r}; redirects are not followed, so set the "
+            f"The receiver answered {name} to {target}; redirects are not followed, so set the "
             "webhook's url to where it should go."
         )
     return f"The receiver answered {name}."

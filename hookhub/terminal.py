@@ -16,8 +16,12 @@ UNSEEN = (
     # separators of lines and paragraphs, embeddings and overrides, invisible operators, isolates.
     r"\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U000e0000-\U000e007f"
+    # Letters and marks without a shape: fillers of Hangul, inherent vowels of Khmer, the grapheme
+    # joiner, the empty pattern of Braille. Variation selectors stay: emoji need them.
+    r"\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 )
-"""Formatting characters (Unicode's Cf, Zl and Zp), tags, and halves of surrogate pairs."""
+"""Formatting characters (Unicode's Cf, Zl and Zp), tags, halves of surrogate pairs, and what else
+has no shape."""
 
 _UNSAFE = re.compile(rf"(?![\n\t])[{CONTROLS}{UNSEEN}]")
 

@@ -100,6 +100,9 @@ def test_a_check_is_coloured_on_a_terminal(run: Run) -> None:
         ("gpj.\u202etxt\u2069", "gpj.\\u202etxt\\u2069"),
         ("a\u200b\u2028b\ufeff\u2066\u061c", "a\\u200b\\u2028b\\ufeff\\u2066\\u061c"),
         ("\ud800\U000e0041", "\\ud800\\U000e0041"),
+        ("\u034f\u115f\u1160\u17b5", "\\u034f\\u115f\\u1160\\u17b5"),
+        ("\u2800\u3164\uffa0", "\\u2800\\u3164\\uffa0"),
+        ("\u2764\ufe0f \ud55c", "\u2764\ufe0f \ud55c"),
     ],
 )
 def test_control_characters_are_spelt_out(text: str, expected: str) -> None:

@@ -155,6 +155,8 @@ class Endpoints:
         values = dict(changes)
         if "config" in values:
             values["config"] = sink.validate(values["config"])
+        elif values.get("is_active") and not endpoint.config:
+            _check_without_config(sink)
         if "options" in values:
             event_types = values.get("event_types", endpoint.event_types)
             values["options"] = self._checked_options(values["options"], event_types)
@@ -353,3 +355,14 @@ def payload_of(delivery: Delivery) -> dict[str, Any]:
     """The delivery's payload as Python objects."""
     payload: dict[str, Any] = json.loads(delivery.payload)
     return payload
+
+
+def _check_without_config(sink: DurableSink) -> None:
+    # 'reencrypt --replace-lost' leaves it empty.
+    try:
+        sink.validate({})
+    except ValidationFailed as error:
+        raise ValidationFailed(
+            f"It has lost its configuration, and is not enabled before it has a new one; {error}",
+            errors=error.errors,
+        ) from None

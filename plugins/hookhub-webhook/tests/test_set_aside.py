@@ -61,3 +61,29 @@ async def test_it_is_shown_mended_and_misses_nothing(
     assert received(receiver) == [1, 3, 4, 5]
     checks = (await api.get("/health/ready")).json()["checks"]
     assert checks["engine"] == "ok"
+
+
+async def test_one_that_lost_its_url_is_not_enabled_without(
+    api: httpx.AsyncClient, hub: Hub, receiver: Receiver
+) -> None:
+    """What ``reencrypt --replace-lost`` emptied is refused until it is given a URL."""
+    new = {"name": "w", "url": receiver.url, "event_type": "*"}
+    path = f"/webhooks/{(await api.post('/webhooks', json=new)).json()['id']}"
+
+    def empty(tx: Transaction) -> None:
+        tx.endpoints_changed()
+        tx.change("UPDATE hookhub_endpoints SET config = ?, is_active = FALSE", ("{}",))
+
+    await hub.store.write(empty)
+    for refused in (
+        await api.post(f"{path}/enable"),
+        await api.patch(path, json={"is_active": True}),
+        await api.patch(path, json={"is_active": True, "headers": {"X-A": "b"}}),
+    ):
+        assert refused.status_code == 422
+        assert "url" in refused.json()["detail"]
+    assert (await api.get(path)).json()["is_active"] is False
+    assert (await api.patch(path, json={"url": receiver.url})).status_code == 200
+    assert (await api.post(f"{path}/enable")).json()["is_active"] is True
+    await post(api, 1)
+    await receiver.wait_for(1)

@@ -92,7 +92,7 @@ def test_every_table_of_settings_has_its_section() -> None:
     tables = list(Settings.model_fields)
     text = page("configuration.md")
     assert re.findall(r"^## \[(\w+)\]$", text, re.MULTILINE) == tables
-    assert re.findall(r"^```\{hookhub-settings\} (\w+)$", text, re.MULTILINE) == tables
+    assert re.findall(r"^<!-- settings (\w+) -->$", text, re.MULTILINE) == tables
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -160,15 +160,38 @@ def test_snippets_are_what_they_say(path: Path) -> None:
         compile(snippet, path.name, "exec")
 
 
-@pytest.mark.parametrize("path", [*EVERY_TEXT, *PLUGIN_READMES], ids=lambda path: str(path.name))
+def headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.*)$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+LINKING = [*EVERY_TEXT, *PLUGIN_READMES, *sorted(DOCS.glob("changelog/*.md"))]
+
+
+@pytest.mark.parametrize("path", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    """Relative links in the texts lead to files that are there."""
-    dead = [
-        target
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8"))
-        if "://" not in target and not (path.parent / target).exists()
-    ]
+    """Relative links in the texts lead to files and headings that are there, and say where to."""
+    folder = DOCS if path.is_relative_to(DOCS) else path.parent  # fragments become part of a page
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", path.read_text("utf-8"))
+    dead = []
+    for target, heading in links:
+        place = folder / target if target else path
+        text = place.read_text("utf-8") if heading and place.suffix == ".md" else ""
+        if "://" not in target and not (place.exists() and (not text or heading in headings(text))):
+            dead.append(f"{target}#{heading}")
     assert not dead
+    assert "[](" not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_pages_read_well_in_a_checkout(path: Path, reference: ModuleType) -> None:
+    """What only Sphinx understands is in comments, and what the code says is written down."""
+    text = path.read_text("utf-8")
+    plain = re.sub(r"^<!--site\n.*?^-->", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(r"^```\{.*|^\([\w-]+\)=$|\{(?:py:)?[a-z]+\}`~", plain, re.MULTILINE)
+    assert reference.written(text) == text, "run: python docs/_ext/hookhub_reference.py"
 
 
 def test_every_example_is_shown() -> None:
@@ -176,7 +199,7 @@ def test_every_example_is_shown() -> None:
     shown = {
         target
         for path in PAGES
-        for target in re.findall(r"\{literalinclude\} (\S+)", path.read_text("utf-8"))
+        for target in re.findall(r"^<!-- file ([\w./-]+)", path.read_text("utf-8"), re.MULTILINE)
     }
     kept = {
         str(path.relative_to(DOCS))
@@ -242,7 +265,7 @@ def test_every_metric_is_documented(hub: HubProcess) -> None:
 
 def test_every_error_code_is_documented(reference: ModuleType) -> None:
     """rest.md has the table of codes, and each code has a status and a meaning."""
-    assert "```{hookhub-errors}" in page("rest.md")
+    assert "<!-- errors -->" in page("rest.md")
     rows = "\n".join(reference.errors_markdown())
     for error in reference.error_classes():
         assert error.__doc__, f"{error.__name__} does not say what it means"
@@ -264,7 +287,7 @@ def test_every_command_is_documented(reference: ModuleType) -> None:
     """cli.md shows every command with its help, and every command has one."""
     from hookhub.cli import main
 
-    assert "```{hookhub-cli}" in page("cli.md")
+    assert "<!-- cli -->" in page("cli.md")
     for path, command in reference.commands(main):
         name = " ".join(path)
         assert command.help, f"{name} has no help"
@@ -281,7 +304,7 @@ def test_commands_in_texts_exist(reference: ModuleType) -> None:
     known = dict(reference.commands(main))
     wrong = []
     for path in [*EVERY_TEXT, *PLUGIN_READMES]:
-        text = path.read_text("utf-8")
+        text = reference.PART.sub("", path.read_text("utf-8"))
         lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
         lines += re.findall(r"`(hookhub [^`]+)`", text)
         for line in lines:

@@ -1,13 +1,13 @@
-"""Directives that read the code, so that what they show cannot go stale.
+"""What the site has beyond the pages as they read in a checkout.
 
-``hookhub-settings``  the keys of one table of ``hookhub.toml``: ``{hookhub-settings} server``
-``hookhub-errors``    every error code with its status and meaning
-``hookhub-cli``       the help of every command
-``hookhub-draft``     the changelog fragments that wait for the next release
+A comment that begins with ``<!--site`` holds what only Sphinx understands; on the site it stands in
+the place of the paragraph right behind it, if there is one. ``{hookhub-draft}`` is the changelog
+fragments that wait for the next release.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -19,56 +19,23 @@ from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 
 import hookhub_reference as reference
-from hookhub.cli import main as hookhub_command
+
+_SITE = re.compile(r"^<!--site\n(.*?)^-->\n(?:[^\n]+\n)*", re.MULTILINE | re.DOTALL)
 
 
-class _Generated(SphinxDirective):
-    """Parses the Markdown that :meth:`markdown` makes, in place."""
-
-    optional_arguments = 0
-    has_content = False
-
-    def markdown(self) -> list[str]:
-        """The lines to stand in the directive's place."""
-        raise NotImplementedError
-
-    def run(self) -> list[nodes.Node]:
-        self.content = StringList(self.markdown(), source=f"<{self.name}>")
-        return self.parse_content_to_nodes(allow_section_headings=True)
-
-
-class SettingsDirective(_Generated):
-    """``{hookhub-settings} TABLE``"""
-
-    required_arguments = 1
-
-    def markdown(self) -> list[str]:
-        return reference.settings_markdown(self.arguments[0])
-
-
-class ErrorsDirective(_Generated):
-    """``{hookhub-errors}``"""
-
-    def markdown(self) -> list[str]:
-        return reference.errors_markdown()
-
-
-class CommandsDirective(_Generated):
-    """``{hookhub-cli}``"""
-
-    def markdown(self) -> list[str]:
-        return [
-            line
-            for path, command in reference.commands(hookhub_command)
-            for line in reference.command_markdown(path, command)
-        ]
-
-
-class DraftDirective(_Generated):
+class DraftDirective(SphinxDirective):
     """``{hookhub-draft}``"""
 
-    def markdown(self) -> list[str]:
-        return reference.draft_markdown()
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        self.content = StringList(reference.draft_markdown(), source="<hookhub-draft>")
+        return self.parse_content_to_nodes()
+
+
+def uncover(app: Sphinx, name: str, source: list[str]) -> None:
+    """Take what is the site's out of its comments."""
+    source[0] = _SITE.sub(r"\1", source[0])
 
 
 def read_sections(
@@ -88,9 +55,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     # GitHub draws the diagrams of CONTRIBUTING.md; the site shows their text.
     app.add_lexer("mermaid", TextLexer)
+    app.connect("source-read", uncover)
     app.connect("autodoc-process-docstring", read_sections)
-    app.add_directive("hookhub-settings", SettingsDirective)
-    app.add_directive("hookhub-errors", ErrorsDirective)
-    app.add_directive("hookhub-cli", CommandsDirective)
     app.add_directive("hookhub-draft", DraftDirective)
     return {"version": "1", "parallel_read_safe": True}

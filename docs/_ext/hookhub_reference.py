@@ -1,11 +1,23 @@
 """What the code says of itself, as Markdown: settings, errors, commands, changelog fragments.
 
-Used by the site's directives (``hookhub_docs.py``) and by ``tests/test_docs.py``.
+The pages have it between comments, so that they read well in a checkout too; ``tests/test_docs.py``
+holds that it is what the code says now. After a change of the code::
+
+    python docs/_ext/hookhub_reference.py
+
+A part begins with one of these, and ends with ``<!-- end -->``:
+
+``<!-- settings TABLE -->``  the keys of one table of ``hookhub.toml``
+``<!-- errors -->``          every error code with its status and meaning
+``<!-- cli -->``             the help of every command, those of the installed plugins included
+``<!-- file PATH -->``       a file of ``docs/``, in a block of code that says its language
+``<!-- file PATH NAME -->``  of that file what stands below ``# -- NAME``
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -17,7 +29,14 @@ import hookhub.web.problems  # noqa: F401 - it has an error of its own
 from hookhub import errors
 from hookhub.config import Settings
 
-FRAGMENTS = Path(__file__).parents[1] / "changelog"
+DOCS = Path(__file__).parents[1]
+FRAGMENTS = DOCS / "changelog"
+WIDTH = 100
+"""Columns of a command's help."""
+PART = re.compile(
+    r"^<!-- (settings|errors|cli|file)(?: ([\w./-]+))?(?: ([\w ]+))? -->\n(.*?)^<!-- end -->\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def setting_tables() -> dict[str, dict[str, FieldInfo]]:
@@ -112,10 +131,48 @@ def errors_markdown() -> list[str]:
 
 def command_markdown(path: tuple[str, ...], command: click.Command) -> list[str]:
     """One command: heading and help."""
-    context = click.Context(command, info_name=path[-1])
+    context = click.Context(command, info_name=path[-1], terminal_width=WIDTH)
     parent = " ".join(path[:-1])
     text = command.get_help(context).replace("Usage: ", f"Usage: {parent} ".rstrip(" ") + " ")
     return [f"## {' '.join(path)}", "", "```text", *text.split("\n"), "```", ""]
+
+
+def commands_markdown() -> list[str]:
+    """All commands."""
+    from hookhub.cli import main
+
+    return [line for path, item in commands(main) for line in command_markdown(path, item)]
+
+
+def file_markdown(path: str, name: str | None, before: str) -> list[str]:
+    """A file of ``docs/`` in a block of code.
+
+    Args:
+        name: of the part below ``# -- NAME``; None for all of it.
+        before: the block as it stands; its first line says the language.
+    """
+    text = (DOCS / path).read_text("utf-8")
+    if name is not None:
+        text = text.partition(f"\n# -- {name}\n")[2].partition("\n# -- ")[0]
+    return [before.partition("\n")[0], *text.strip("\n").split("\n"), "```"]
+
+
+def written(text: str) -> str:
+    """A page with its parts as they must be."""
+
+    def part(found: re.Match[str]) -> str:
+        kind, place, name, before = found.groups()
+        if kind == "file":
+            lines = file_markdown(place, name, before)
+        elif kind == "settings":
+            lines = ["", *settings_markdown(place), ""]
+        elif kind == "errors":
+            lines = ["", *errors_markdown(), ""]
+        else:
+            lines = ["", *commands_markdown()]
+        return "\n".join([found[0].partition("\n")[0], *lines, "<!-- end -->\n"])
+
+    return PART.sub(part, text)
 
 
 def draft_markdown() -> list[str]:
@@ -129,3 +186,8 @@ def draft_markdown() -> list[str]:
             lines += ["- " + " ".join(item.read_text().split()) for item in found]
             lines.append("")
     return lines or ["Nothing yet."]
+
+
+if __name__ == "__main__":
+    for page in sorted(DOCS.glob("*.md")):
+        page.write_text(written(page.read_text("utf-8")), "utf-8")

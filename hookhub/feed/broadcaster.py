@@ -99,7 +99,8 @@ class Broadcaster:
     async def _catch_up(self) -> None:
         doubted = False
         while True:
-            seen = self._feed.seen
+            # What was replayed is no news to the feed, but it makes deliveries.
+            seen = self._feed.seen._replace(delivery=self._store.seen.delivery)
             news = await self._store.read(partial(read_news, seen=seen, limit=PAGE))
             if news.history.went_back(seen):
                 if doubted:

@@ -96,7 +96,7 @@ class Group:
     subscriptions: Subscriptions
     hand_over: HandOver | None = None
     seen: Seen = NOTHING_SEEN
-    """The newest event that this process knew of when the group began."""
+    """The newest event and delivery that this process knew of when the group began."""
     history: History | None = None
     begun: bool = False
     """Whether the group begins an epoch: the database has gone back."""
@@ -118,14 +118,14 @@ class Group:
     def lock(self, reader: Reader) -> None:
         """Take the state row, before anything else: see :mod:`hookhub.store.writer`."""
         row = reader.sql(
-            f"SELECT {HISTORY}, last_delivery, endpoints_generation, tokens_generation "
+            f"SELECT {HISTORY}, endpoints_generation, tokens_generation "
             "FROM hookhub_state WHERE id = 1" + ("" if reader.is_sqlite else " FOR UPDATE"),
             (self.seen.sequence,),
         )[0]
-        self.history = History(*row[:5])
-        self.sequence = self.history.last
-        self.delivery, self.endpoints_generation, self.tokens_generation = row[5:]
-        self._stored = (self.sequence, row[5], row[6], row[7])
+        self.history = History(*row[:6])
+        self.sequence, self.delivery = self.history.last, self.history.last_delivery
+        self.endpoints_generation, self.tokens_generation = row[6:]
+        self._stored = (self.sequence, *row[5:])
         self.locked = True
         self.begun = self.history.went_back(self.seen)
         if self.begun:
@@ -134,17 +134,21 @@ class Group:
     def _begin_epoch(self, found: History, reader: Reader) -> None:
         number = max(found.number, self.seen.number) + 1
         self.history = found._replace(epoch=new_epoch(), number=number, begin=found.last)
-        self.delivery += DELIVERIES_LEFT_OUT
+        # Above what any node may have given out: the time keeps apart the epochs of two nodes that
+        # begin one each, from the same copy, without having seen the other's.
+        given = max(self.delivery, self.seen.delivery) + DELIVERIES_LEFT_OUT
+        self.delivery = max(given, reader.now)
         # They may have changed as often as those that some node remembers, and be others.
         self.endpoints_generation = max(self.endpoints_generation + 1, reader.now)
         self.tokens_generation = max(self.tokens_generation + 1, reader.now)
 
     def now_seen(self) -> Seen:
         """What this process knows of once the group is committed."""
+        delivery = max(self.seen.delivery, self.delivery)
         if self.history is None or not self.locked or not (self.events or self.begun):
-            return self.seen
+            return self.seen._replace(delivery=delivery)
         last = self.events[-1].id if self.events else None
-        return Seen(self.history.epoch, self.history.number, self.sequence, last)
+        return Seen(self.history.epoch, self.history.number, self.sequence, last, delivery)
 
     def require_lock(self) -> None:
         """Taken later, the state row could be waited for by two nodes that wait for each other.

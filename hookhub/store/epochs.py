@@ -19,22 +19,24 @@ must not be taken for the fate of another delivery."""
 
 HISTORY = (
     "epoch, epoch_number, epoch_begin, last_sequence, "
-    "(SELECT id FROM hookhub_events WHERE sequence = ?)"
+    "(SELECT id FROM hookhub_events WHERE sequence = ?), last_delivery"
 )
 """The columns of :class:`History`; the parameter is the sequence of the newest event seen."""
 
 
 class Seen(NamedTuple):
-    """The newest event that a process knows of."""
+    """The newest event that a process knows of, and the newest delivery."""
 
     epoch: str
     number: int
     """Epochs are counted: one that another node began has a higher number."""
     sequence: int
     id: str | None
+    delivery: int
+    """The highest id of one that was given out, in whatever epoch."""
 
 
-NOTHING_SEEN = Seen("", 0, 0, None)
+NOTHING_SEEN = Seen("", 0, 0, None, 0)
 
 
 class History(NamedTuple):
@@ -48,12 +50,18 @@ class History(NamedTuple):
     """The sequence of the last event ever."""
     id: str | None
     """The event that has the sequence of the newest one seen; None if it is deleted."""
+    last_delivery: int
 
     def went_back(self, seen: Seen) -> bool:
         """Whether this is no later state of what was seen."""
         if self.epoch != seen.epoch:
             return self.number <= seen.number
-        return self.last < seen.sequence or (None not in (self.id, seen.id) and self.id != seen.id)
+        # A replay makes deliveries, and no event.
+        return (
+            self.last < seen.sequence
+            or self.last_delivery < seen.delivery
+            or (None not in (self.id, seen.id) and self.id != seen.id)
+        )
 
 
 def read_history(reader: Reader, sequence: int) -> History:
@@ -74,7 +82,8 @@ def read_beginning(reader: Reader) -> Seen:
 
 def _event_at(reader: Reader, place: str) -> Seen:
     rows = reader.sql(
-        f"SELECT epoch, epoch_number, {place}, hookhub_events.id FROM hookhub_state "
+        f"SELECT epoch, epoch_number, {place}, hookhub_events.id, last_delivery "
+        "FROM hookhub_state "
         f"LEFT JOIN hookhub_events ON sequence = {place} WHERE hookhub_state.id = 1"
     )
     return Seen(*rows[0])

@@ -81,6 +81,11 @@ class Store:
         """Names the history in cursors; another one begins when the database goes back."""
         return self._writer.seen.epoch
 
+    @property
+    def seen(self) -> Seen:
+        """The newest event and delivery that this process knows of."""
+        return self._writer.seen
+
     def saw(self, seen: Seen) -> None:
         """Another process has committed this event; from now on it must be there."""
         self._writer.saw(seen)

@@ -90,6 +90,7 @@ class Writer:
         self._line = Units(settings.max_waiting)
         self._subscriptions = Subscriptions()
         self._seen = NOTHING_SEEN
+        self._seeing = threading.Lock()
         self._database = create_database(settings)
         self._thread = threading.Thread(target=self._run, name="hookhub-writer", daemon=True)
         self.hand_over: HandOver | None = None
@@ -151,16 +152,15 @@ class Writer:
 
     @property
     def seen(self) -> Seen:
-        """The newest event that this process knows of."""
+        """The newest event and delivery that this process knows of."""
         return self._seen
 
     def saw(self, seen: Seen) -> None:
-        """From now on the database must be a later state than this one. Any thread.
-
-        Two threads at once may leave the older of two: the next event makes up for it.
-        """
-        if (seen.number, seen.sequence) > (self._seen.number, self._seen.sequence):
-            self._seen = seen
+        """From now on the database must be a later state than this one. Any thread."""
+        with self._seeing:
+            delivery = max(seen.delivery, self._seen.delivery)
+            newest = max(self._seen, seen, key=lambda item: (item.number, item.sequence))
+            self._seen = newest._replace(delivery=delivery)
 
     @property
     def failing(self) -> str | None:

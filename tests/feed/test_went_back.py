@@ -212,3 +212,81 @@ async def test_endpoints_are_read_anew(store: Store, start: Start) -> None:
     )
     assert [row[0] for row in rows] == [gone + 1]
     assert rows[0][1] > 3, "ids of deliveries that may be under way are not given out again"
+
+
+async def endpoint(store: Store) -> int:
+    new = NewEndpoint("w", ("*",), {})
+    return (await store.write(lambda tx: insert_endpoint(tx, "webhook", new))).id
+
+
+async def copied(store: Store, to: int) -> Callable[[Transaction], None]:
+    """What restores the database of now, as it was when this sequence was the last."""
+    epoch = await store.read(
+        lambda reader: reader.sql("SELECT epoch, epoch_number, epoch_begin FROM hookhub_state")
+    )
+
+    def restore(tx: Transaction) -> None:
+        go_back(tx, to)
+        tx.sql("UPDATE hookhub_state SET epoch = ?, epoch_number = ?, epoch_begin = ?", epoch[0])
+
+    return restore
+
+
+async def newest_delivery(store: Store) -> int:
+    rows = await store.read(lambda reader: reader.sql("SELECT MAX(id) FROM hookhub_deliveries"))
+    return int(rows[0][0])
+
+
+async def test_no_id_of_a_delivery_is_given_twice(store: Store, start: Start) -> None:
+    """The same copy restored twice: an answer that comes late finds no other event's delivery."""
+    node = await start()
+    await endpoint(store)
+    await node.send()
+    restore = await copied(store, 1)
+    given = await newest_delivery(store)
+    for _ in range(3):
+        await store.write(restore, locks=False)
+        await node.send(2)
+        rows = await store.read(
+            lambda reader: reader.sql("SELECT id FROM hookhub_deliveries WHERE sequence > 1")
+        )
+        assert min(row[0] for row in rows) > given
+        given = max(row[0] for row in rows)
+
+
+async def test_two_nodes_that_restore_the_same_copy_give_out_other_ids(
+    store: Store, start: Start
+) -> None:
+    """Each begins an epoch from it, and has not seen the other's: the time keeps them apart."""
+    node = await start()
+    await endpoint(store)
+    await node.send(2)
+    async with open_store(store.settings) as second:
+        other = Node(second, NEVER)
+        restore = await copied(store, 1)
+        found: list[int] = []
+        for each in (node, other):
+            await store.write(restore, locks=False)
+            await each.send()
+            found.append(await newest_delivery(store))
+    assert found[0] < found[1]
+
+
+async def test_a_replay_alone_is_missed_as_well(store: Store, start: Start) -> None:
+    """Its deliveries are gone without any event: whoever looks notices, before ids are reused."""
+    node = await start(0.02)
+    hook = await endpoint(store)
+    await node.send(2)
+    place = node.feed.cursor()
+    await store.write(lambda tx: tx.replay(hook, [(1, None)]))
+    replayed = await newest_delivery(store)
+    await store.write(
+        lambda tx: (
+            tx.sql("DELETE FROM hookhub_deliveries WHERE id = ?", (replayed,)),
+            tx.sql("UPDATE hookhub_state SET last_delivery = last_delivery - 1"),
+        ),
+        locks=False,
+    )
+    await told(node, place)
+    await node.send()
+    assert await newest_delivery(store) > replayed + 1

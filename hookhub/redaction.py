@@ -115,7 +115,8 @@ def hidden_texts(value: Any, shown: Any) -> list[str]:
 
 
 class Known:
-    """Secrets to mask in texts that may repeat them, escaped as JSON, HTML or URLs write them.
+    """Secrets to mask in texts that may repeat them, escaped as JSON, HTML or URLs write them, in
+    letters of either case, and with white space (of broken lines) between their characters.
 
     Args:
         values: those of less than :data:`KNOWN_MIN` characters are left out.
@@ -126,20 +127,30 @@ class Known:
         parts = {part for value in values for part in (value, value.partition(" ")[2])}
         # Longest first: none leaves the rest of one that it is part of.
         wanted = sorted((part for part in parts if len(part) >= KNOWN_MIN), key=len, reverse=True)
-        self._values = [(value, _longest_plain(value), _pattern(value)) for value in wanted]
-        self._traces = {trace for item in self._values for trace in (item[1], item[0][:KNOWN_MIN])}
+        self._values = [
+            (value, _squeezed(_longest_plain(value)), _pattern(value)) for value in wanted
+        ]
+        self._traces = {
+            trace for item in self._values for trace in (item[1], _squeezed(item[0][:KNOWN_MIN]))
+        }
 
     def may_be_in(self, text: str) -> bool:
         """Whether :meth:`mask` need be asked at all: nearly no answer repeats anything."""
-        return any(trace in text for trace in self._traces)
+        squeezed = _squeezed(text)
+        return any(trace in squeezed for trace in self._traces)
 
     def mask(self, text: str) -> str:
         """The text with each of the secrets masked; one that the end cuts off as well."""
+        squeezed = _squeezed(text)
         for value, plain, pattern in self._values:
-            if plain in text:
+            if plain in squeezed:
                 text = pattern.sub(MASK, text)
             text = _mask_cut(text, value)
         return text
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.lower().split())
 
 
 def _longest_plain(value: str) -> str:
@@ -147,10 +158,15 @@ def _longest_plain(value: str) -> str:
 
 
 def _pattern(value: str) -> re.Pattern[str]:
-    text = "".join(re.escape(char) if _PLAIN.match(char) else _spellings(char) for char in value)
+    text = ""
+    for before, char in zip(" " + value, value, strict=False):
+        # Not beside the value's own white space: two ways to read the same would take for ever.
+        text += "" if before.isspace() or char.isspace() else r"\s*"
+        text += re.escape(char) if _PLAIN.match(char) else _spellings(char)
     if len(value) < _ANYWHERE:
-        text = rf"(?<![A-Za-z0-9]){text}(?![A-Za-z0-9])"
-    return re.compile(text)
+        # A path begins with a slash: before it there may be a host.
+        text = (r"(?<![A-Za-z0-9])" if value[0].isalnum() else "") + text + r"(?![A-Za-z0-9])"
+    return re.compile(text, re.IGNORECASE)
 
 
 def _spellings(char: str) -> str:
@@ -158,13 +174,14 @@ def _spellings(char: str) -> str:
     ways = [re.escape(char), percent, rf"u{ord(char):04x}", "&#?[a-z0-9]{1,6};"]
     if char == " ":
         ways.append(r"\+")
-    return rf"(?i:\\*(?:{'|'.join(ways)}))"
+    return rf"\\{{0,8}}(?:{'|'.join(ways)})"
 
 
 def _mask_cut(text: str, value: str) -> str:
-    if value[:KNOWN_MIN] not in text[-len(value) :]:
+    value, end = value.lower(), text[-len(value) :].lower()
+    if value[:KNOWN_MIN] not in end:
         return text
     for length in range(min(len(value) - 1, len(text)), KNOWN_MIN - 1, -1):
-        if text.endswith(value[:length]):
+        if end.endswith(value[:length]):
             return text[:-length] + MASK
     return text

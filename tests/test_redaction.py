@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -27,10 +28,13 @@ SECRET = 'pa/ss "wörd"+<&>=='
         quote_plus(SECRET),
         html.escape(SECRET),
         html.escape(SECRET).replace("/", "&#47;").replace("ö", "&ouml;"),
+        SECRET.upper(),
+        SECRET[:4] + "\r\n " + SECRET[4:9] + "\n" + SECRET[9:],
     ],
 )
 def test_a_secret_is_found_however_it_is_written(written: str) -> None:
-    """As it is, or escaped for JSON (by PHP too, or twice), a URL or HTML."""
+    """As it is, or escaped for JSON (by PHP too, or twice), a URL or HTML; in upper case, or over
+    several lines."""
     known = Known([SECRET])
     assert known.may_be_in(f"got {written}!")
     assert known.mask(f"got {written}!") == "got ***!"
@@ -47,6 +51,23 @@ def test_a_secret_that_the_end_cuts_off_is_masked() -> None:
     assert known.may_be_in("x 0123456")
     assert known.mask("x 0123456") == "x ***"
     assert known.mask("x 01234") == "x 01234"
+    assert Known(["abcdefgh"]).mask("x ABCDEFG") == "x ***"
+
+
+def test_white_space_that_a_receiver_adds_costs_nothing() -> None:
+    """A value with much of it, and an answer of nothing else: found out in no time."""
+    known = Known(["abc" + " " * 40 + "xyz-0123456789"])
+    text = ("abc" + " " * 2000) * 8 + "xyz-0123456789"
+    began = time.process_time()
+    known.mask(text)
+    assert time.process_time() - began < 1
+
+
+def test_a_short_path_is_found_behind_its_host() -> None:
+    """What begins with no letter begins wherever it stands; a longer path is another."""
+    assert Known(["/s3cr3t"]).mask("http://a.example/s3cr3t /s3cr3ts") == (
+        "http://a.example*** /s3cr3ts"
+    )
 
 
 def test_the_longest_is_masked_first() -> None:

@@ -182,13 +182,12 @@ def _check_seconds(result: AttemptResult) -> None:
 
 def without(secrets: Known, result: AttemptResult) -> AttemptResult:
     """The result as it may be kept: a receiver may repeat what it was sent."""
-    values = b"\n".join([value for _, value in result.response_headers]).decode("latin-1")
+    head = b"\n".join([text for field in result.response_headers for text in field])
     body, message = result.response_body, result.error_message
-    if not secrets.may_be_in(f"{values}\n{body or ''}\n{message or ''}"):
+    if not secrets.may_be_in(f"{head.decode('latin-1')}\n{body or ''}\n{message or ''}"):
         return result
     fields = [
-        (name, secrets.mask(value.decode("latin-1")).encode("latin-1"))
-        for name, value in result.response_headers
+        (_masked(secrets, name), _masked(secrets, value)) for name, value in result.response_headers
     ]
     return replace(
         result,
@@ -196,6 +195,10 @@ def without(secrets: Known, result: AttemptResult) -> AttemptResult:
         error_message=message and secrets.mask(message),
         response_headers=fields,
     )
+
+
+def _masked(secrets: Known, text: bytes) -> bytes:
+    return secrets.mask(text.decode("latin-1")).encode("latin-1")
 
 
 def storable(text: str | None, limit: int) -> str | None:

@@ -12,7 +12,9 @@ from hookhub.delivery.answer_headers import (
     header_pairs,
     kept_headers,
 )
-from hookhub.redaction import MASK
+from hookhub.delivery.attempts import without
+from hookhub.redaction import MASK, Known
+from hookhub.sinks import AttemptResult, Outcome
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -73,3 +75,11 @@ def test_a_value_brings_no_other_field() -> None:
     """What a sink gives with line ends or NUL in it stays one field, and storable."""
     found = kept([(b"X", b"one\nSet-Cookie: two\x00\r"), (b"Y", b"\t")])
     assert found == [("X", "one\ufffdSet-Cookie: two\ufffd\ufffd"), ("Y", "\t")]
+
+
+def test_a_known_secret_is_masked_in_names_as_well() -> None:
+    """A receiver may make a header of what it was sent."""
+    fields = [(b"X-Zq9Long-Secret", b"1"), (b"Y", b"ZQ9LONG-secret")]
+    result = AttemptResult(Outcome.RETRY, response_headers=fields)
+    found = without(Known(["zq9long-secret"]), result).response_headers
+    assert list(found) == [(b"X-***", b"1"), (b"Y", b"***")]

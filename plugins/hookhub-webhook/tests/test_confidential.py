@@ -169,6 +169,19 @@ async def test_redirect_to_the_same_path_does_not_tell_it(
     assert "xyzzy" not in json.dumps(delivery)
 
 
+async def test_a_short_path_is_not_told_either(api: httpx.AsyncClient, receiver: Receiver) -> None:
+    """What is hidden in ``url`` is hidden in what repeats it, however short: by itself, with its
+    query, and as a whole URL."""
+    url = receiver.url.replace("/hook", "/s3cr3t")
+    said = f"Cannot POST /s3cr3t?k=t0k3n; no route /s3cr3t (k=t0k3n) at {url}"
+    receiver.default = Answer(404, said.encode())
+    made = await create(api, url=f"{url}?k=t0k3n")
+    delivery = await delivered(api, made, "failed")
+    assert "Cannot POST ***; no route *** (***) at http" in delivery["response_body"]
+    assert "s3cr3t" not in json.dumps(delivery)
+    assert "t0k3n" not in json.dumps(delivery)
+
+
 async def test_ordinary_words_are_left_alone(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """Short values, and words that only contain a value, are no secrets that anybody could see."""
     receiver.default = Answer(200, b'{"ok": true, "env": "production", "hook": "webhook"}')

@@ -166,13 +166,18 @@ def test_shortened_url_is_none() -> None:
 
 
 def test_what_looks_like_a_password() -> None:
-    """Values of headers, and of a URL what is long: short words are everywhere."""
+    """Values of headers, the whole path and query, and of their parts what is long: short words are
+    everywhere."""
     url = "https://example.com/services/T0123456789abcdef/hook?event=new&token=hunter2-xyz"
     config = check(url=url, headers={"X-Key": "k", "Accept": "application/json"})
     assert secret_values(config) == [
-        *("k", url.removeprefix("https://example.com"), "T0123456789abcdef", "hunter2-xyz")
+        *("k", url.removeprefix("https://example.com"), "/services/T0123456789abcdef/hook"),
+        *("event=new&token=hunter2-xyz", "T0123456789abcdef", "hunter2-xyz"),
     ]
-    assert secret_values(check(url="https://example.com/webhook")) == []
+    assert set(secret_values(check(url="https://example.com/s3cr3t"))) == {"/s3cr3t"}
+    short = secret_values(check(url="https://example.com/p?k=S3cr3t"))
+    assert short == ["/p?k=S3cr3t", "k=S3cr3t"]
+    assert secret_values(check(url="https://example.com/hook")) == []
 
 
 def test_masked_value_that_comes_back_keeps_the_stored_one() -> None:

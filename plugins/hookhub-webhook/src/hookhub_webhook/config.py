@@ -25,6 +25,8 @@ CUT = "…"
 """What is shown in place of a URL's path and query: with chat services they are the password."""
 SEGMENT_MIN, PARAMETER_MIN = 16, 8
 """Characters of the parts of a URL that look like passwords: of paths and of queries."""
+TARGET_MIN = 6
+"""Characters of a whole path or query that is looked for: shorter ones are everywhere."""
 
 # RFC 9110 §5.1 and §5.6.2: a field name is a token; §5.5: a value is printable, and neither begins
 # nor ends with a space. ASCII only: of anything else receivers make what they like.
@@ -165,12 +167,15 @@ def redact_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def secret_values(config: Mapping[str, Any]) -> list[str]:
-    """The values of headers that are not shown, and what looks like a password in the URL."""
+    """The values of headers that are not shown, the URL's path and query, and what in them looks
+    like a password."""
     headers = config.get("headers", {})
     values = [value for name, value in headers.items() if not _is_shown(name)]
     target = _target(config.get("url", ""))
     path, _, query = target.partition("?")
-    values += [part for part in (target, *path.split("/")) if len(part) >= SEGMENT_MIN]
+    # All of it is hidden in the URL that is shown, whatever it looks like.
+    values += [part for part in (target, path, query) if len(part) >= TARGET_MIN]
+    values += [part for part in path.split("/") if len(part) >= SEGMENT_MIN]
     parameters = [item.partition("=")[2] for item in query.split("&")]
     return values + [value for value in parameters if len(value) >= PARAMETER_MIN]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,6 +29,7 @@ from hookhub.errors import (
     UnreadableEvent,
     ValidationFailed,
 )
+from hookhub.strict_json import parse_json as parse_json
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+")
 EVENT_TYPE_MAX = 255
@@ -38,6 +39,8 @@ OWN = "hookhub"
 """The ``source`` of the hub's own events, and who declares their types. No producer may use it."""
 KEY_MAX = 255
 SOURCE_MAX = 255
+ERRORS_NAMED = 1_000
+"""Wrong fields of one value that are named."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,34 +62,6 @@ def parse_timestamp(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedRequest(f"{name} is not JSON; send a number, a string or null instead.")
-
-
-def parse_json(data: bytes | str) -> Any:
-    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity.
-
-    Raises:
-        MalformedRequest: with the line and column of the first mistake.
-    """
-    try:
-        text = data.decode("utf-8") if isinstance(data, bytes | bytearray) else data
-        return json.loads(text, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise MalformedRequest(
-            f"The body is not UTF-8 (byte {error.start}); encode JSON as UTF-8."
-        ) from None
-    except json.JSONDecodeError as error:
-        raise MalformedRequest(
-            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from None
-    except RecursionError:
-        raise MalformedRequest("The JSON is nested too deeply; flatten it.") from None
-    except ValueError:
-        # CPython refuses to convert integers of more than 4,300 digits.
-        raise MalformedRequest("The JSON holds a number that is too long to read.") from None
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, allow_nan=False)
@@ -216,7 +191,9 @@ class EventType:
 
 
 def field_errors(error: ValidationError, *prefix: str | int) -> list[FieldError]:
-    """Pydantic's findings as hookhub's ``errors`` members, each place behind ``prefix``."""
+    """Pydantic's findings as ``errors`` members, behind ``prefix``; too many are only counted."""
+    if error.error_count() > ERRORS_NAMED:
+        return [{"loc": [*prefix], "msg": f"has {error.error_count():,} wrong fields"}]
     return [
         {"loc": [*prefix, *found["loc"]], "msg": found["msg"]}
         for found in error.errors(include_url=False, include_context=False, include_input=False)

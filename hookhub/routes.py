@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import trio
 from pydantic import (
@@ -170,6 +170,14 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response | BaseModel | Mapping[str, Any] | None]]
 
 
+class BodyLimit(NamedTuple):
+    """The most that the body of a request may have."""
+
+    bytes: int
+    reason: str
+    """Where it comes from, for whoever is refused: ``[server] max_body``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation of the REST API.
@@ -185,6 +193,10 @@ class Route:
         responses: status to model (None: no body); the first 2xx is the usual one.
         errors: errors that this operation adds to the general ones (400, 401, 403, 413, 422 …).
         raw_body: the handler reads the bytes itself; ``body`` only documents them.
+        max_body: the most that its body may have, if that is less than ``[server] max_body``; what
+            is longer is refused unread. None for all that ``[server] max_body`` allows where the
+            handler reads the bytes itself, and else for 272 KiB, or what an event may have if that
+            is more: nobody else has a turn while a body is parsed.
         body_types: accepted Content-Types.
         response_type: Content-Type of the answer.
         request_headers: headers that the handler looks at, by name (documentation).
@@ -206,6 +218,7 @@ class Route:
     responses: Mapping[int, type[BaseModel] | None] = field(default_factory=lambda: {200: None})
     errors: tuple[type[HookhubError], ...] = ()
     raw_body: bool = False
+    max_body: BodyLimit | None = None
     body_types: tuple[str, ...] = ("application/json",)
     response_type: str = "application/json"
     request_headers: Mapping[str, Header] = field(default_factory=dict)

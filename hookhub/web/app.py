@@ -16,13 +16,15 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import IntegerConverter, MapAdapter
 
 from hookhub.addresses import PARAMETER
+from hookhub.config import Settings
 from hookhub.errors import UpgradeRequired
-from hookhub.routes import Route
+from hookhub.routes import BodyLimit, Route
 from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.cross_origin import CrossOrigin, View
 from hookhub.web.operation import Counters, Operation
 from hookhub.web.problems import problem_response
 from hookhub.web.resources.metrics import metrics_routes
+from hookhub.web.resources.models import event_limit
 from hookhub.web.resources.pages import Pages
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 BODY_TIMEOUT = 60.0
 """Seconds for the whole body of a request, however many bytes come at a time."""
+PARSED_MAX = 272 * 1024
+"""Bytes of a body that is parsed at one go: tens of milliseconds in which nobody has a turn."""
 
 
 class IdConverter(IntegerConverter):
@@ -106,7 +110,11 @@ def create_app(hub: Hub, routes: Sequence[Route], upgrades: Iterable[str] = ()) 
     cross_origin = CrossOrigin(hub.settings)
     for route in served:
         operation = Operation(
-            route, hub.tokens.authenticate, hub.tokens.redeem_ticket, app.counters
+            route,
+            hub.tokens.authenticate,
+            hub.tokens.redeem_ticket,
+            app.counters,
+            _body_limit(route, hub.settings),
         )
         if route.cross_origin:
             _add_rule(app, route.path, route.method, cross_origin.shared(operation.serve))
@@ -118,6 +126,16 @@ def create_app(hub: Hub, routes: Sequence[Route], upgrades: Iterable[str] = ()) 
         if f"GET {path}" not in app.view_functions:
             _add_rule(app, path, "GET", _require_upgrade)
     return app
+
+
+def _body_limit(route: Route, settings: Settings) -> BodyLimit:
+    limits = [BodyLimit(settings.server.max_body, "[server] max_body")]
+    if route.max_body is not None:
+        limits.append(route.max_body)
+    elif not route.raw_body:
+        parsed = BodyLimit(PARSED_MAX, "the most that is read at one go")
+        limits.append(max(parsed, event_limit(settings.events)))
+    return min(limits)
 
 
 async def _require_upgrade() -> QuartResponse:

@@ -8,6 +8,7 @@ write half-way. Only a streamed answer has a nursery, because it must notice tha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from typing import Any
@@ -23,6 +24,7 @@ from quart_trio.wrappers.request import TrioBody
 from werkzeug.exceptions import BadRequest
 
 from hookhub.errors import MalformedRequest, PayloadTooLarge
+from hookhub.routes import BodyLimit
 from hookhub.web.cutting import abort_connection
 from hookhub.web.problems import problem_response
 
@@ -42,7 +44,7 @@ class PulledBody(TrioBody):
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         # Not the base's __init__, which makes events for a second task.
-        self._limit = max_content_length
+        self._limit = BodyLimit(max_content_length or sys.maxsize, "[server] max_body")
         self._expected = expected_content_length or 0
         self._receive: Callable[[], Awaitable[Any]] | None = None
         self._data = bytearray()
@@ -57,6 +59,10 @@ class PulledBody(TrioBody):
         """Say where the body comes from."""
         self._receive = receive
 
+    def bound(self, limit: BodyLimit) -> None:
+        """Take no more than this."""
+        self._limit = min(self._limit, limit)
+
     async def _next(self) -> bytes:
         assert self._receive is not None
         message = await self._receive()
@@ -68,14 +74,16 @@ class PulledBody(TrioBody):
         return data
 
     async def _read(self) -> bytes:
-        limit = self._limit
-        if limit is not None and self._expected > limit:
-            raise self._too_large(limit)
-        while not self._ended:
+        limit, reason = self._limit
+        while not self._ended and self._expected <= limit:
             self._data += await self._next()
-            if limit is not None and len(self._data) > limit:
-                self._data.clear()
-                raise self._too_large(limit)
+            self._expected = max(self._expected, len(self._data))
+        if self._expected > limit:
+            self._data.clear()
+            raise PayloadTooLarge(
+                f"The body is larger than {limit} bytes ({reason}); send less at a time.",
+                members={"limit": limit},
+            )
         return bytes(self._data)
 
     async def __anext__(self) -> bytes:
@@ -85,12 +93,6 @@ class PulledBody(TrioBody):
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._read().__await__()
-
-    def _too_large(self, limit: int) -> PayloadTooLarge:
-        return PayloadTooLarge(
-            f"The body is larger than {limit} bytes ([server] max_body); send less at a time.",
-            members={"limit": limit},
-        )
 
     async def wait_gone(self) -> None:
         """Return when the client has hung up; only after the body was read, or where there is none.

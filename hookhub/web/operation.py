@@ -6,17 +6,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import quart
+import trio
 from quart.wrappers import Response as QuartResponse
 
 from hookhub.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
 from hookhub.faults import only_fault
-from hookhub.routes import ID_MAX, Principal, Request, Route
+from hookhub.routes import ID_MAX, BodyLimit, Principal, Request, Route
 from hookhub.web.answers import to_response
 from hookhub.web.problems import problem_response
 from hookhub.web.reading import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str, str], Awaitable[Principal]]
 Redeem = Callable[[str], Principal]
+
+LARGE = 32 * 1024
+"""Bytes of a body after whose parsing others have their turn."""
 
 
 @dataclass(slots=True)
@@ -51,16 +55,23 @@ class Operation:
         route: what to serve.
         authenticate: who holds a token that came from an address; raises Unauthorized.
         redeem: who a one-time ticket is for; raises Unauthorized.
+        limit: the most that a body may have.
         counters: told of every answer.
     """
 
     def __init__(
-        self, route: Route, authenticate: Authenticate, redeem: Redeem, counters: Counters
+        self,
+        route: Route,
+        authenticate: Authenticate,
+        redeem: Redeem,
+        counters: Counters,
+        limit: BodyLimit,
     ) -> None:
         self.route = route
         self._authenticate = authenticate
         self._redeem = redeem
         self._counters = counters
+        self._limit = limit
         self._body = BodyReader(route) if route.body is not None or route.raw_body else None
         self._query = QueryReader(route.query)
 
@@ -94,9 +105,12 @@ class Operation:
         if self._body is not None:
             _check_coding(headers)
             self._body.check_type(headers)
+            request.body.bound(self._limit)  # type: ignore[attr-defined]
             data = await request.get_data()
             assert isinstance(data, bytes)
             body = self._body.read(data)
+            if len(data) > LARGE:  # Reading it took a while.
+                await trio.lowlevel.checkpoint()
         return Request(
             method=request.method,
             path=request.path,

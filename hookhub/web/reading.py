@@ -19,7 +19,7 @@ from hookhub.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from hookhub.events import field_errors, parse_json
+from hookhub.events import ERRORS_NAMED, field_errors, parse_json
 from hookhub.routes import Query, Route
 
 MAX_ERRORS = 100
@@ -132,6 +132,8 @@ def _validate_as_json(
 
     Only what Python mode refused comes here, so that the usual request is read once.
     """
+    if first.error_count() > ERRORS_NAMED:
+        raise invalid(field_errors(first, *loc)) from None
     _make_whole(value, first)
     try:
         text = json.dumps(value)

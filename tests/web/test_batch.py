@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from hookhub.config import Settings
+from hookhub.events import canonical_json
 from hookhub.hub import Hub
 from hookhub.testing.serving import settings_for_tests
+from hookhub.web.itemwise import TURN
 
 USER = {"type": "user.created", "payload": {"user_id": 1}}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -62,7 +65,7 @@ async def test_every_bad_item_is_named_and_nothing_is_stored(
         {"type": "user.created"},
         {"type": "user.created", "payload": {"user_id": "1"}},
         {"type": "user.nothing", "payload": {}},
-        {**USER, "payload": {"user_id": 1, "x": "x" * 300_000}},
+        {**USER, "payload": {"user_id": 1, "x": "x" * 263_000}},
         {**USER, "key": "\0"},
         {**USER, "nome": 1},
     ]
@@ -79,6 +82,62 @@ async def test_every_bad_item_is_named_and_nothing_is_stored(
     assert "262,144" in problem["errors"][4]["msg"]
     assert problem["detail"].startswith("Nothing was stored: 7 items are wrong, first 1: must be")
     assert hub.feed.last == 0
+
+
+async def test_an_item_that_no_event_can_be(api: httpx.AsyncClient, hub: Hub) -> None:
+    """An array is not read on from there; of lines, the others are still looked at."""
+    long = {"type": "user.created", "payload": {"user_id": 1, "x": "x" * 300_000}}
+    problem = await problem_of(api, 413, json.dumps([USER, long, 5]).encode())
+    assert [item["loc"] for item in problem["errors"]] == [[1]]
+    problem = await problem_of(api, 422, lines(USER, long, 5), **NDJSON)
+    assert [item["loc"] for item in problem["errors"]] == [[1], [2]]
+    assert hub.feed.last == 0
+
+
+class Steps(trio.abc.Instrument):
+    """How much was written as JSON between two looks of the loop at who else has work."""
+
+    def __init__(self) -> None:
+        self.sizes = [0]
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.sizes.append(0)
+
+    def counted(self, payload: Any) -> str:
+        text = canonical_json(payload)
+        self.sizes[-1] += len(text)
+        return text
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "headers", "last"),
+    [
+        (1_000, 180, {}, USER),
+        (150_000, 3, {}, 5),
+        (40_000, 5, NDJSON, USER),
+        (1_000, 180, NDJSON, 5),
+    ],
+)
+async def test_others_have_their_turn(
+    api: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    count: int,
+    headers: dict[str, str],
+    last: Any,
+) -> None:
+    """However large a batch is, nobody waits for more of it than a turn and one event."""
+    steps = Steps()
+    monkeypatch.setattr("hookhub.hub.canonical_json", steps.counted)
+    long = {"type": "user.created", "payload": {"user_id": 1, "x": "x" * size}}
+    items = [long] * count + [last]
+    content = lines(*items) if headers else json.dumps(items).encode()
+    trio.lowlevel.add_instrument(steps)
+    response = await api.post("/events/batch", content=content, headers=headers)
+    trio.lowlevel.remove_instrument(steps)
+    assert response.status_code == (422 if last == 5 else 202)
+    assert sum(steps.sizes) >= count * size
+    assert max(steps.sizes) <= TURN + size + 1_000
 
 
 async def test_bad_lines(api: httpx.AsyncClient, hub: Hub) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import trio
 from pydantic import Field, RootModel
 
 from hookhub.errors import (
@@ -18,24 +16,24 @@ from hookhub.errors import (
     PayloadTooLarge,
     ValidationFailed,
 )
-from hookhub.events import Draft, parse_json
+from hookhub.events import Draft
 from hookhub.routes import Answer, Header, Request, Response, Route, wrong_field
+from hookhub.strict_json import malformed
+from hookhub.web.itemwise import NDJSON, array_in_turns, lines_in_turns
 from hookhub.web.reading import MAX_ERRORS, has_escapes, media_type, validate_json_body
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,
     NewEvent,
     accepted_json,
+    event_limit,
     replay_headers,
 )
 from hookhub.web.resources.taking import take
+from hookhub.web.turns import Turns
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
-
-NDJSON = "application/x-ndjson"
-TURN = 250
-"""Items that are checked before other tasks have their turn."""
 
 
 class NewEvents(RootModel[list[NewEvent]]):
@@ -67,40 +65,66 @@ class _Batch:
 
     async def _drafts(self, request: Request) -> list[Draft]:
         data: bytes = request.body
-        lines = media_type(request.headers) == NDJSON
-        limit = self._hub.settings.events.max_batch
-        items = list(islice(_ndjson(data), limit + 1)) if lines else _array(data)
-        if len(items) > limit:
-            raise PayloadTooLarge(
-                f"A batch may have {limit} events ([events] max_batch); send it in parts.",
-                members={"limit": limit},
-            )
-        if not items:
+        settings, escapes = self._hub.settings.events, has_escapes(data)
+        checked = _Checked(self._hub, escapes)
+        for turn in _turns(data, media_type(request.headers), event_limit(settings).bytes):
+            await checked.add(turn)
+            if checked.count > settings.max_batch:
+                raise PayloadTooLarge(
+                    f"A batch may have {settings.max_batch} events ([events] max_batch); send it "
+                    "in parts.",
+                    members={"limit": settings.max_batch},
+                )
+        if not checked.count:
             raise wrong_field("The batch is empty; send at least one event.")
-        return await self._check(items, has_escapes(data))
+        return checked.drafts()
 
-    async def _check(self, items: Sequence[Any], escapes: bool) -> list[Draft]:
-        now = self._hub.now()
-        drafts: list[Draft] = []
-        errors: list[FieldError] = []
-        for start in range(0, len(items), TURN):
-            if start:
-                await trio.lowlevel.checkpoint()
-            turn = items[start : start + TURN]
-            plain = None if escapes else self._plain(turn, now)
-            if plain is not None:
-                drafts += plain
-                continue
-            for index, item in enumerate(turn, start):
+
+class _Checked:
+    """What was read of a batch so far."""
+
+    def __init__(self, hub: Hub, escapes: bool) -> None:
+        self._hub = hub
+        self._escapes = escapes
+        self._now = hub.now()
+        self._turns = Turns()
+        self._drafts: list[Draft] = []
+        self._errors: list[FieldError] = []
+        self._wrong = 0
+        self.count = 0
+
+    async def add(self, turn: Sequence[Any]) -> None:
+        """Check the next items; others have their turn before, in between and after."""
+        await self._turns.give_way()
+        plain = None if self._escapes else self._plain(turn)
+        if plain is not None:
+            self._drafts += plain
+        else:
+            for index, item in enumerate(turn, self.count):
                 try:
-                    drafts.append(self._draft(item, escapes, now))
+                    self._drafts.append(self._draft(item))
                 except HookhubError as error:
-                    errors += _located(index, error)
-        if errors:
-            raise ValidationFailed(_summary(errors), errors=errors[:MAX_ERRORS])
-        return drafts
+                    self._refuse(index, error)
+                    await self._turns.give_way()
+        self.count += len(turn)
+        await self._turns.give_way()
 
-    def _plain(self, items: Sequence[Any], now: int) -> list[Draft] | None:
+    def drafts(self) -> list[Draft]:
+        """All of them.
+
+        Raises:
+            ValidationFailed: names those that are wrong.
+        """
+        if self._wrong:
+            raise ValidationFailed(self._summary(), errors=self._errors[:MAX_ERRORS])
+        return self._drafts
+
+    def _refuse(self, index: int, error: HookhubError) -> None:
+        self._wrong += 1
+        if len(self._errors) <= MAX_ERRORS:
+            self._errors += _located(index, error)
+
+    def _plain(self, items: Sequence[Any]) -> list[Draft] | None:
         """The usual items, which have nothing but type and payload, and nothing wrong.
 
         What the model of an item would check of those is checked here, at a fraction of the cost.
@@ -115,55 +139,44 @@ class _Batch:
             and set(map(type, payloads)) == {dict}
             and set(map(len, items)) == {2}
         ):
-            return self._hub.draft_all(names, payloads, now)
+            return self._hub.draft_all(names, payloads, self._now)
         return None
 
-    def _draft(self, item: Any, escapes: bool, now: int) -> Draft:
+    def _draft(self, item: Any) -> Draft:
         if isinstance(item, HookhubError):
             raise item
-        new = validate_json_body(NewEvent, item, escapes)
+        new = validate_json_body(NewEvent, item, self._escapes)
         assert isinstance(new, NewEvent)
         return self._hub.draft(
-            new.type, new.payload, key=new.key, source=new.source, id=new.id, timestamp=now
+            new.type, new.payload, key=new.key, source=new.source, id=new.id, timestamp=self._now
+        )
+
+    def _summary(self) -> str:
+        first = self._errors[0]
+        place = ".".join(map(str, first["loc"]))
+        are = "item is" if self._wrong == 1 else "items are"
+        cut = f"; errors shows the first {MAX_ERRORS}" if len(self._errors) > MAX_ERRORS else ""
+        return (
+            f"Nothing was stored: {self._wrong} {are} wrong, first {place}: "
+            f"{first['msg'].rstrip('.')}{cut}."
         )
 
 
-def _array(data: bytes) -> list[Any]:
+def _turns(data: bytes, kind: str | None, bound: int) -> Iterator[list[Any]]:
+    if kind == NDJSON:
+        return lines_in_turns(data, bound)
     if not data:
         raise MalformedRequest("The body is empty; send a JSON array of events.")
-    items = parse_json(data)
-    if not isinstance(items, list):
-        raise wrong_field(
-            f"The body must be a JSON array of events; for one a line, send it as {NDJSON}."
-        )
-    return items
-
-
-def _ndjson(data: bytes) -> Iterator[Any]:
-    """The value of each line that is not blank; an error in its place where there is none."""
-    for line in data.split(b"\n"):
-        if line.strip():
-            try:
-                yield parse_json(line)
-            except MalformedRequest as error:
-                yield error
+    try:
+        return array_in_turns(data.decode("utf-8"), bound)
+    except UnicodeDecodeError as error:
+        raise malformed(error) from None
 
 
 def _located(index: int, error: HookhubError) -> list[FieldError]:
     if not error.errors:
         return [{"loc": [index], "msg": error.detail}]
     return [{"loc": [index, *item["loc"]], "msg": item["msg"]} for item in error.errors]
-
-
-def _summary(errors: Sequence[FieldError]) -> str:
-    items = len({item["loc"][0] for item in errors})
-    first = errors[0]
-    place = ".".join(map(str, first["loc"]))
-    are = "item is" if items == 1 else "items are"
-    cut = f"; errors shows the first {MAX_ERRORS}" if len(errors) > MAX_ERRORS else ""
-    return (
-        f"Nothing was stored: {items} {are} wrong, first {place}: {first['msg'].rstrip('.')}{cut}."
-    )
 
 
 def batch_routes(hub: Hub) -> Sequence[Route]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from hookhub.config import EventsSettings
 from hookhub.delivery.listing import PATTERNS, patterns
 from hookhub.errors import MalformedRequest
 from hookhub.events import (
@@ -24,12 +25,15 @@ from hookhub.routes import (
     ID_MAX,
     Answer,
     Body,
+    BodyLimit,
     EventTypeName,
     Line,
     Request,
     wrong_field,
 )
 
+ENVELOPE = 16 * 1024
+"""Bytes of an event as it is sent beyond those of the largest payload: what stands around it."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_MAX = 255
 
@@ -118,6 +122,12 @@ class EventItem(Answer):
     cursor: str = Field(description="Everything after this event follows this cursor")
     key: str | None = None
     source: str | None = None
+
+
+def event_limit(settings: EventsSettings) -> BodyLimit:
+    """The most that one event may have as it is sent, blanks and escapes included."""
+    reason = f"[events] max_payload, and {ENVELOPE:,} for what is around the payload"
+    return BodyLimit(settings.max_payload + ENVELOPE, reason)
 
 
 def replay_headers(accepted: Sequence[Accepted]) -> dict[str, str]:

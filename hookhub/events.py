@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -397,8 +397,18 @@ class Event(NamedTuple):
     source: str | None = None
 
     def data(self) -> dict[str, Any]:
-        """The payload as Python objects, parsed anew at every call."""
-        return cast("dict[str, Any]", json.loads(self.payload))
+        """The payload as Python objects, parsed anew at every call.
+
+        Raises:
+            UnreadableEvent: it came past every check, and is no JSON object.
+        """
+        try:
+            found = json.loads(self.payload)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._unreadable(error) from error
+        if not isinstance(found, dict):
+            raise self._unreadable("its payload is no JSON object")
+        return found
 
     def encode(self, epoch: str) -> bytes:
         """The event as clients see it, in every feed: one JSON object in UTF-8.
@@ -408,22 +418,34 @@ class Event(NamedTuple):
         Raises:
             UnreadableEvent: it came past every check, and cannot be written.
         """
-        extra = ""
-        if self.key is not None:
-            extra += f', "key": {json.dumps(self.key)}'
-        if self.source is not None:
-            extra += f', "source": {json.dumps(self.source)}'
         try:
+            # Added up: bytes, which a format would take, are refused.
+            start = '{"type": "' + self.type + '", "payload": ' + self.payload
+            if self.payload[:1] != "{" or self.payload[-1:] != "}" or "\n" in start:
+                raise ValueError("its payload is no JSON object in one line")
+            extra = ""
+            if self.key is not None:
+                extra += f', "key": {_quoted(self.key)}'
+            if self.source is not None:
+                extra += f', "source": {_quoted(self.source)}'
             return (
-                f'{{"type": "{self.type}", "payload": {self.payload}, '
-                f'"timestamp": "{format_timestamp(self.timestamp)}", "id": "{self.id}", '
+                f'{start}, "timestamp": "{format_timestamp(self.timestamp)}", "id": "{self.id}", '
                 f'"sequence": {self.sequence}, "cursor": "{epoch}-{self.sequence:x}"{extra}}}'
             ).encode("ascii")
         except (OverflowError, TypeError, ValueError) as error:
-            raise UnreadableEvent(
-                f"The event {self.id!r} is stored, but cannot be shown: {error}. All others can; "
-                "it goes with its time ([retention] events)."
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, reason: object) -> UnreadableEvent:
+        return UnreadableEvent(
+            f"The event {self.id!r} is stored, but cannot be shown: {reason}. All others can; "
+            "it goes with its time ([retention] events)."
+        )
+
+
+def _quoted(text: str) -> str:
+    """As JSON; json.dumps() would let halves of surrogate pairs pass, which are no text."""
+    text.encode()
+    return json.dumps(text)
 
 
 _CURSOR = re.compile(r"([a-z0-9]{4,32})-([0-9a-f]{1,16})")

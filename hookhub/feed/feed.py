@@ -162,14 +162,18 @@ class Feed:
             return Resume(Cursor(cursor.epoch, kept_from - 1), True, missed)
         return Resume(cursor)
 
-    def shows(self, entry: Entry) -> bool:
-        """Whether it can be shown; one that cannot is named in the log, once, and passed over."""
+    def shows(self, entry: Entry, match: Select) -> bool:
+        """Whether it matches and can be shown.
+
+        One that cannot be read is named in the log, once, and passed over.
+        """
         try:
-            return bool(entry.frame)
+            return match(entry) and bool(entry.frame)
         except UnreadableEvent as error:
             if entry.event.sequence not in self._unreadable:
                 self._unreadable.add(entry.event.sequence)
-                log.error("event.unreadable", id=entry.event.id, error=error.detail)
+                id = entry.event.id.encode("utf-8", "backslashreplace").decode()
+                log.error("event.unreadable", id=id, error=error.detail)
             return False
 
     def recent(self, after: int, limit: int) -> Sequence[Entry] | None:
@@ -208,7 +212,7 @@ class Feed:
         enough = self._payloads.parsed + PARSED
         for entry in scanned:
             position = entry.event.sequence
-            if match(entry) and self.shows(entry):
+            if self.shows(entry, match):
                 found.append(entry)
                 if len(found) >= limit:
                     break

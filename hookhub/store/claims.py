@@ -17,6 +17,7 @@ from hookhub.events import Event
 from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.schema import HELD
+from hookhub.store.stored import event_rows
 
 NOTHING_HELD: Mapping[int, Claim] = MappingProxyType({})
 
@@ -165,9 +166,5 @@ def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
     if not sequences:
         return {}
     wanted = sorted(sequences)
-    rows = reader.sql(
-        "SELECT sequence, id, type, payload, timestamp, key, source FROM hookhub_events "
-        f"WHERE sequence IN ({', '.join('?' * len(wanted))})",
-        wanted,
-    )
-    return {row[0]: Event(*row) for row in rows}
+    found = event_rows(reader, f"WHERE sequence IN ({', '.join('?' * len(wanted))})", wanted)
+    return {event.sequence: event for event in found}

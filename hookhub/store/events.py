@@ -13,6 +13,7 @@ from hookhub.store.append import Transaction
 from hookhub.store.database import Reader
 from hookhub.store.epochs import History, Seen, read_history
 from hookhub.store.models import IdempotencyRow, OutboxRow
+from hookhub.store.stored import as_bytes, event_rows
 
 _EVENT_COLUMNS = "sequence, id, type, payload, timestamp, key, source"
 
@@ -101,9 +102,7 @@ class OutboxItem(NamedTuple):
 
 def _waiting_rows(tx: Transaction, limit: int) -> list[tuple[Any, ...]]:
     names = ("type", "payload", "key", "source", "event_id")
-    # SQLite keeps whatever bytes a program puts into a text column, and its driver would refuse
-    # the whole answer for one row that is not UTF-8. As bytes, each row is read by itself.
-    columns = ", ".join(f"CAST({name} AS BLOB)" if tx.is_sqlite else name for name in names)
+    columns = as_bytes(tx, names)
     locking = "" if tx.is_sqlite else " FOR UPDATE SKIP LOCKED"
     return tx.sql(
         f"SELECT id, {columns} FROM hookhub_outbox WHERE error IS NULL "
@@ -159,10 +158,10 @@ def get_event(reader: Reader, event_id: str) -> Event:
     Raises:
         NotFound: there is none.
     """
-    rows = reader.sql(f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE id = ?", (event_id,))
-    if not rows:
+    found = event_rows(reader, "WHERE id = ?", (event_id,))
+    if not found:
         raise NotFound(f"There is no event {event_id[:80]!r}; GET /events lists what is kept.")
-    return Event(*rows[0])
+    return found[0]
 
 
 def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
@@ -170,12 +169,12 @@ def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
 
     Such an event may still have a row, because a delivery of it has.
     """
-    rows = reader.sql(
-        f"SELECT {_EVENT_COLUMNS} FROM hookhub_events WHERE sequence > ? "
-        "AND sequence >= (SELECT events_from FROM hookhub_state) ORDER BY sequence LIMIT ?",
+    return event_rows(
+        reader,
+        "WHERE sequence > ? AND sequence >= (SELECT events_from FROM hookhub_state) "
+        "ORDER BY sequence LIMIT ?",
         (after, limit),
     )
-    return [Event(*row) for row in rows]
 
 
 class News(NamedTuple):

@@ -19,6 +19,7 @@ import pytest
 
 from hookhub.config import Settings
 from hookhub.testing.hub_process import HubProcess
+from hookhub.web.resources.models import ENVELOPE
 
 MAX_BODY = 100_000
 MAX_PAYLOAD = 10_000
@@ -159,8 +160,16 @@ def test_one_bad_event_of_a_batch(http: httpx.Client) -> None:
     assert places(refused(answer, 422, "validation_failed")) == [[1]]
 
 
-def test_oversized_body(http: httpx.Client) -> None:
-    """A body over [server] max_body gets 413 with the limit, whether its length is told or not."""
+@pytest.mark.parametrize(
+    ("path", "limit", "setting"),
+    [
+        ("/events", MAX_PAYLOAD + ENVELOPE, "[events] max_payload"),
+        ("/events/batch", MAX_BODY, "[server] max_body"),
+        ("/webhooks", MAX_BODY, "[server] max_body"),
+    ],
+)
+def test_oversized_body(http: httpx.Client, path: str, limit: int, setting: str) -> None:
+    """A body over the limit gets 413 that names it, whether its length is told or not."""
     event = json.dumps({"type": "user.created", "payload": {"user_id": 1, "x": "x" * MAX_BODY}})
 
     def pieces() -> Iterator[bytes]:
@@ -168,9 +177,9 @@ def test_oversized_body(http: httpx.Client) -> None:
             yield event[start : start + 1000].encode()
 
     for content in (event, pieces()):  # what comes in pieces is sent without Content-Length
-        answer = http.post("/events", content=content)
-        problem = refused(answer, 413, "payload_too_large", str(MAX_BODY), "max_body")
-        assert problem["limit"] == MAX_BODY
+        answer = http.post(path, content=content)
+        problem = refused(answer, 413, "payload_too_large", str(limit), setting)
+        assert problem["limit"] == limit
 
 
 def test_a_body_that_claims_to_be_endless(hub: HubProcess) -> None:

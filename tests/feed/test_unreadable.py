@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from hookhub.errors import ValidationFailed
 from hookhub.events import Cursor, Draft, new_event_id
 from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
+from hookhub.filters import compile_filter
 from hookhub.hub import Hub
 from hookhub.sinks import Entry, QueuedLiveSink
 from hookhub.store import Store, Transaction, open_store
@@ -128,3 +131,48 @@ async def test_it_is_missing_from_pages_alone(hub: Hub, api: httpx.AsyncClient) 
     assert [item["sequence"] for item in newest["items"]] == [1, 3]
     answer = await api.get("/events/evt_bad")
     assert (answer.status_code, answer.json()["code"]) == (404, "unreadable_event")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "payload = CAST(x'7b2261223a22ff227d' AS TEXT)",
+        "source = CAST(x'ff' AS TEXT)",
+        "key = CAST(x'ff' AS TEXT)",
+        "type = x'ff41'",
+        "payload = 'not json'",
+        "payload = '[1]'",
+        "payload = '{\"a\":' || char(10) || '1}'",
+    ],
+)
+async def test_a_row_that_another_program_spoilt_costs_itself(tmp_path: Path, damage: str) -> None:
+    """With a condition on the payload and without; SQLite keeps whatever bytes it is given."""
+    async with open_store(DatabaseSettings(url=f"sqlite:///{tmp_path}/hub.db")) as store:
+        for _ in range(3):
+            await send(store)
+        await store.write(
+            lambda tx: tx.sql(f"UPDATE hookhub_events SET {damage} WHERE sequence = 2")
+        )
+        feed = Feed(store, LiveSettings())
+        await feed.open()
+        where = compile_filter({"absent": {"$exists": False}})
+        with capture_logs() as logs:
+            for match in (everything, feed.select({"*": where})):
+                part = await feed.read(Cursor(feed.epoch, 0), match)
+                assert [entry.event.sequence for entry in part.entries] == [1, 3]
+                assert all(json.loads(entry.frame) for entry in part.entries)
+        assert [line["event"] for line in logs] == ["event.unreadable"]
+
+
+async def test_a_condition_on_no_json_passes_it_over(store: Store) -> None:
+    """On every database; what only looks like an object as well."""
+    for _ in range(3):
+        await send(store)
+    await store.write(
+        lambda tx: tx.sql("UPDATE hookhub_events SET payload = '{no}' WHERE sequence = 2")
+    )
+    feed = Feed(store, LiveSettings())
+    await feed.open()
+    match = feed.select({"*": compile_filter({"absent": {"$exists": False}})})
+    part = await feed.read(Cursor(feed.epoch, 0), match)
+    assert [entry.event.sequence for entry in part.entries] == [1, 3]

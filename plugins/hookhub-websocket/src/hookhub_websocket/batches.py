@@ -54,7 +54,7 @@ class Batches:
         if entries is None or position + len(entries) < self._feed.last:
             return None
         shows = self._feed.shows
-        frames = [encode(entry) for entry in entries if match(entry) and shows(entry)]
+        frames = [encode(entry) for entry in entries if shows(entry, match)]
         if len(frames) > 1 and sum(map(len, frames)) > SIZE:
             return None
         return Batch(b"".join(frames), len(frames))

@@ -200,7 +200,8 @@ class Outcome(enum.Enum):
 REASONS = (
     *("status", "dns", "refused", "network", "tls", "connect_timeout", "proxy", "read_timeout"),
     *("reset", "protocol", "too_large", "blocked_address", "bad_url", "bad_request"),
-    *("transform", "secret_unreadable", "timeout", "sink_error", "skipped", "cancelled"),
+    *("transform", "secret_unreadable", "endpoint_unreadable", "timeout", "sink_error"),
+    *("skipped", "cancelled"),
 )
 """The words that the hub itself has for why a delivery or an attempt failed. A sink that means the
 same takes the same word."""

@@ -29,10 +29,10 @@ def written(tree: ast.AST) -> Iterator[str]:
     """Words that a module writes down as ``error``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            # ``_failed(error, message)`` of the webhook.
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+            # ``_failed(error, message)`` of the webhook, ``Unreadable(error, why)`` of the store.
             values = [item.value for item in node.keywords if item.arg == "error"]
-            values += node.args[:1] if name == "_failed" else []
+            values += node.args[:1] if name in ("_failed", "Unreadable") else []
             for value in values:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield value.value

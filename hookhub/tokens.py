@@ -238,9 +238,11 @@ class Tokens:
         """
         if configured is not None:
             await self._store.write(lambda tx: ensure_token(tx, configured))
+            await self.refresh()
             return None
         secret = generate_token()
         made = await self._store.write(lambda tx: ensure_first_token(tx, secret))
+        await self.refresh()
         return secret if made else None
 
     # -- keeping up ------------------------------------------------------------------------

@@ -127,7 +127,9 @@ async def test_one_alone_may_be_larger(store: Store) -> None:
 
 async def test_the_age_of_the_oldest(store: Store) -> None:
     """Of what runs or waits, seconds; 0 if nothing does."""
-    assert store.oldest_unit() == 0
+    with trio.fail_after(10):
+        while store.oldest_unit():  # The one that opened the store may just be ending.
+            await trio.sleep(0.01)
     async with blocked(store), trio.open_nursery() as nursery:
         await trio.sleep(0.05)
         running = store.oldest_unit()

@@ -58,7 +58,7 @@ def bodies() -> Iterator[tuple[str, str, bytes]]:
     yield (
         "250 KiB of members",
         "application/json",
-        batch(event({f"m{number}": 0 for number in range(LARGEST // 12)})),
+        batch(event({f"m{number}": 0 for number in range(LARGEST // 16)})),
     )
     unknown = {f"m{number}": 0 for number in range(LARGEST // 12)}
     yield "250 KiB of unknown members", "application/json", batch(event(**unknown))

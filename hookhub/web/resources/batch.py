@@ -19,7 +19,7 @@ from hookhub.errors import (
 from hookhub.events import Draft
 from hookhub.routes import Answer, Header, Request, Response, Route, wrong_field
 from hookhub.strict_json import malformed
-from hookhub.web.itemwise import NDJSON, array_in_turns, lines_in_turns
+from hookhub.web.itemwise import NDJSON, ONE_GO, array_in_turns, lines_in_turns
 from hookhub.web.reading import MAX_ERRORS, has_escapes, media_type, validate_json_body
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -65,8 +65,8 @@ class _Batch:
 
     async def _drafts(self, request: Request) -> list[Draft]:
         data: bytes = request.body
-        settings, escapes = self._hub.settings.events, has_escapes(data)
-        checked = _Checked(self._hub, escapes)
+        settings = self._hub.settings.events
+        checked = _Checked(self._hub, has_escapes(data), large=len(data) > ONE_GO)
         for turn in _turns(data, media_type(request.headers), event_limit(settings).bytes):
             await checked.add(turn)
             if checked.count > settings.max_batch:
@@ -81,11 +81,17 @@ class _Batch:
 
 
 class _Checked:
-    """What was read of a batch so far."""
+    """What was read of a batch so far.
 
-    def __init__(self, hub: Hub, escapes: bool) -> None:
+    Args:
+        escapes: whether there are any in it.
+        large: whether reading a part of it takes so long that others should have a turn after it.
+    """
+
+    def __init__(self, hub: Hub, escapes: bool, *, large: bool) -> None:
         self._hub = hub
         self._escapes = escapes
+        self._large = large
         self._now = hub.now()
         self._turns = Turns()
         self._drafts: list[Draft] = []
@@ -94,12 +100,15 @@ class _Checked:
         self.count = 0
 
     async def add(self, turn: Sequence[Any]) -> None:
-        """Check the next items; others have their turn before, in between and after."""
-        await self._turns.give_way()
+        """Check the next items; others have their turn before, and in a large batch after."""
+        if self.count or self._large:
+            await self._turns.give_way()
         plain = None if self._escapes else self._plain(turn)
         if plain is not None:
             self._drafts += plain
         else:
+            if self._large:
+                await self._turns.give_way()
             for index, item in enumerate(turn, self.count):
                 try:
                     self._drafts.append(self._draft(item))
@@ -107,7 +116,8 @@ class _Checked:
                     self._refuse(index, error)
                     await self._turns.give_way()
         self.count += len(turn)
-        await self._turns.give_way()
+        if self._large:
+            await self._turns.give_way()
 
     def drafts(self) -> list[Draft]:
         """All of them.

@@ -3,10 +3,10 @@
 The names that plugins and programs use; the rest of the package is behind them.
 """
 
-from hookhub.events import Accepted, Cursor, Draft, Event, EventType, Payload
-from hookhub.hookspecs import hookimpl
-from hookhub.routes import Answer, Body, Paging, Query, Request, Response, Route
-from hookhub.sinks import (
+from hookhub.contracts.events import Accepted, Cursor, Draft, Event, EventType, Payload
+from hookhub.contracts.hookspecs import hookimpl
+from hookhub.contracts.routes import Answer, Body, Paging, Query, Request, Response, Route
+from hookhub.contracts.sinks import (
     Attempt,
     AttemptResult,
     DurableSink,
@@ -15,7 +15,7 @@ from hookhub.sinks import (
     Outcome,
     QueuedLiveSink,
 )
-from hookhub.sources import Migration, Source
+from hookhub.contracts.sources import Migration, Source
 
 __version__ = "0.1.0"
 

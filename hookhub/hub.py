@@ -11,18 +11,16 @@ import structlog
 import trio
 from pydantic import ValidationError
 
-from hookhub.components import collect_components
+from hookhub.access.keys import SigningKeys
+from hookhub.access.tokens import Tokens
+from hookhub.background.charts import Stats
+from hookhub.background.delivery_life import DeliveryLife
+from hookhub.background.loopwatch import LoopWatch
+from hookhub.background.outbox import OutboxRelay
+from hookhub.background.retention import Retention
 from hookhub.config import Settings
-from hookhub.delivery.attempts import Attempts
-from hookhub.delivery.engine import Engine
-from hookhub.delivery.life import DeliveryLife
-from hookhub.delivery.own_events import DELIVERY_FAILED
-from hookhub.delivery.replay import Replays
-from hookhub.delivery.services import Deliveries, Endpoints
-from hookhub.delivery.verdicts import Verdicts
-from hookhub.egress import Egress
-from hookhub.errors import HookhubError, PayloadTooLarge, ValidationFailed
-from hookhub.events import (
+from hookhub.contracts.errors import HookhubError, PayloadTooLarge, ValidationFailed
+from hookhub.contracts.events import (
     EVENT_ID,
     KEY_MAX,
     OWN,
@@ -33,26 +31,28 @@ from hookhub.events import (
     EventIds,
     canonical_json,
 )
+from hookhub.contracts.own_events import DELIVERY_FAILED
+from hookhub.contracts.sinks import Component
+from hookhub.contracts.timestamps import check_timestamps
+from hookhub.delivery.attempts import Attempts
+from hookhub.delivery.engine import Engine
+from hookhub.delivery.replays.service import Replays
+from hookhub.delivery.services import Deliveries, Endpoints
+from hookhub.delivery.verdicts import Verdicts
+from hookhub.egress import Egress
 from hookhub.feed import Broadcaster, Feed, Presence, Signals
-from hookhub.inspection import check_numbers
-from hookhub.keys import SigningKeys
-from hookhub.loopwatch import LoopWatch
-from hookhub.outbox import OutboxRelay
 from hookhub.plugins import Plugins, load_event_types, load_transforms
-from hookhub.retention import Retention
-from hookhub.sinks import Component
-from hookhub.stats.recorder import Stats
-from hookhub.stats.tally import Tally
+from hookhub.plugins.components import collect_components
+from hookhub.plugins.inspection import check_numbers
+from hookhub.statistics.tally import Tally
 from hookhub.store import Reader, Store, Transaction
-from hookhub.store import events as event_units
-from hookhub.timestamps import check_timestamps
-from hookhub.tokens import Tokens
+from hookhub.store.units import events as event_units
 
 T = TypeVar("T")
 
 log = structlog.get_logger("hookhub")
 
-# As hookhub.routes.Line has it, and no halves of surrogate pairs, which no database keeps.
+# As contracts.routes.Line has it, and no halves of surrogate pairs, which no database keeps.
 _LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 DRAFT_SIZE = 300
@@ -103,7 +103,7 @@ class Hub:
             settings.delivery,
             POLL,
             Verdicts(settings.delivery, self._own_draft),
-            life=DeliveryLife(self.signals, store.clock, tally),
+            observer=DeliveryLife(self.signals, store.clock, tally),
         )
         self.endpoints = Endpoints(
             store,

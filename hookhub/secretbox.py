@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hookhub.errors import ConfigError, StoreError, ValidationFailed
+from hookhub.contracts.errors import ConfigError, StoreError, ValidationFailed
 
 PREFIX = "sealed:v1:"
 KEY_MIN = 32

@@ -21,28 +21,28 @@ import structlog
 import trio
 from quart_trio import QuartTrio
 
-from hookhub.components import migrate_components
 from hookhub.config import Settings
-from hookhub.errors import HookhubError
-from hookhub.faults import only_fault
+from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.routes import UpgradeHandler
+from hookhub.contracts.sinks import Component
+from hookhub.http.connections import serve as serve_http
+from hookhub.http.limits import hypercorn_config
+from hookhub.http.listeners import Listener, listener_url, open_listeners
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
-from hookhub.routes import UpgradeHandler
+from hookhub.plugins.components import migrate_components
+from hookhub.plugins.faults import only_fault
+from hookhub.plugins.supervision import supervise
 from hookhub.secretbox import SecretBox
-from hookhub.sinks import Component
 from hookhub.store import Store, open_store
 from hookhub.store.database import redacted_url
-from hookhub.store.jobs import release_replays
-from hookhub.store.leases import release_leases
 from hookhub.store.lock import HubLock
-from hookhub.store.secrets import check_secrets
-from hookhub.supervision import supervise
+from hookhub.store.units.leases import release_leases
+from hookhub.store.units.replays import release_replays
+from hookhub.store.units.secrets import check_secrets
 from hookhub.web.app import create_app
 from hookhub.web.assembly import assemble
-from hookhub.web.hypercorn_config import hypercorn_config
-from hookhub.web.listen import Listener, listener_url, open_listeners
 from hookhub.web.resources import core_routes
-from hookhub.web.takeover import serve as serve_http
 
 __all__ = ["Started", "open_hub", "open_store", "serve"]
 

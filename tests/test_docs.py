@@ -15,7 +15,7 @@ from types import ModuleType
 import click
 import pytest
 
-import hookhub.hookspecs
+import hookhub.contracts.hookspecs
 from hookhub.config import Settings, load_settings
 from hookhub.testing.hub_process import HubProcess
 
@@ -79,7 +79,7 @@ def test_every_hook_has_its_section() -> None:
     """writing-a-plugin.md has a heading with the signature of every hook, and of no other."""
     hooks = {
         f"{name}({', '.join(inspect.signature(hook).parameters)})"
-        for name, hook in vars(hookhub.hookspecs).items()
+        for name, hook in vars(hookhub.contracts.hookspecs).items()
         if name.startswith("hookhub_") and inspect.isfunction(hook)
     }
     headings = re.findall(r"^### (hookhub_\w+\(.*\))$", page("writing-a-plugin.md"), re.MULTILINE)

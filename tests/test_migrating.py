@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from hookhub.client import Client
-from hookhub.errors import ValidationFailed
+from hookhub.contracts.errors import ValidationFailed
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.waiting import wait_until

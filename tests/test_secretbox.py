@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookhub.errors import ConfigError, HookhubError, StoreError, ValidationFailed
+from hookhub.contracts.errors import ConfigError, HookhubError, StoreError, ValidationFailed
 from hookhub.secretbox import PREFIX, SecretBox
 
 OLD = "an old key of thirty-two characters or more"

@@ -25,9 +25,9 @@ from typing import Annotated, Any, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-import hookhub.web.problems  # noqa: F401 - it has an error of its own
-from hookhub import errors
+import hookhub.http.problems  # noqa: F401 - it has an error of its own
 from hookhub.config import Settings
+from hookhub.contracts import errors
 
 DOCS = Path(__file__).parents[1]
 FRAGMENTS = DOCS / "changelog"
@@ -82,11 +82,11 @@ def setting_rows(table: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def error_classes() -> list[type[errors.HookhubError]]:
-    """Every error that the REST API may answer with, in the order of :mod:`hookhub.errors`."""
+    """Every error that the REST API may answer with, in the order of its module."""
     found = [errors.HookhubError]
     for error in found:
         found += [item for item in error.__subclasses__() if item not in found]
-    rooms = ("hookhub.errors", "hookhub.web")
+    rooms = ("hookhub.contracts.errors", "hookhub.http", "hookhub.web")
     kept = [item for item in found if item.__module__.startswith(rooms)]
     places = list(vars(errors).values())
     return sorted(kept, key=lambda item: places.index(item) if item in places else len(places))

@@ -11,8 +11,8 @@ from hookhub.cli.options import json_option
 from hookhub.cli.output import note, print_json, say
 from hookhub.cli.remote import Remote
 from hookhub.cli.where import Here, where_options
-from hookhub.errors import StoreError
-from hookhub.events import format_timestamp
+from hookhub.contracts.errors import StoreError
+from hookhub.contracts.events import format_timestamp
 
 if TYPE_CHECKING:
     from hookhub.config import Settings
@@ -77,7 +77,7 @@ def _here(where: Here, since: int | None, until: int | None) -> dict[str, Any]:
 async def _audit(settings: Settings, since: int | None, until: int | None) -> dict[str, Any]:
     from hookhub.cli.assembled import assembled
     from hookhub.cli.local import existing_store
-    from hookhub.store.audit import audit
+    from hookhub.store.units.audit import audit
 
     async with existing_store(settings.database) as store:
         if not await store.read(lambda reader: reader.sql("SELECT 1 FROM hookhub_state")):

@@ -7,7 +7,7 @@ import os
 import click
 from click.shell_completion import CompletionItem
 
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 
 
 def complete_event_type(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import click
 
 from hookhub.config import LogSettings
-from hookhub.errors import HookhubError
-from hookhub.tracebacks import message_of, place_of
+from hookhub.contracts.errors import HookhubError
+from hookhub.logs.tracebacks import message_of, place_of
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 
 from hookhub.cli import moments
 from hookhub.cli.output import cell, note, print_table
-from hookhub.events import format_timestamp
+from hookhub.contracts.events import format_timestamp
 
 if TYPE_CHECKING:
     from hookhub.client import Client

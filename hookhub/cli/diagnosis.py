@@ -10,7 +10,7 @@ from typing import Literal
 
 from hookhub.cli.captured import Captured
 from hookhub.client import InvalidSignature, verify
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 
 Scheme = Literal["standard", "legacy", "public_key", "time"]
 

@@ -25,8 +25,8 @@ from trio_websocket import (
 from hookhub.cli.following import FollowOptions, Handle
 from hookhub.cli.remote import Remote
 from hookhub.client.address import nowhere
-from hookhub.errors import HookhubError, NotFound, Unauthorized, Unavailable
-from hookhub.events import parse_json
+from hookhub.contracts.errors import HookhubError, NotFound, Unauthorized, Unavailable
+from hookhub.contracts.events import parse_json
 
 Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 

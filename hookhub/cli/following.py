@@ -13,7 +13,7 @@ import click
 from hookhub.cli import moments
 from hookhub.cli.payload import read_object
 from hookhub.cli.remote import Remote
-from hookhub.events import Cursor, check_pattern
+from hookhub.contracts.events import Cursor, check_pattern
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handle = Callable[[dict[str, Any]], Awaitable[None]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookhub.cli.output import printable
-from hookhub.errors import ConfigError, HookhubError
+from hookhub.contracts.errors import ConfigError, HookhubError
 
 if TYPE_CHECKING:
     from hookhub.cli.plugin_commands import PluginCommands

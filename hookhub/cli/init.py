@@ -22,7 +22,7 @@ from hookhub.config.checks import (
     check_network,
     check_public_url,
 )
-from hookhub.errors import ConfigError, Conflict
+from hookhub.contracts.errors import ConfigError, Conflict
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

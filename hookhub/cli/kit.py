@@ -1,7 +1,7 @@
 """What commands are made of, for those of plugins too (``hookhub_commands``).
 
 A command that speaks to a running hub takes ``remote_options``, and gets ``remote``, a
-``Remote`` with the address and the token that are meant. Errors of :mod:`hookhub.errors`
+``Remote`` with the address and the token that are meant. Errors of :mod:`hookhub.contracts.errors`
 that leave a command are told in a sentence, with exit status 1.
 """
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StoreError, StoreUnavailable
+from hookhub.contracts.errors import StoreError, StoreUnavailable
 from hookhub.secretbox import SecretBox
 from hookhub.store import Store
 from hookhub.store.database import NO_KEYS, is_sqlite, redacted_url, sqlite_path

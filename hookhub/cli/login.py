@@ -18,7 +18,7 @@ from hookhub.cli.profiles import (
     save_profiles,
 )
 from hookhub.cli.remote import DEFAULT_URL, TIMEOUT
-from hookhub.errors import Forbidden
+from hookhub.contracts.errors import Forbidden
 
 if TYPE_CHECKING:
     from hookhub.client import Client

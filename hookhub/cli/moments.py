@@ -11,8 +11,8 @@ from contextlib import suppress
 
 import click
 
-from hookhub.errors import HookhubError
-from hookhub.events import Cursor, format_timestamp, parse_timestamp
+from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.events import Cursor, format_timestamp, parse_timestamp
 
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

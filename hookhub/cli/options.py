@@ -68,6 +68,6 @@ def without_required(settings: PluginsSettings) -> PluginsSettings:
 def quiet_logging() -> None:
     """For commands that print results: only warnings, on stderr."""
     from hookhub.config import LogSettings
-    from hookhub.logs import configure_logging
+    from hookhub.logs.structured import configure_logging
 
     configure_logging(LogSettings(level="warning"), sys.stderr)

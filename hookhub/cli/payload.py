@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from hookhub.errors import MalformedRequest
-from hookhub.events import parse_json
+from hookhub.contracts.errors import MalformedRequest
+from hookhub.contracts.events import parse_json
 
 
 def read_fields(fields: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from hookhub.config import PluginsSettings, load_settings
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 from hookhub.plugins import PluginReport, Plugins
 
 

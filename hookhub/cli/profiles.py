@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 DEFAULT = "default"
 

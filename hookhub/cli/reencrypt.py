@@ -12,10 +12,10 @@ import trio
 from hookhub.cli.options import config_option, json_option, settings_from
 from hookhub.cli.output import count, note, print_json, say
 from hookhub.config import Settings
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hookhub.store.secrets import Resealed
+    from hookhub.store.units.secrets import Resealed
 
 
 @click.command("reencrypt")
@@ -62,7 +62,7 @@ def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
 async def _reencrypt(settings: Settings, replace_lost: bool) -> Resealed:
     from hookhub.secretbox import SecretBox
     from hookhub.store import open_store
-    from hookhub.store.secrets import COLUMNS, Resealed, reseal_step
+    from hookhub.store.units.secrets import COLUMNS, Resealed, reseal_step
 
     total = Resealed()
     box = SecretBox(settings.auth.secret_keys())

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from hookhub.cli.profiles import Profiles, load_profiles
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
     from hookhub.client import Client

@@ -13,14 +13,14 @@ import click
 
 from hookhub.cli.output import Bar, count, print_json, progress_bar, say
 from hookhub.cli.remote import Remote
-from hookhub.errors import (
+from hookhub.contracts.errors import (
     FieldError,
     HookhubError,
     MalformedRequest,
     Unavailable,
     ValidationFailed,
 )
-from hookhub.events import parse_json
+from hookhub.contracts.events import parse_json
 
 if TYPE_CHECKING:
     from hookhub.client import Client

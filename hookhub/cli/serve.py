@@ -35,7 +35,7 @@ def serve(config: Path | None, bind: str | None) -> None:
     """
     from hookhub import server
     from hookhub.cli.crash import crash_logged
-    from hookhub.logs import configure_logging
+    from hookhub.logs.structured import configure_logging
     from hookhub.plugins import Plugins
 
     settings = settings_from(config)

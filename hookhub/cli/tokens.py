@@ -11,12 +11,12 @@ import trio
 from hookhub.cli import moments
 from hookhub.cli.remote import Remote
 from hookhub.cli.where import Here
-from hookhub.errors import NotFound
-from hookhub.events import format_timestamp, parse_timestamp
+from hookhub.contracts.errors import NotFound
+from hookhub.contracts.events import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
+    from hookhub.access.tokens import Token, Tokens
     from hookhub.config import Settings
-    from hookhub.tokens import Token, Tokens
 
 Json = dict[str, Any]
 
@@ -85,8 +85,8 @@ class Local:
 
     def list(self) -> list[Json]:
         async def look() -> list[Json]:
+            from hookhub.access.tokens import Tokens
             from hookhub.cli.local import existing_store
-            from hookhub.tokens import Tokens
 
             async with existing_store(self._settings.database) as store:
                 return [_shown(item) for item in await Tokens(store).list()]
@@ -106,8 +106,8 @@ class Local:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Tokens]:
+        from hookhub.access.tokens import Tokens
         from hookhub.store import open_store
-        from hookhub.tokens import Tokens
 
         async with open_store(self._settings.database) as store:
             yield Tokens(store)

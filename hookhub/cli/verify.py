@@ -14,7 +14,7 @@ import click
 from hookhub.cli.captured import Captured, read_captured, trimmed
 from hookhub.cli.options import json_option
 from hookhub.cli.output import note, painted, print_json, say
-from hookhub.errors import MalformedRequest
+from hookhub.contracts.errors import MalformedRequest
 
 if TYPE_CHECKING:
     from hookhub.cli.diagnosis import Finding

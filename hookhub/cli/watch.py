@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookhub.cli.output import count, note, print_json, print_members, progress_bar, say
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 
 if TYPE_CHECKING:
     from hookhub.client import Client

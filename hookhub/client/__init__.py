@@ -14,7 +14,7 @@ from hookhub.client.asynchronous import AsyncClient
 from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
 from hookhub.client.synchronous import Client
 from hookhub.client.verify import InvalidSignature, VerifiedWebhook, verify
-from hookhub.events import Accepted
+from hookhub.contracts.events import Accepted
 
 __all__ = [
     "Accepted",

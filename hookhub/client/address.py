@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _PAGES = re.compile(r"/(?:admin|docs|ws|openapi\.json|asyncapi\.json)/*$")

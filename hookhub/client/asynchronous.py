@@ -15,7 +15,7 @@ from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
 from hookhub.client.pages import ListPages
 from hookhub.client.search import CursorSearch
-from hookhub.events import Accepted
+from hookhub.contracts.events import Accepted
 
 
 class AsyncClient:

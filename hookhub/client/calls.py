@@ -11,8 +11,8 @@ import httpx
 
 from hookhub.client.exchange import Call, json_of, not_hookhub
 from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
-from hookhub.errors import ConfigError, ValidationFailed
-from hookhub.events import Accepted, canonical_json
+from hookhub.contracts.errors import ConfigError, ValidationFailed
+from hookhub.contracts.events import Accepted, canonical_json
 
 _TOKEN = re.compile(r"[!-~]+")
 _JSON = {"Content-Type": "application/json"}

@@ -16,7 +16,7 @@ import httpx
 
 from hookhub.client.address import nowhere
 from hookhub.client.problems import error_of, problem_of
-from hookhub.errors import NOTHING_HERE, ConfigError, HookhubError, NotFound, Unavailable
+from hookhub.contracts.errors import NOTHING_HERE, ConfigError, HookhubError, NotFound, Unavailable
 
 # 503: the hub is starting, stopping or its database is busy; 502 and 504: a proxy did not reach
 # it; 429: a limit. None of them says that the event is stored, and the idempotency key makes a

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookhub import errors
-from hookhub.errors import HookhubError
+from hookhub.contracts import errors
+from hookhub.contracts.errors import HookhubError
 
 # For answers that are not hookhub's own, or carry the code of a plugin's error.
 _BY_STATUS: Mapping[int, type[HookhubError]] = {
@@ -34,7 +34,7 @@ def _tree(root: type[HookhubError]) -> Iterator[type[HookhubError]]:
 
 
 def error_class(code: object, status: int) -> type[HookhubError]:
-    """The class of hookhub.errors with this code, or else the nearest one by status."""
+    """The class of hookhub.contracts.errors with this code, or else the nearest one by status."""
     for found in _tree(HookhubError):
         if found.code == code and found.__module__ == errors.__name__:
             return found

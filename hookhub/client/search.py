@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from hookhub.client.exchange import json_of, not_hookhub
-from hookhub.errors import InvalidCursor
-from hookhub.events import Cursor, parse_timestamp
+from hookhub.contracts.errors import InvalidCursor
+from hookhub.contracts.events import Cursor, parse_timestamp
 
 
 class CursorSearch:

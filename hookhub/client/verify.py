@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from hookhub.errors import ConfigError, HookhubError
+from hookhub.contracts.errors import ConfigError, HookhubError
 
 PREFIX = "whsec_"
 PUBLIC_PREFIX = "whpk_"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from hookhub.config.environment import apply_environment
 from hookhub.config.models import Settings
 from hookhub.config.problems import Problem, Source, problems_of, refuse
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 DEFAULT_FILE = "hookhub.toml"
 

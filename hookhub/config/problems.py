@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hookhub.config.models import PluginsSettings, Settings, Table
-from hookhub.errors import ConfigError, FieldError
-from hookhub.redaction import redact_text
+from hookhub.contracts.errors import ConfigError, FieldError
+from hookhub.contracts.redaction import redact_text
 
 KeyPath = tuple[str | int, ...]
 """``("delivery", "retry_schedule", 2)``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hookhub.redaction import MASK
+from hookhub.contracts.redaction import MASK
 
 MAX_FIELDS = 32
 """Fields that are kept of an answer."""

@@ -9,13 +9,14 @@ from dataclasses import replace
 import structlog
 import trio
 
-from hookhub.delivery.model import Endpoint
+from hookhub.contracts.deliveries import Endpoint
+from hookhub.contracts.events import Event
+from hookhub.contracts.redaction import Known
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.contracts.transforms import TransformError
 from hookhub.delivery.rendering import Rendering
-from hookhub.events import Event
-from hookhub.faults import only_fault
-from hookhub.redaction import Known
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.transforms import TransformError, TransformRegistry
+from hookhub.plugins.faults import only_fault
+from hookhub.plugins.transforms import TransformRegistry
 
 STATUS_MAX = 2**31 - 1
 MAX_TIMEOUT = 65.0

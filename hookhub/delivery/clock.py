@@ -14,7 +14,8 @@ import structlog
 
 from hookhub.delivery.policy import RETRY_AFTER_MAX
 from hookhub.store import Reader, Store, Transaction
-from hookhub.store.postponed import (
+from hookhub.store.schema import HELD
+from hookhub.store.units.postponed import (
     PAGE,
     Waiting,
     bring_forward,
@@ -22,7 +23,6 @@ from hookhub.store.postponed import (
     from_the_future,
     waiting_page,
 )
-from hookhub.store.schema import HELD
 
 STEP = 1.0
 """Seconds; less than that is the clock being adjusted, not set."""

@@ -19,25 +19,25 @@ import structlog
 import trio
 
 from hookhub.config import DeliverySettings
+from hookhub.contracts.deliveries import Claim, Endpoint
+from hookhub.contracts.errors import HookhubError, StoreUnavailable
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub.delivery.answer_headers import kept_headers
 from hookhub.delivery.attempts import Attempts, storable
 from hookhub.delivery.clock import ClockWatch, mend, was_set_back
 from hookhub.delivery.lanes import Lane, Obstacle, Scheduler
 from hookhub.delivery.leases import Leases
-from hookhub.delivery.life import DeliveryLife
-from hookhub.delivery.model import Claim, Endpoint
 from hookhub.delivery.nodes import Nodes
+from hookhub.delivery.observing import Observer
 from hookhub.delivery.policy import decide
-from hookhub.delivery.recorder import Recorder
+from hookhub.delivery.recording import Recorder
 from hookhub.delivery.roster import Roster
 from hookhub.delivery.verdicts import Verdicts
-from hookhub.errors import HookhubError, StoreUnavailable
-from hookhub.events import Event
-from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import NewDelivery, Store
-from hookhub.store.claims import claim_due, next_due
-from hookhub.store.deliveries import Record
 from hookhub.store.schema import HELD
+from hookhub.store.units.claims import claim_due, next_due
+from hookhub.store.units.deliveries import Record
 
 REST = 1.5
 """Seconds after a failure of the database in which nothing is claimed: meanwhile every node writes
@@ -54,7 +54,7 @@ class Engine:
         attempts: makes them; deliveries of a sink that it does not have stay pending.
         poll: seconds between looks for what other processes did.
         verdicts: what failures mean for endpoints.
-        life: is told of every attempt.
+        observer: is told of every attempt.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Engine:
         poll: float,
         verdicts: Verdicts,
         chance: random.Random | None = None,
-        life: DeliveryLife | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._store = store
         self._attempts = attempts
@@ -75,7 +75,7 @@ class Engine:
         self._scheduler = Scheduler(settings.concurrency)
         self._roster = Roster(store, self._scheduler, attempts.sinks, settings.endpoint_concurrency)
         self._recorder = Recorder(store, verdicts.record)
-        self._life = life
+        self._observer = observer
         self._nodes = Nodes(store, self._look_soon, self._doubt)
         self._leases = Leases(store, self._nodes, attempts.longest)
         self._clock = ClockWatch()
@@ -392,11 +392,11 @@ class Engine:
     ) -> None:
         item = self._make_record(lane.endpoint, claim, result, started_at, duration)
         self._outcomes[result.outcome] += 1
-        if self._life is not None:
-            self._life.attempted(lane.endpoint, item)
+        if self._observer is not None:
+            self._observer.attempted(lane.endpoint, item)
         recorded = await self._recorder.record(item)
-        if self._life is not None:
-            self._life.recorded(lane.endpoint, item, recorded)
+        if self._observer is not None:
+            self._observer.recorded(lane.endpoint, item, recorded)
         if recorded is None:
             self._unrecorded += 1
         elif recorded.released or item.due_at is not None:

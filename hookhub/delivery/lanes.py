@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from hookhub.contracts.deliveries import Claim, Endpoint
 from hookhub.delivery.breaker import Breaker, State
 from hookhub.delivery.limits import RateLimit, Window
-from hookhub.delivery.model import Claim, Endpoint
 
 AHEAD = 8
 """How many times what may be in flight is claimed ahead, all lanes together."""

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import structlog
 
-from hookhub.delivery.model import Claim
+from hookhub.contracts.deliveries import Claim
+from hookhub.contracts.errors import StoreUnavailable
 from hookhub.delivery.nodes import Nodes
-from hookhub.errors import StoreUnavailable
 from hookhub.store import Store, Transaction
-from hookhub.store.leases import GUARDED, give_back, lease_count, release_lost, renew
+from hookhub.store.units.leases import GUARDED, give_back, lease_count, release_lost, renew
 
 LEASE_MARGIN = 30.0
 """Seconds that a lease outlives the longest attempt: time to write down what came of it."""

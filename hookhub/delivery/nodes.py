@@ -13,12 +13,12 @@ from typing import TypeVar
 import structlog
 import trio
 
-from hookhub.errors import HookhubError, StoreUnavailable
+from hookhub.contracts.errors import HookhubError, StoreUnavailable
 from hookhub.store import Store
 from hookhub.store.database import is_sqlite
-from hookhub.store.jobs import release_replays
-from hookhub.store.leases import NODES, lease_base, leasing_nodes, release_node
 from hookhub.store.nodes import NodeLock
+from hookhub.store.units.leases import NODES, lease_base, leasing_nodes, release_node
+from hookhub.store.units.replays import release_replays
 
 LOOK = 0.5
 """Seconds between two looks at who lives."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hookhub.delivery.model import Status
-from hookhub.sinks import AttemptResult, Outcome
+from hookhub.contracts.deliveries import Status
+from hookhub.contracts.sinks import AttemptResult, Outcome
 
 RETRY_AFTER_MAX = 24 * 3600.0
 """Seconds: a receiver may ask to be left alone for a day, not for ever."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import trio
 
-from hookhub.events import Event
-from hookhub.sinks import Content
-from hookhub.transforms import TransformError, TransformRegistry
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import Content
+from hookhub.contracts.transforms import TransformError
+from hookhub.plugins.transforms import TransformRegistry
 
 THREADS = 2
 """Threads for each transform. They compute in turn, so more would not be faster; a second one lets

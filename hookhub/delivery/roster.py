@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 import structlog
 
+from hookhub.contracts.deliveries import Claim, Endpoint
 from hookhub.delivery.breaker import Breaker
 from hookhub.delivery.lanes import Lane, Scheduler
 from hookhub.delivery.limits import RateLimit, Window
-from hookhub.delivery.model import Claim, Endpoint
 from hookhub.store import Store
-from hookhub.store.claims import next_due
-from hookhub.store.endpoints import endpoints_generation, find_endpoint, load_endpoints
+from hookhub.store.units.claims import next_due
+from hookhub.store.units.endpoints import endpoints_generation, find_endpoint, load_endpoints
 
 log = structlog.get_logger("hookhub.delivery")
 

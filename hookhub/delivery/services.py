@@ -11,8 +11,7 @@ from typing import Any
 import structlog
 import trio
 
-from hookhub.delivery.attempts import Attempts
-from hookhub.delivery.model import (
+from hookhub.contracts.deliveries import (
     Delivery,
     DeliveryFilter,
     Endpoint,
@@ -23,15 +22,16 @@ from hookhub.delivery.model import (
     Page,
     Status,
 )
-from hookhub.errors import NotFound, ValidationFailed
-from hookhub.events import Event, EventRegistry, canonical_json, new_event_id
+from hookhub.contracts.errors import NotFound, ValidationFailed
+from hookhub.contracts.events import Event, EventRegistry, canonical_json, new_event_id
+from hookhub.contracts.sinks import AttemptResult, DurableSink
+from hookhub.delivery.attempts import Attempts
 from hookhub.filters import compile_filter
-from hookhub.sinks import AttemptResult, DurableSink
+from hookhub.plugins.transforms import TransformRegistry
 from hookhub.store import Store, Transaction
-from hookhub.store import deliveries as delivery_units
-from hookhub.store import endpoints as endpoint_units
-from hookhub.store.delivery_search import search_deliveries
-from hookhub.transforms import TransformRegistry
+from hookhub.store.units import deliveries as delivery_units
+from hookhub.store.units import endpoints as endpoint_units
+from hookhub.store.units.delivery_search import search_deliveries
 
 log = structlog.get_logger("hookhub.delivery")
 
@@ -273,7 +273,7 @@ class Deliveries:
         limit: int = 50,
     ) -> Found[Delivery]:
         """Deliveries that match, newest first; see
-        :func:`hookhub.store.delivery_search.search_deliveries`.
+        :func:`hookhub.store.units.delivery_search.search_deliveries`.
 
         Args:
             sink: the endpoint that is asked for must be of this one.

@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 
 from hookhub.config import DeliverySettings
-from hookhub.delivery.model import Endpoint
-from hookhub.events import OWN, Draft, format_timestamp
+from hookhub.contracts.deliveries import Endpoint
+from hookhub.contracts.events import OWN, Draft, format_timestamp
 from hookhub.store import Transaction
-from hookhub.store.deliveries import Record, Recorded, record_all
-from hookhub.store.endpoints import (
+from hookhub.store.units.deliveries import Record, Recorded, record_all
+from hookhub.store.units.endpoints import (
     disable_endpoint,
     find_endpoint,
     mark_warned,

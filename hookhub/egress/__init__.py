@@ -14,18 +14,18 @@ import httpx
 import trio
 
 from hookhub.config import EgressSettings
-from hookhub.egress.dial import Timings
+from hookhub.contracts.routes import wrong_field
 from hookhub.egress.failures import EGRESS_ERRORS, EgressError, classify
-from hookhub.egress.guard import Guard
-from hookhub.egress.idle import WATCH, IdleConnections
-from hookhub.egress.names import ThreadResolver
-from hookhub.egress.sending import Answer, Place, Sender, place
-from hookhub.egress.tls import TlsContexts, check_trust
-from hookhub.egress.transport import GuardedTransport
-from hookhub.egress.urls import check_url
-from hookhub.egress.ways import Dialler
-from hookhub.egress.wire import request_head
-from hookhub.routes import wrong_field
+from hookhub.egress.guard.addresses import Guard
+from hookhub.egress.guard.names import ThreadResolver
+from hookhub.egress.guard.urls import check_url
+from hookhub.egress.http.dial import Timings
+from hookhub.egress.http.dialler import Dialler
+from hookhub.egress.http.idle import WATCH, IdleConnections
+from hookhub.egress.http.sending import Answer, Place, Sender, place
+from hookhub.egress.http.tls import TlsContexts, check_trust
+from hookhub.egress.http.transport import GuardedTransport
+from hookhub.egress.http.wire import request_head
 
 __all__ = ["EGRESS_ERRORS", "Answer", "Egress", "EgressError", "classify"]
 

@@ -1,7 +1,7 @@
 """What goes wrong on the way out, told apart.
 
 Each class is an ``httpx.TransportError``, so that code that knows only httpx catches it as well;
-``code`` is the stable word of :attr:`hookhub.sinks.AttemptResult.error`.
+``code`` is the stable word of :attr:`hookhub.contracts.sinks.AttemptResult.error`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import httpx
 
-from hookhub.errors import EgressBlocked, ValidationFailed
+from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 
 
 class EgressError(httpx.TransportError):

@@ -14,13 +14,13 @@ from functools import partial
 import structlog
 import trio
 
-from hookhub.errors import HookhubError
-from hookhub.events import Event
+from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import LiveSink
 from hookhub.feed.feed import Feed
-from hookhub.sinks import LiveSink
 from hookhub.store import NewDelivery, Store, Transaction
 from hookhub.store.epochs import read_beginning
-from hookhub.store.events import read_news
+from hookhub.store.units.events import read_news
 
 PAGE = 500
 SLOW_SINK = 0.05

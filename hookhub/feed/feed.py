@@ -9,14 +9,14 @@ import structlog
 import trio
 
 from hookhub.config import LiveSettings
-from hookhub.errors import UnreadableEvent
-from hookhub.events import Cursor, Event
+from hookhub.contracts.errors import UnreadableEvent
+from hookhub.contracts.events import Cursor, Event
+from hookhub.contracts.sinks import Entry
 from hookhub.feed.ring import Ring
 from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
-from hookhub.sinks import Entry
 from hookhub.store import Store
 from hookhub.store.epochs import NOTHING_SEEN, Seen, read_newest
-from hookhub.store.events import history_bounds, read_events
+from hookhub.store.units.events import history_bounds, read_events
 
 SCAN = 2_000
 """How many events of the ring one read looks at before it lets other tasks run."""

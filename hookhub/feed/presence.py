@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from hookhub.config import LiveSettings
-from hookhub.events import format_timestamp
-from hookhub.routes import Principal
+from hookhub.contracts.events import format_timestamp
+from hookhub.contracts.routes import Principal
 
 DISMISSED = 4410
 """The close code for a connection that a person ended: do not come back by yourself."""

@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hookhub.errors import InvalidCursor, ValidationFailed
-from hookhub.events import Cursor, Event, format_timestamp, parse_timestamp
+from hookhub.contracts.errors import InvalidCursor, ValidationFailed
+from hookhub.contracts.events import Cursor, Event, format_timestamp, parse_timestamp
 from hookhub.store import Reader
-from hookhub.store.events import first_at_or_after, history_bounds
+from hookhub.store.units.events import first_at_or_after, history_bounds
 
 CLOCKS = 60_000_000
 """Microseconds by which the times of events may be out of the order of commits."""

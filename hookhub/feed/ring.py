@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hookhub.sinks import Entry
+from hookhub.contracts.sinks import Entry
 
 
 class Ring:

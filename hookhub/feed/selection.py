@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from hookhub.events import Event, type_matcher
+from hookhub.contracts.events import Event, type_matcher
+from hookhub.contracts.sinks import Entry
 from hookhub.filters import Filter
-from hookhub.sinks import Entry
 
 Select: TypeAlias = Callable[[Entry], bool]
 """Whether a reader wants an entry."""

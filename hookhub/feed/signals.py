@@ -13,10 +13,10 @@ from typing import Any, Self, TypeAlias
 
 import structlog
 
-from hookhub.events import format_timestamp, type_matcher
+from hookhub.contracts.events import format_timestamp, type_matcher
+from hookhub.contracts.sinks import Signal
 from hookhub.feed.selection import Wanted
 from hookhub.filters import Filter
-from hookhub.sinks import Signal
 
 FAMILY = "delivery."
 """Only a pattern that begins with this asks for signals: ``*`` means events."""

@@ -9,8 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from hookhub.errors import FieldError, ValidationFailed
-from hookhub.events import canonical_json
+from hookhub.contracts.errors import FieldError, ValidationFailed
+from hookhub.contracts.events import canonical_json
 from hookhub.filters.hints import (
     EXAMPLE,
     GROUPS,

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 
 from hookhub import __version__
-from hookhub.errors import PluginError
+from hookhub.contracts.errors import PluginError
 
 _OF_HOOKHUB = re.compile(r"hookhub\b(?![-_.])\s*[^\s]", re.IGNORECASE)
 GROUP = "hookhub"

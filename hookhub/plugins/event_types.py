@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from hookhub.errors import PluginError
-from hookhub.events import OWN, EventRegistry, EventType, canonical_json
+from hookhub.contracts.errors import PluginError
+from hookhub.contracts.events import OWN, EventRegistry, EventType, canonical_json
 from hookhub.plugins.manager import Plugins
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pluggy
 
-from hookhub import hookspecs
 from hookhub.config import PluginsSettings
 from hookhub.config.checks import check_plugin_name
-from hookhub.errors import ConfigError, PluginError, StoreUnavailable
+from hookhub.contracts import hookspecs
+from hookhub.contracts.errors import ConfigError, PluginError, StoreUnavailable
 from hookhub.plugins.discovery import GROUP, Candidate, check_requirements, claimed_twice, find
 from hookhub.plugins.report import PluginReport, Record
 
@@ -87,7 +87,9 @@ class Plugins:
         trial.check_pending()
         callers = trial.get_hookcallers(plugin) or []
         if not callers:
-            raise PluginError("It has no function marked @hookhub.hookimpl; see hookhub.hookspecs.")
+            raise PluginError(
+                "It has no function marked @hookhub.hookimpl; see hookhub.contracts.hookspecs."
+            )
         for implementation in (item for caller in callers for item in caller.get_hookimpls()):
             if implementation.wrapper or implementation.hookwrapper:
                 raise PluginError("Its hooks are wrappers; hookhub calls plain hooks only.")

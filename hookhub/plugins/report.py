@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 
 SLOW = 1.0
 """``load_seconds`` from where on a plugin is named in the log."""

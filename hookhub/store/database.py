@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import peewee
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StatementRefused, StoreError, StoreUnavailable
+from hookhub.contracts.errors import StatementRefused, StoreError, StoreUnavailable
 from hookhub.secretbox import SecretBox
 from hookhub.store.sessions import Limits, Sessions
 

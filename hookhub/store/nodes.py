@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import peewee
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StoreUnavailable
+from hookhub.contracts.errors import StoreUnavailable
 from hookhub.store.database import connect, create_database, run_sql, translated_errors
 from hookhub.store.sessions import Limits, Sessions
 

@@ -14,11 +14,10 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
-from hookhub.events import Event
+from hookhub.contracts.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
+from hookhub.contracts.events import Event
+from hookhub.contracts.sources import Migration
 from hookhub.secretbox import SecretBox
-from hookhub.sources import Migration
-from hookhub.store.append import HandOver, NewDelivery, Transaction
 from hookhub.store.database import (
     NO_KEYS,
     Reader,
@@ -32,6 +31,7 @@ from hookhub.store.epochs import Seen, new_epoch, read_newest
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.sessions import Limits
+from hookhub.store.unit import HandOver, NewDelivery, Transaction
 from hookhub.store.writer import Writer
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from hookhub.errors import HookhubError
-from hookhub.events import OWN, Event, type_matcher
+from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.events import OWN, Event, type_matcher
 from hookhub.filters import Filter, compile_filter
 from hookhub.store.database import Reader
 
@@ -37,7 +37,7 @@ class Subscriptions:
     """Which endpoints want which types; kept by the writer, reloaded when they change.
 
     One that cannot be read here is set aside: it gets no deliveries, and what it may have wanted is
-    noted (:mod:`hookhub.store.missed`).
+    noted (:mod:`hookhub.store.units.missed`).
     """
 
     def __init__(self) -> None:

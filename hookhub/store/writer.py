@@ -28,10 +28,9 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
-from hookhub.events import Event
+from hookhub.contracts.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
+from hookhub.contracts.events import Event
 from hookhub.secretbox import SecretBox
-from hookhub.store.append import Group, HandOver, NewDelivery, Transaction
 from hookhub.store.database import (
     NO_KEYS,
     Reader,
@@ -44,9 +43,10 @@ from hookhub.store.database import (
     translated_errors,
 )
 from hookhub.store.epochs import NOTHING_SEEN, Seen
+from hookhub.store.queue import Unit, Units
 from hookhub.store.sessions import Sessions
 from hookhub.store.subscriptions import Subscriptions
-from hookhub.store.units import Unit, Units
+from hookhub.store.unit import Group, HandOver, NewDelivery, Transaction
 
 T = TypeVar("T")
 

@@ -22,11 +22,8 @@ from typing import Any
 import pytest
 import trio
 
-from hookhub.addresses import claim_addresses
-from hookhub.components import NAME
-from hookhub.errors import EgressBlocked, ValidationFailed
-from hookhub.inspection import check_numbers, inspect_component
-from hookhub.sinks import (
+from hookhub.contracts.errors import EgressBlocked, ValidationFailed
+from hookhub.contracts.sinks import (
     Attempt,
     AttemptResult,
     Component,
@@ -34,6 +31,9 @@ from hookhub.sinks import (
     LiveSink,
     Outcome,
 )
+from hookhub.plugins.addresses import claim_addresses
+from hookhub.plugins.components import NAME
+from hookhub.plugins.inspection import check_numbers, inspect_component
 from hookhub.testing.samples import attempt_of, entries
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hookhub.events import Event, canonical_json
-from hookhub.sinks import Attempt, Entry
+from hookhub.contracts.events import Event, canonical_json
+from hookhub.contracts.sinks import Attempt, Entry
 
 EPOCH = "testepoch"
 MOMENT = 1_700_000_000_000_000

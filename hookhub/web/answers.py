@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from quart.wrappers import Response as QuartResponse
 from quart_trio.wrappers import TrioResponse
 
-from hookhub.routes import Response, Route
+from hookhub.contracts.routes import Response, Route
 from hookhub.web.asgi import StreamedResponse
 
 Answer = Response | BaseModel | Mapping[str, Any] | None

@@ -15,14 +15,14 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import IntegerConverter, MapAdapter
 
-from hookhub.addresses import PARAMETER
 from hookhub.config import Settings
-from hookhub.errors import UpgradeRequired
-from hookhub.routes import BodyLimit, Route
+from hookhub.contracts.errors import UpgradeRequired
+from hookhub.contracts.routes import BodyLimit, Route
+from hookhub.http.problems import problem_response
+from hookhub.plugins.addresses import PARAMETER
 from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.cross_origin import CrossOrigin, View
 from hookhub.web.operation import Counters, Operation
-from hookhub.web.problems import problem_response
 from hookhub.web.resources.metrics import metrics_routes
 from hookhub.web.resources.models import event_limit
 from hookhub.web.resources.pages import Pages

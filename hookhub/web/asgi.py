@@ -23,10 +23,10 @@ from quart_trio.wrappers import TrioRequest, TrioResponse
 from quart_trio.wrappers.request import TrioBody
 from werkzeug.exceptions import BadRequest
 
-from hookhub.errors import MalformedRequest, PayloadTooLarge
-from hookhub.routes import BodyLimit
-from hookhub.web.cutting import abort_connection
-from hookhub.web.problems import problem_response
+from hookhub.contracts.errors import MalformedRequest, PayloadTooLarge
+from hookhub.contracts.routes import BodyLimit
+from hookhub.http.cutting import abort_connection
+from hookhub.http.problems import problem_response
 
 LINGER = 5.0
 """Seconds to go on reading a body that was refused: a client that is still sending when the

@@ -6,15 +6,15 @@ the same of a plugin, and before anything of it runs.
 
 from __future__ import annotations
 
-from hookhub.addresses import PARAMETER, claim_addresses
 from hookhub.config import Settings
-from hookhub.events import OWN
+from hookhub.contracts.events import OWN
+from hookhub.contracts.routes import Route
 from hookhub.hub import Hub
-from hookhub.inspection import inspect_component
 from hookhub.plugins import Plugins
-from hookhub.routes import Route
+from hookhub.plugins.addresses import PARAMETER, claim_addresses
+from hookhub.plugins.inspection import inspect_component
 from hookhub.store import Store
-from hookhub.web.openapi import openapi_document
+from hookhub.web.openapi.openapi import openapi_document
 from hookhub.web.resources import core_routes
 from hookhub.web.resources.metrics import metrics_routes
 from hookhub.web.resources.pages import Pages

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hookhub.errors import NotFound
-from hookhub.files import StaticFile
-from hookhub.routes import Request, Response, Route
+from hookhub.contracts.errors import NotFound
+from hookhub.contracts.files import StaticFile
+from hookhub.contracts.routes import Request, Response, Route
 
 FOLDER = Path(__file__).parent / "static" / "hub"
 MODULE = "hub.js"

@@ -12,9 +12,14 @@ from contextlib import suppress
 from json import JSONDecodeError
 from typing import Any, TypeAlias, TypeVar
 
-from hookhub.errors import HookhubError, MalformedRequest, PayloadTooLarge, ValidationFailed
-from hookhub.routes import wrong_field
-from hookhub.strict_json import JSON_SCAN, malformed, parse_json
+from hookhub.contracts.errors import (
+    HookhubError,
+    MalformedRequest,
+    PayloadTooLarge,
+    ValidationFailed,
+)
+from hookhub.contracts.routes import wrong_field
+from hookhub.contracts.strict_json import JSON_SCAN, malformed, parse_json
 
 NDJSON = "application/x-ndjson"
 """One JSON value a line."""

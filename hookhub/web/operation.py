@@ -9,11 +9,11 @@ import quart
 import trio
 from quart.wrappers import Response as QuartResponse
 
-from hookhub.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
-from hookhub.faults import only_fault
-from hookhub.routes import ID_MAX, BodyLimit, Principal, Request, Route
+from hookhub.contracts.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
+from hookhub.contracts.routes import ID_MAX, BodyLimit, Principal, Request, Route
+from hookhub.http.problems import problem_response
+from hookhub.plugins.faults import only_fault
 from hookhub.web.answers import to_response
-from hookhub.web.problems import problem_response
 from hookhub.web.reading import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str, str], Awaitable[Principal]]

@@ -13,14 +13,14 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from pydantic import BaseModel, RootModel, ValidationError
 
-from hookhub.errors import (
+from hookhub.contracts.errors import (
     FieldError,
     MalformedRequest,
     UnsupportedMediaType,
     ValidationFailed,
 )
-from hookhub.events import ERRORS_NAMED, field_errors, parse_json
-from hookhub.routes import Query, Route
+from hookhub.contracts.events import ERRORS_NAMED, field_errors, parse_json
+from hookhub.contracts.routes import Query, Route
 
 MAX_ERRORS = 100
 """Wrong fields that one answer names at most."""

@@ -21,10 +21,10 @@ import trio
 from of_process import cpu_seconds, memory
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.events import Draft, EventIds
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.events import Draft, EventIds
 from hookhub.store import open_store
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
 

@@ -23,7 +23,7 @@ import trio
 
 from hookhub import Entry
 from hookhub.config import DatabaseSettings, Settings
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.hub import Hub
 from hookhub.server import open_store
 from hookhub.testing.hub_process import HubProcess

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hookhub.events import EventIds
+from hookhub.contracts.events import EventIds
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
 

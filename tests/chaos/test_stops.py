@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from hookhub.events import parse_timestamp
+from hookhub.contracts.events import parse_timestamp
 from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.checks import conclude
 from hookhub_chaos.database import Sqlite

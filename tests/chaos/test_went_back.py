@@ -12,7 +12,7 @@ import httpx
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
 
-from hookhub.events import Cursor
+from hookhub.contracts.events import Cursor
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.postgres import PostgresCluster, running_cluster
 from hookhub_chaos.plan import rounds

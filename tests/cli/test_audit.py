@@ -10,10 +10,10 @@ import trio
 from click.testing import Result
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.events import Draft, format_timestamp
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.events import Draft, format_timestamp
 from hookhub.store import Transaction, open_store
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.endpoints import insert_endpoint
 
 Run = Callable[..., Result]
 

@@ -16,11 +16,11 @@ import trio
 from click.testing import Result
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.events import Draft
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.events import Draft
 from hookhub.secretbox import SecretBox
 from hookhub.store import Transaction, open_store
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
 

@@ -17,7 +17,7 @@ CRASHING = f"""
 import os
 import trio
 from hookhub import hookimpl
-from hookhub.retention import Retention
+from hookhub.background.retention import Retention
 
 async def crash(self, task_status):
     task_status.started()

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from hookhub import __version__
 from hookhub.cli.group import HookhubGroup
-from hookhub.errors import ConfigError, Conflict, HookhubError, ValidationFailed
+from hookhub.contracts.errors import ConfigError, Conflict, HookhubError, ValidationFailed
 
 Run = Callable[..., Result]
 Install = Callable[[str, str], None]

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from hookhub.cli.profiles import Profile, Profiles, load_profiles, profiles_path, save_profiles
 from hookhub.cli.remote import DEFAULT_URL, Given, Remote, resolve
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 from hookhub.testing.hub_process import HubProcess
 
 Run = Callable[..., Result]

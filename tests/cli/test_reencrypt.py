@@ -10,12 +10,12 @@ import trio
 from click.testing import Result
 
 from hookhub.config import DatabaseSettings, Settings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.errors import StoreError
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.errors import StoreError
 from hookhub.secretbox import SecretBox
 from hookhub.server import open_hub
 from hookhub.store import open_store
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.endpoints import insert_endpoint
 
 Run = Callable[..., Result]
 

@@ -9,7 +9,7 @@ from hookhub.client import AsyncClient, Client
 from hookhub.client.address import hub_address
 from hookhub.client.calls import any_call
 from hookhub.client.exchange import Exchange, Patience
-from hookhub.errors import ConfigError, HookhubError, NotFound
+from hookhub.contracts.errors import ConfigError, HookhubError, NotFound
 
 HUB = "http://hub:8080"
 

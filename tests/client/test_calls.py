@@ -9,7 +9,7 @@ import pytest
 
 from hookhub.client import Client, HistoryGap, NewEvent, calls
 from hookhub.client.exchange import Call
-from hookhub.errors import ConfigError, HookhubError, ValidationFailed
+from hookhub.contracts.errors import ConfigError, HookhubError, ValidationFailed
 
 
 def _body(call: Call) -> object:

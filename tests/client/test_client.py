@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hookhub.client import NewEvent
-from hookhub.errors import (
+from hookhub.contracts.errors import (
     Forbidden,
     IdempotencyMismatch,
     InvalidCursor,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from hookhub.client.exchange import Call, Exchange, Patience
-from hookhub.errors import ConfigError, StoreUnavailable, Unavailable, ValidationFailed
+from hookhub.contracts.errors import ConfigError, StoreUnavailable, Unavailable, ValidationFailed
 
 POST = Call("POST", "/events")
 REFUSED = httpx.ConnectError("connection refused")

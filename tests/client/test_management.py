@@ -10,8 +10,8 @@ import pytest
 from hookhub.client import Client, NewEvent
 from hookhub.client.management import Management
 from hookhub.client.pages import ListPages
-from hookhub.errors import HookhubError, MethodNotAllowed, NotFound, Unavailable
-from hookhub.events import parse_timestamp
+from hookhub.contracts.errors import HookhubError, MethodNotAllowed, NotFound, Unavailable
+from hookhub.contracts.events import parse_timestamp
 
 
 def test_any_operation(ask: Any, at: Any) -> None:

@@ -1,4 +1,4 @@
-"""Answers of the hub become the errors of hookhub.errors again."""
+"""Answers of the hub become the errors of hookhub.contracts.errors again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from hookhub import errors
 from hookhub.client.problems import error_class, error_of
+from hookhub.contracts import errors
 
 
 def _all_errors() -> list[type[errors.HookhubError]]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hookhub.client import InvalidSignature, verify
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "standard-webhooks.json").read_text())
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from hookhub.errors import ValidationFailed
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.samples import SECRET
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 import trio
 
-from hookhub.errors import PluginError
-from hookhub.sinks import Entry, LiveSink, QueuedLiveSink
+from hookhub.contracts.errors import PluginError
+from hookhub.contracts.sinks import Entry, LiveSink, QueuedLiveSink
 from hookhub.testing.conformance import LiveSinkConformance
 
 

@@ -9,17 +9,17 @@ from typing import Any
 import trio
 
 from hookhub.config import DeliverySettings
+from hookhub.contracts.deliveries import DEFAULT_OPTIONS, Delivery, EndpointOptions, NewEndpoint
+from hookhub.contracts.events import Draft, new_event_id
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
-from hookhub.delivery.model import DEFAULT_OPTIONS, Delivery, EndpointOptions, NewEndpoint
 from hookhub.delivery.verdicts import Verdicts
-from hookhub.events import Draft, new_event_id
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.plugins.transforms import TransformRegistry
 from hookhub.store import Store
-from hookhub.store.deliveries import get_delivery
-from hookhub.store.endpoints import insert_endpoint
 from hookhub.store.store import now_us
-from hookhub.transforms import TransformRegistry
+from hookhub.store.units.deliveries import get_delivery
+from hookhub.store.units.endpoints import insert_endpoint
 
 DELIVERED = AttemptResult(Outcome.DELIVERED, response_status=200, response_body="ok")
 RETRY = AttemptResult(Outcome.RETRY, 500, "no", "status", "It answered 500.")

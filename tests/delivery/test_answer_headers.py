@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hookhub.contracts.redaction import MASK, Known
+from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub.delivery.answer_headers import (
     CUT,
     MAX_FIELDS,
@@ -13,8 +15,6 @@ from hookhub.delivery.answer_headers import (
     kept_headers,
 )
 from hookhub.delivery.attempts import without
-from hookhub.redaction import MASK, Known
-from hookhub.sinks import AttemptResult, Outcome
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub.delivery.clock import ClockWatch, latest_due
-from hookhub.sinks import AttemptResult, Outcome
 from hookhub.store import Store, open_store
-from hookhub.store.postponed import Waiting
+from hookhub.store.units.postponed import Waiting
 from hookhub_scripted import (
     DELIVERED,
     RETRY,

@@ -10,14 +10,14 @@ import trio
 
 import hookhub
 from hookhub.config import Settings
-from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.contracts.deliveries import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.contracts.errors import NotFound, ValidationFailed
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.delivery.services import Endpoints
-from hookhub.errors import NotFound, ValidationFailed
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.store.endpoints import endpoints_generation
+from hookhub.store.units.endpoints import endpoints_generation
 
 
 class Picky(DurableSink):

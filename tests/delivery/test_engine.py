@@ -12,13 +12,13 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from hookhub.contracts.deliveries import EndpointOptions
+from hookhub.contracts.events import Draft, Event, new_event_id
+from hookhub.contracts.sinks import Attempt, AttemptResult, Outcome
 from hookhub.delivery.attempts import run_attempt
-from hookhub.delivery.model import EndpointOptions
-from hookhub.events import Draft, Event, new_event_id
-from hookhub.sinks import Attempt, AttemptResult, Outcome
 from hookhub.store import Store, Transaction
-from hookhub.store.deliveries import get_delivery
-from hookhub.store.endpoints import get_endpoint, update_endpoint
+from hookhub.store.units.deliveries import get_delivery
+from hookhub.store.units.endpoints import get_endpoint, update_endpoint
 from hookhub_scripted import (
     RETRY,
     Scripted,

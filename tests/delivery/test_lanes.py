@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookhub.contracts.deliveries import Claim, Endpoint
+from hookhub.contracts.events import Event
 from hookhub.delivery.breaker import Breaker
 from hookhub.delivery.lanes import AHEAD_LEAST, Lane, Scheduler
 from hookhub.delivery.limits import RateLimit, Window
-from hookhub.delivery.model import Claim, Endpoint
-from hookhub.events import Event
 
 
 def lane(scheduler: Scheduler, number: int, *, limit: int = 20, rate: float | None = None) -> Lane:

@@ -11,15 +11,15 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings, DeliverySettings
-from hookhub.delivery.model import Claim, NewEndpoint
-from hookhub.delivery.recorder import Recorder
+from hookhub.contracts.deliveries import Claim, NewEndpoint
+from hookhub.contracts.events import Draft, new_event_id
+from hookhub.delivery.recording import Recorder
 from hookhub.delivery.services import Deliveries
 from hookhub.delivery.verdicts import Verdicts
-from hookhub.events import Draft, new_event_id
 from hookhub.store import Store, Transaction, open_store
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record
+from hookhub.store.units.endpoints import insert_endpoint
 
 WAITING = (
     "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() "

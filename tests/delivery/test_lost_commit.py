@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StoreUnavailable
+from hookhub.contracts.errors import StoreUnavailable
 from hookhub.store import Store, open_store
 from hookhub_scripted import Scripted, all_delivered, make_endpoint, running, send_more
 

@@ -15,13 +15,13 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.sinks import AttemptResult
 from hookhub.delivery.leases import Leases
 from hookhub.delivery.nodes import GRACE, NEVER, Absences, Nodes
-from hookhub.sinks import AttemptResult
 from hookhub.store import Store, open_store
-from hookhub.store.claims import claim_due
-from hookhub.store.leases import GUARDED, lease_base, lease_count, lease_node, leasing_nodes
 from hookhub.store.nodes import NodeLock
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.leases import GUARDED, lease_base, lease_count, lease_node, leasing_nodes
 from hookhub.testing.postgres import running_cluster
 from hookhub_scripted import (
     DELIVERED,

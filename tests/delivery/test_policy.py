@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookhub.config import DeliverySettings
+from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub.delivery.policy import RETRY_AFTER_MAX, Decision, backoff, decide
-from hookhub.sinks import AttemptResult, Outcome
 
 SCHEDULE = DeliverySettings().retry_schedule
 

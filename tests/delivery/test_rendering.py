@@ -10,17 +10,13 @@ import pytest
 import trio
 from pydantic import BaseModel
 
+from hookhub.contracts.deliveries import Endpoint, EndpointOptions
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import Content
+from hookhub.contracts.transforms import Transform, TransformError, TransformResult
 from hookhub.delivery.attempts import Attempts
-from hookhub.delivery.model import Endpoint, EndpointOptions
 from hookhub.delivery.rendering import THREADS, Rendering
-from hookhub.events import Event
-from hookhub.sinks import Content
-from hookhub.transforms import (
-    Transform,
-    TransformError,
-    TransformRegistry,
-    TransformResult,
-)
+from hookhub.plugins.transforms import TransformRegistry
 from hookhub_scripted import Scripted
 from hookhub_template.template import TemplateTransform
 

@@ -10,16 +10,22 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery import replay_work
-from hookhub.delivery.model import NewEndpoint, Replay
-from hookhub.delivery.replay import Replays
-from hookhub.errors import Conflict, InvalidCursor, NotFound, StoreUnavailable, ValidationFailed
-from hookhub.events import Cursor, Draft, format_timestamp, new_event_id
+from hookhub.contracts.deliveries import NewEndpoint, Replay
+from hookhub.contracts.errors import (
+    Conflict,
+    InvalidCursor,
+    NotFound,
+    StoreUnavailable,
+    ValidationFailed,
+)
+from hookhub.contracts.events import Cursor, Draft, format_timestamp, new_event_id
+from hookhub.delivery.replays import work as replay_work
+from hookhub.delivery.replays.service import Replays
 from hookhub.feed.ranges import CLOCKS
 from hookhub.store import Store, open_store
-from hookhub.store import jobs as units
-from hookhub.store.audit import audit
-from hookhub.store.endpoints import delete_endpoint, insert_endpoint
+from hookhub.store.units import replays as units
+from hookhub.store.units.audit import audit
+from hookhub.store.units.endpoints import delete_endpoint, insert_endpoint
 
 SECOND = 1_000_000
 

@@ -10,23 +10,23 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.errors import StoreError
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import Outcome
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
-from hookhub.delivery.model import NewEndpoint
-from hookhub.errors import StoreError
-from hookhub.events import Event
+from hookhub.plugins.transforms import TransformRegistry
 from hookhub.secretbox import SecretBox
-from hookhub.sinks import Outcome
 from hookhub.store import Store, open_store
-from hookhub.store.endpoints import (
+from hookhub.store.units.endpoints import (
     get_endpoint,
     insert_endpoint,
     list_endpoints,
     rotate_secret,
     update_endpoint,
 )
-from hookhub.store.secrets import COLUMNS, reseal_step
-from hookhub.transforms import TransformRegistry
+from hookhub.store.units.secrets import COLUMNS, reseal_step
 from hookhub_scripted import Scripted, all_delivered, counts, running, send_more, until
 
 OURS, THEIRS = "o" * 40, "t" * 40

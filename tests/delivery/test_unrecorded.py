@@ -15,15 +15,15 @@ import trio.testing
 from trio.testing import MockClock
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.deliveries import Claim
+from hookhub.contracts.errors import StoreUnavailable
+from hookhub.contracts.events import Event
 from hookhub.delivery.leases import Leases
-from hookhub.delivery.model import Claim
 from hookhub.delivery.nodes import Nodes
-from hookhub.delivery.recorder import KEPT_BYTES, LAST_WORDS, SUSPICIOUS, Recorder
-from hookhub.errors import StoreUnavailable
-from hookhub.events import Event
+from hookhub.delivery.recording import KEPT_BYTES, LAST_WORDS, SUSPICIOUS, Recorder
 from hookhub.store import Store, Transaction, open_store
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record, Recorded, record_all
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record, Recorded, record_all
 from hookhub.testing.serving import sqlite_url
 from hookhub_scripted import (
     Scripted,

@@ -17,19 +17,19 @@ import trio.testing
 import hookhub
 from hookhub import Attempt, AttemptResult, DurableSink, EventType, Outcome, Payload
 from hookhub.config import DatabaseSettings, DeliverySettings, Settings
-from hookhub.delivery.model import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.contracts.deliveries import Endpoint, EndpointOptions, NewEndpoint
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.events import Cursor, Draft, Event, new_event_id
+from hookhub.contracts.sinks import Content
+from hookhub.contracts.transforms import Transform
 from hookhub.delivery.verdicts import Verdicts
-from hookhub.errors import ValidationFailed
-from hookhub.events import Cursor, Draft, Event, new_event_id
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
-from hookhub.sinks import Content
 from hookhub.store import open_store
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record, get_delivery
-from hookhub.store.endpoints import get_endpoint, insert_endpoint
-from hookhub.transforms import Transform
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record, get_delivery
+from hookhub.store.units.endpoints import get_endpoint, insert_endpoint
 from hookhub_template.template import TemplateTransform
 
 

@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from hookhub.config import Settings
-from hookhub.delivery.model import NewEndpoint
+from hookhub.contracts.deliveries import NewEndpoint
 from hookhub.server import SAME_SIGNAL, open_hub
 from hookhub.store import Transaction
 from hookhub.testing.hub_process import HubProcess

@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 import trio
 
+from hookhub.background.retention import Retention
 from hookhub.config import DatabaseSettings, LiveSettings, RetentionSettings
-from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.contracts.events import Cursor, Draft, new_event_id
 from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.hub import Hub
-from hookhub.retention import Retention
 from hookhub.store import open_store
 from hookhub.testing.waiting import wait_until_async
 

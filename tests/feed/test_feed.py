@@ -9,12 +9,12 @@ import trio
 import trio.testing
 
 from hookhub.config import DatabaseSettings, LiveSettings
-from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.contracts.events import Cursor, Draft, new_event_id
+from hookhub.contracts.sinks import Entry, LiveSink
 from hookhub.feed import Broadcaster, Feed, same_for_all
 from hookhub.feed.selection import everything
-from hookhub.sinks import Entry, LiveSink
 from hookhub.store import Store, open_store
-from hookhub.store.events import read_events
+from hookhub.store.units.events import read_events
 
 ALL = everything
 

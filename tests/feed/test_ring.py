@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookhub.events import Event
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import Entry
 from hookhub.feed.ring import Ring
-from hookhub.sinks import Entry
 
 
 def entry(sequence: int) -> Entry:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from hookhub.config import DatabaseSettings, LiveSettings
-from hookhub.events import Cursor, Event
+from hookhub.contracts.events import Cursor, Event
+from hookhub.contracts.sinks import Entry
 from hookhub.feed import Feed, Wanted
 from hookhub.feed.selection import Payloads, Selectors, everything
 from hookhub.filters import Filter, compile_filter
-from hookhub.sinks import Entry
 from hookhub.store import open_store
 
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from hookhub.contracts.sinks import Signal
 from hookhub.feed import SignalBox, Signals, needs_scope
 from hookhub.feed.signals import BOX
 from hookhub.filters import compile_filter
-from hookhub.sinks import Signal
 
 
 def send(signals: Signals, count: int = 1, type: str = "delivery.attempted") -> None:

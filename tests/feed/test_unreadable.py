@@ -13,16 +13,16 @@ import trio
 from structlog.testing import capture_logs
 
 from hookhub.config import DatabaseSettings, LiveSettings
-from hookhub.errors import ValidationFailed
-from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.events import Cursor, Draft, new_event_id
+from hookhub.contracts.sinks import Entry, QueuedLiveSink
+from hookhub.contracts.timestamps import EARLIEST, LATEST
 from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.filters import compile_filter
 from hookhub.hub import Hub
-from hookhub.sinks import Entry, QueuedLiveSink
 from hookhub.store import Store, Transaction, open_store
 from hookhub.testing.waiting import wait_until_async
-from hookhub.timestamps import EARLIEST, LATEST
 
 USER = {"user_id": 1}
 

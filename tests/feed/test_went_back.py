@@ -11,12 +11,12 @@ import trio
 from structlog.testing import capture_logs
 
 from hookhub.config import DatabaseSettings, LiveSettings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.events import Cursor, Draft, new_event_id
 from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.store import Store, Transaction, open_store
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.testing.going_back import go_back
 
 NEVER = 3600.0

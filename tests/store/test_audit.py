@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from hookhub.delivery.model import EndpointOptions, NewEndpoint, Status
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint, Status
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store
-from hookhub.store import audit as audits
-from hookhub.store import deliveries as units
-from hookhub.store.audit import audit
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record
-from hookhub.store.endpoints import delete_endpoint, insert_endpoint
+from hookhub.store.units import audit as audits
+from hookhub.store.units import deliveries as units
+from hookhub.store.units.audit import audit
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record
+from hookhub.store.units.endpoints import delete_endpoint, insert_endpoint
 
 LATER = 2**60
 HOUR = 3_600_000_000

@@ -9,12 +9,12 @@ from functools import partial
 import pytest
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import Claim, NewEndpoint
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.deliveries import Claim, NewEndpoint
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store, Transaction
-from hookhub.store.claims import Claimed, claim_due
-from hookhub.store.deliveries import Record, record_all
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.claims import Claimed, claim_due
+from hookhub.store.units.deliveries import Record, record_all
+from hookhub.store.units.endpoints import insert_endpoint
 
 LEASED = (
     "EXPLAIN (ANALYZE, FORMAT JSON) "

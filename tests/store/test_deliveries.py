@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 
-from hookhub.delivery.model import Claim, Endpoint, EndpointOptions, NewEndpoint, Status
-from hookhub.errors import Conflict, NotFound
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.deliveries import Claim, Endpoint, EndpointOptions, NewEndpoint, Status
+from hookhub.contracts.errors import Conflict, NotFound
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store, Transaction
-from hookhub.store import deliveries as units
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record
-from hookhub.store.endpoints import (
+from hookhub.store.units import deliveries as units
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record
+from hookhub.store.units.endpoints import (
     delete_endpoint,
     disable_endpoint,
     endpoint_stats,
@@ -23,7 +23,7 @@ from hookhub.store.endpoints import (
     rotate_secret,
     update_endpoint,
 )
-from hookhub.store.leases import release_leases
+from hookhub.store.units.leases import release_leases
 
 HOUR = 3_600_000_000
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from hookhub.delivery.model import Delivery, DeliveryFilter, Found
-from hookhub.store import Reader, Store, Transaction, delivery_search
-from hookhub.store.delivery_search import CLOCKS, search_deliveries
+from hookhub.contracts.deliveries import Delivery, DeliveryFilter, Found
+from hookhub.store import Reader, Store, Transaction
+from hookhub.store.units import delivery_search
+from hookhub.store.units.delivery_search import CLOCKS, search_deliveries
 
 SECOND = 1_000_000
 EVENTS = 30

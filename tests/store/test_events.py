@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import IdempotencyMismatch, NotFound, UnknownEventType
-from hookhub.events import Accepted, Draft, new_event_id
+from hookhub.contracts.errors import IdempotencyMismatch, NotFound, UnknownEventType
+from hookhub.contracts.events import Accepted, Draft, new_event_id
 from hookhub.store import Store, open_store
-from hookhub.store.events import (
+from hookhub.store.models import OutboxRow
+from hookhub.store.units.events import (
     OutboxItem,
     accept,
     get_event,
@@ -17,7 +18,6 @@ from hookhub.store.events import (
     read_events,
     relay_outbox,
 )
-from hookhub.store.models import OutboxRow
 
 
 def draft(payload: str = '{"a": 1}', event_id: str | None = None) -> Draft:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StoreUnavailable
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.errors import StoreUnavailable
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Reader, Transaction, open_store
 
 DIES_AT_COMMIT = """

@@ -10,7 +10,7 @@ import trio
 from structlog.testing import capture_logs
 
 from hookhub.config import DatabaseSettings, PluginsSettings, Settings
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from hookhub.config import Settings
-from hookhub.errors import StoreUnavailable
+from hookhub.contracts.errors import StoreUnavailable
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
 from hookhub.testing.postgres import running_cluster

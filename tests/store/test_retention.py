@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
+from hookhub.background.retention import Retention, Totals
 from hookhub.config import DatabaseSettings, LiveSettings, RetentionSettings
-from hookhub.delivery.model import Claim, EndpointOptions, NewEndpoint, Status
-from hookhub.events import Cursor, Draft, new_event_id
+from hookhub.contracts.deliveries import Claim, EndpointOptions, NewEndpoint, Status
+from hookhub.contracts.events import Cursor, Draft, new_event_id
 from hookhub.feed import Feed
-from hookhub.retention import Retention, Totals
 from hookhub.store import Store, open_store
-from hookhub.store import deliveries as units
-from hookhub.store.audit import audit
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record
-from hookhub.store.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
-from hookhub.store.events import accept, history_bounds, read_events
+from hookhub.store.units import deliveries as units
+from hookhub.store.units.audit import audit
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record
+from hookhub.store.units.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
+from hookhub.store.units.events import accept, history_bounds, read_events
 
 DAY = 86_400_000_000
 START = 1_800_000_000_000_000
@@ -239,7 +239,7 @@ async def test_a_failed_head_of_a_key_is_never_deleted(store: Store, clock: Cloc
 
 async def test_a_delivery_retried_meanwhile_is_not_deleted(store: Store, clock: Clock) -> None:
     """What was found too old is looked at again in the transaction that deletes."""
-    from hookhub.store.retention import Ages, find_deliveries, remove_deliveries
+    from hookhub.store.units.retention import Ages, find_deliveries, remove_deliveries
 
     await make(store)
     await send(store)

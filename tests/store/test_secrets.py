@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from hookhub.access.keys import make_pair
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.errors import StoreError, ValidationFailed
-from hookhub.keys import make_pair
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.errors import StoreError, ValidationFailed
 from hookhub.secretbox import SecretBox
 from hookhub.store import Reader, Store, open_store
-from hookhub.store.endpoints import (
+from hookhub.store.units.endpoints import (
     delete_endpoint,
     endpoints_generation,
     get_endpoint,
@@ -22,8 +22,8 @@ from hookhub.store.endpoints import (
     rotate_secret,
     update_endpoint,
 )
-from hookhub.store.keys import ensure_key, load_keys, rotate_key
-from hookhub.store.secrets import COLUMNS, Resealed, check_secrets, reseal_step
+from hookhub.store.units.keys import ensure_key, load_keys, rotate_key
+from hookhub.store.units.secrets import COLUMNS, Resealed, check_secrets, reseal_step
 
 OLD = "an old key of thirty-two characters or more"
 NEW = "ein neuer Schlüssel mit 32 Zeichen oder mehr"
@@ -78,7 +78,7 @@ async def reseal(store: Store, *, replace_lost: bool = False) -> Resealed:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several steps for few rows."""
-    monkeypatch.setattr("hookhub.store.secrets.STEP", 2)
+    monkeypatch.setattr("hookhub.store.units.secrets.STEP", 2)
 
 
 async def test_nothing_is_readable_with_a_key(settings: DatabaseSettings) -> None:

@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from hookhub.delivery.model import EndpointOptions, NewEndpoint
-from hookhub.errors import Conflict
-from hookhub.events import Draft, new_event_id
-from hookhub.store import Store, Transaction, missed
-from hookhub.store.deliveries import cancel_pending
-from hookhub.store.endpoints import (
+from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint
+from hookhub.contracts.errors import Conflict
+from hookhub.contracts.events import Draft, new_event_id
+from hookhub.store import Store, Transaction
+from hookhub.store.units import missed
+from hookhub.store.units.deliveries import cancel_pending
+from hookhub.store.units.endpoints import (
     insert_endpoint,
     list_endpoints,
     rotate_secret,
     update_endpoint,
 )
-from hookhub.store.jobs import list_replays
+from hookhub.store.units.replays import list_replays
 
 BROKEN = {
     "filter": ("options", json.dumps({"filter": {"a": {"$newest": 1}}, "concurrency": 3})),

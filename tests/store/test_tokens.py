@@ -6,11 +6,11 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from hookhub.access.tokens import CHECK_INTERVAL, Tokens
+from hookhub.access.wrong_tokens import WrongTokens
 from hookhub.config import DatabaseSettings
-from hookhub.errors import Conflict, NotFound, TooManyRequests, Unauthorized
+from hookhub.contracts.errors import Conflict, NotFound, TooManyRequests, Unauthorized
 from hookhub.store import Store, open_store
-from hookhub.tokens import CHECK_INTERVAL, Tokens
-from hookhub.wrong_tokens import WrongTokens
 
 
 async def test_a_token_authenticates_and_is_not_stored(store: Store) -> None:

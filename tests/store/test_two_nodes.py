@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import EndpointOptions, NewEndpoint
-from hookhub.events import Draft, new_event_id
+from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint
+from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store, Transaction, open_store
-from hookhub.store import deliveries as units
-from hookhub.store.claims import claim_due
-from hookhub.store.deliveries import Record
-from hookhub.store.endpoints import endpoint_stats, insert_endpoint
+from hookhub.store.units import deliveries as units
+from hookhub.store.units.claims import claim_due
+from hookhub.store.units.deliveries import Record
+from hookhub.store.units.endpoints import endpoint_stats, insert_endpoint
 
 WAITING = (
     "SELECT COUNT(*) FROM pg_stat_activity "

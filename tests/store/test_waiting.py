@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from hookhub.config import DatabaseSettings
-from hookhub.errors import StoreUnavailable
+from hookhub.contracts.errors import StoreUnavailable
 from hookhub.store import Store, Transaction, open_store
 from hookhub.testing.serving import sqlite_url
 

@@ -14,11 +14,11 @@ import trio
 import trio.testing
 
 from hookhub.config import DatabaseSettings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.errors import Conflict, StatementRefused, StoreUnavailable
-from hookhub.events import Accepted, Draft, Event, new_event_id
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.errors import Conflict, StatementRefused, StoreUnavailable
+from hookhub.contracts.events import Accepted, Draft, Event, new_event_id
 from hookhub.store import NewDelivery, Store, Transaction, open_store
-from hookhub.store.endpoints import insert_endpoint
+from hookhub.store.units.endpoints import insert_endpoint
 
 
 def draft(name: str = "user.created", event_id: str | None = None) -> Draft:

@@ -14,10 +14,9 @@ from pydantic import Field
 
 import hookhub
 from hookhub.config import Settings
-from hookhub.errors import Conflict, NotFound
-from hookhub.events import EventType, Payload
-from hookhub.plugins import Plugins
-from hookhub.routes import (
+from hookhub.contracts.errors import Conflict, NotFound
+from hookhub.contracts.events import EventType, Payload
+from hookhub.contracts.routes import (
     Answer,
     Body,
     EventTypeName,
@@ -28,8 +27,9 @@ from hookhub.routes import (
     Response,
     Route,
 )
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.sources import Source
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
+from hookhub.contracts.sources import Source
+from hookhub.plugins import Plugins
 
 sys.path.insert(0, str(Path(__file__).parent))
 

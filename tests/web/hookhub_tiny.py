@@ -12,10 +12,10 @@ from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
 from hookhub.config import ServerSettings
-from hookhub.routes import UpgradeRequest
-from hookhub.web.hypercorn_config import hypercorn_config
-from hookhub.web.listen import listener_url, open_listeners
-from hookhub.web.takeover import serve
+from hookhub.contracts.routes import UpgradeRequest
+from hookhub.http.connections import serve
+from hookhub.http.limits import hypercorn_config
+from hookhub.http.listeners import listener_url, open_listeners
 
 UPGRADE = (
     b"GET %s HTTP/1.1\r\nHost: hub\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"

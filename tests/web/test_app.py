@@ -8,10 +8,10 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from hookhub.access.wrong_tokens import BURST, INTERVAL
+from hookhub.contracts.routes import ID_MAX
 from hookhub.hub import Hub
-from hookhub.routes import ID_MAX
 from hookhub.server import Started
-from hookhub.wrong_tokens import BURST, INTERVAL
 
 NOWHERE = [
     "/nope",

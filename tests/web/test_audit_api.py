@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hookhub.delivery.model import NewEndpoint
-from hookhub.events import format_timestamp
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.events import format_timestamp
 from hookhub.hub import Hub
 from hookhub.testing.waiting import wait_until_async
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from hookhub.config import Settings
-from hookhub.events import canonical_json
+from hookhub.contracts.events import canonical_json
 from hookhub.hub import Hub
 from hookhub.testing.serving import settings_for_tests
 from hookhub.web.itemwise import TURN

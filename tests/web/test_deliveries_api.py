@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hookhub.delivery.model import EndpointOptions, NewEndpoint
+from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint
 from hookhub.hub import Hub
 from hookhub.testing.waiting import wait_until_async
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookhub.web.forwarded import Forwarded
+from hookhub.http.forwarded import Forwarded
 
 
 @pytest.mark.parametrize(

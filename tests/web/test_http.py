@@ -16,10 +16,10 @@ import trio
 import trio.testing
 from hypercorn.trio.task_group import TaskGroup
 
+from hookhub.http.limits import ServerConfig, hypercorn_config
+from hookhub.http.requests import Requests
 from hookhub.server import Started
 from hookhub.testing.serving import TOKEN
-from hookhub.web.hypercorn_config import ServerConfig, hypercorn_config
-from hookhub.web.requests import Requests
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: hub\r\n\r\n"
 H2C = (

@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 
-from hookhub.errors import HookhubError, MalformedRequest, PayloadTooLarge, ValidationFailed
-from hookhub.events import parse_json
+from hookhub.contracts.errors import (
+    HookhubError,
+    MalformedRequest,
+    PayloadTooLarge,
+    ValidationFailed,
+)
+from hookhub.contracts.events import parse_json
 from hookhub.web.itemwise import TURN, TURN_ITEMS, array_in_turns, lines_in_turns
 
 BOUND = 3 * TURN

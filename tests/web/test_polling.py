@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from hookhub.config import Settings
-from hookhub.events import Cursor
+from hookhub.contracts.events import Cursor
 from hookhub.feed import Feed, Resume
 from hookhub.hub import Hub
 from hookhub.testing.serving import settings_for_tests

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from werkzeug import exceptions
 
-from hookhub import errors
-from hookhub.web.problems import Problem, problem_response
+from hookhub.contracts import errors
+from hookhub.http.problems import Problem, problem_response
 
 SUBCLASSES = [
     item

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 from pydantic import Field, RootModel
 
-from hookhub.errors import HookhubError, MalformedRequest, UnsupportedMediaType, ValidationFailed
-from hookhub.routes import Body, Line, Query, Request, Route
+from hookhub.contracts.errors import (
+    HookhubError,
+    MalformedRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from hookhub.contracts.routes import Body, Line, Query, Request, Route
 from hookhub.web.reading import BodyReader, QueryReader, bearer_token
 
 

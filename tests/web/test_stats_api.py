@@ -10,16 +10,16 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from hookhub.background.charts import LATE
 from hookhub.config import Settings
-from hookhub.delivery.model import NewEndpoint
-from hookhub.events import parse_timestamp
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.events import parse_timestamp
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
-from hookhub.stats.model import RANGES
-from hookhub.stats.recorder import LATE
+from hookhub.statistics.samples import RANGES
 from hookhub.store import open_store
-from hookhub.store.series import read_points
+from hookhub.store.units.statistics import read_points
 from hookhub.testing.waiting import wait_until_async
 
 COUNTED = {"events", "attempts", "delivered", "failed"}

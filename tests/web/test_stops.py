@@ -11,10 +11,10 @@ import trio
 import trio.testing
 
 from hookhub.config import ServerSettings
-from hookhub.routes import UpgradeRequest
-from hookhub.web.hypercorn_config import hypercorn_config
-from hookhub.web.listen import listener_url, open_listeners
-from hookhub.web.takeover import serve
+from hookhub.contracts.routes import UpgradeRequest
+from hookhub.http.connections import serve
+from hookhub.http.limits import hypercorn_config
+from hookhub.http.listeners import listener_url, open_listeners
 from hookhub_tiny import (
     HELLO,
     LARGE,
@@ -34,13 +34,13 @@ BEGUN = HELLO.replace(b"hello", b"begun")
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers wait for no further request at a stop."""
-    monkeypatch.setattr("hookhub.web.takeover.MOMENT", 0.0)
+    monkeypatch.setattr("hookhub.http.connections.MOMENT", 0.0)
 
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers wait for a further request at a stop for as long as it takes."""
-    monkeypatch.setattr("hookhub.web.takeover.MOMENT", 60.0)
+    monkeypatch.setattr("hookhub.http.connections.MOMENT", 60.0)
 
 
 def is_last(response: h11.Response) -> bool:

@@ -14,11 +14,11 @@ import pytest
 import trio
 
 from hookhub.config import Settings
-from hookhub.delivery.model import EndpointOptions, NewEndpoint
-from hookhub.events import Cursor
+from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import Principal, Request
 from hookhub.feed import Feed, Resume
 from hookhub.hub import Hub
-from hookhub.routes import Principal, Request
 from hookhub.testing.serving import TOKEN, settings_for_tests
 from hookhub.web.resources.stream import EventStream, StreamQuery
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import trio
 
-from hookhub.events import Cursor
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import Principal
 from hookhub.feed import Resume
 from hookhub.hub import Hub
-from hookhub.routes import Principal
 from hookhub.testing.going_back import go_back
 from hookhub.web.resources.subscriber import Subscriber
 

@@ -18,9 +18,9 @@ from hookhub import (
     Route,
     hookimpl,
 )
-from hookhub.delivery.model import NewEndpoint
+from hookhub.contracts.deliveries import NewEndpoint
+from hookhub.contracts.routes import checked
 from hookhub.egress import EGRESS_ERRORS, classify
-from hookhub.routes import checked
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

@@ -13,8 +13,8 @@ import trio
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.local import existing_store
 from hookhub.config import Settings
-from hookhub.errors import HookhubError
-from hookhub.events import format_timestamp, parse_timestamp
+from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.store import Reader
 
 TOLERATED = 30.0

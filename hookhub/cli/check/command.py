@@ -14,7 +14,7 @@ from hookhub.cli.check.findings import Finding
 from hookhub.cli.options import config_option, json_option, settings_from
 from hookhub.cli.output import painted, print_json, say
 from hookhub.config import DEFAULT_FILE, Settings
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 
 MARKS = {"ok": "✓", "info": "·", "warning": "!", "error": "✗"}
 COLOURS = {"ok": "green", "info": None, "warning": "yellow", "error": "red"}

@@ -10,14 +10,14 @@ from pathlib import Path
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.local import require_database, version_problem
 from hookhub.config import Settings
-from hookhub.errors import ConfigError, HookhubError
+from hookhub.contracts.errors import ConfigError, HookhubError
 from hookhub.hub import Hub
 from hookhub.secretbox import SecretBox
 from hookhub.store import Reader, Store
 from hookhub.store.database import is_sqlite, redacted_url, sqlite_path
 from hookhub.store.migrations import CORE
-from hookhub.store.secrets import check_secrets
-from hookhub.store.tokens import list_tokens
+from hookhub.store.units.secrets import check_secrets
+from hookhub.store.units.tokens import list_tokens
 
 LITTLE_SPACE = 1024 * 1024 * 1024
 """Bytes below which a disk is nearly full for a hub."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.local import existing_store
 from hookhub.config import Settings
-from hookhub.delivery.model import Endpoint
-from hookhub.errors import HookhubError
+from hookhub.contracts.deliveries import Endpoint
+from hookhub.contracts.errors import HookhubError
 from hookhub.hub import Hub
 from hookhub.secretbox import SecretBox
-from hookhub.store.endpoints import load_endpoints
+from hookhub.store.units.endpoints import load_endpoints
 
 SHOWN = 10
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

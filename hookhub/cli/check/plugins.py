@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hookhub.cli.check.findings import Finding
 from hookhub.config import Settings
-from hookhub.errors import HookhubError
+from hookhub.contracts.errors import HookhubError
 from hookhub.hub import Hub
 
 

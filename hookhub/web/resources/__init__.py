@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookhub.routes import Route
+from hookhub.contracts.routes import Route
 from hookhub.web.resources.audit import audit_routes
 from hookhub.web.resources.batch import batch_routes
 from hookhub.web.resources.deliveries import delivery_routes

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from pydantic import Field
 
-from hookhub.delivery.listing import moment
-from hookhub.routes import RFC_3339, Answer, Line, Query, Request, Route
-from hookhub.store.audit import OVERDUE, audit
+from hookhub.contracts.answers import moment
+from hookhub.contracts.routes import RFC_3339, Answer, Line, Query, Request, Route
+from hookhub.store.units.audit import OVERDUE, audit
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, RootModel
 
-from hookhub.errors import (
+from hookhub.contracts.errors import (
     Conflict,
     FieldError,
     HookhubError,
@@ -16,9 +16,9 @@ from hookhub.errors import (
     PayloadTooLarge,
     ValidationFailed,
 )
-from hookhub.events import Draft
-from hookhub.routes import Answer, Header, Request, Response, Route, wrong_field
-from hookhub.strict_json import malformed
+from hookhub.contracts.events import Draft
+from hookhub.contracts.routes import Answer, Header, Request, Response, Route, wrong_field
+from hookhub.contracts.strict_json import malformed
 from hookhub.web.itemwise import NDJSON, ONE_GO, array_in_turns, lines_in_turns
 from hookhub.web.reading import MAX_ERRORS, has_escapes, media_type, validate_json_body
 from hookhub.web.resources.models import (

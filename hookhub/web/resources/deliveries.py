@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from hookhub.contracts.answers import DeliverySearch
+from hookhub.contracts.deliveries import AttemptRecord, Delivery
+from hookhub.contracts.errors import Conflict, NotFound
+from hookhub.contracts.events import format_timestamp
+from hookhub.contracts.routes import Answer, Id, Paging, Request, Response, Route
 from hookhub.delivery.answer_headers import CUT, MAX_FIELDS, MAX_HEADERS, header_pairs
-from hookhub.delivery.listing import DeliverySearch
-from hookhub.delivery.model import AttemptRecord, Delivery
-from hookhub.errors import Conflict, NotFound
-from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Id, Paging, Request, Response, Route
 from hookhub.web.resources.models import Time, id_field, time_or_none
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from hookhub.errors import (
+from hookhub.contracts.errors import (
     Conflict,
     IdempotencyMismatch,
     InvalidCursor,
@@ -15,9 +15,9 @@ from hookhub.errors import (
     TooManyRequests,
     UnknownEventType,
 )
-from hookhub.events import Cursor
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.feed import Resume, Select, same_for_all
-from hookhub.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from hookhub.routes import Answer, Request, Response, Route
+from hookhub.contracts.routes import Answer, Request, Response, Route
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from hookhub.errors import NotFound
-from hookhub.events import Cursor
-from hookhub.routes import Answer, Id, Paging, Request, Route
+from hookhub.contracts.errors import NotFound
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import Answer, Id, Paging, Request, Route
 from hookhub.web.resources.models import Time
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from hookhub.routes import Request, Response, Route
+from hookhub.contracts.routes import Request, Response, Route
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hookhub.config import EventsSettings
-from hookhub.delivery.listing import PATTERNS, patterns
-from hookhub.errors import MalformedRequest
-from hookhub.events import (
+from hookhub.contracts.answers import PATTERNS, patterns
+from hookhub.contracts.errors import MalformedRequest
+from hookhub.contracts.events import (
     EVENT_ID,
     KEY_MAX,
     OWN,
@@ -19,8 +19,7 @@ from hookhub.events import (
     format_timestamp,
     parse_json,
 )
-from hookhub.filters import Filter, compile_filter
-from hookhub.routes import (
+from hookhub.contracts.routes import (
     CURSOR,
     ID_MAX,
     Answer,
@@ -31,6 +30,7 @@ from hookhub.routes import (
     Request,
     wrong_field,
 )
+from hookhub.filters import Filter, compile_filter
 
 ENVELOPE = 16 * 1024
 """Bytes of an event as it is sent beyond those of the largest payload: what stands around it."""

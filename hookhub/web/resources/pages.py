@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookhub.errors import NotFound
-from hookhub.events import EventType
-from hookhub.files import PAGE_HEADERS
-from hookhub.routes import Request, Response, Route
-from hookhub.web.asyncapi import asyncapi_document
+from hookhub.contracts.errors import NotFound
+from hookhub.contracts.events import EventType
+from hookhub.contracts.files import PAGE_HEADERS
+from hookhub.contracts.routes import Request, Response, Route
 from hookhub.web.browser_client import BrowserClient
-from hookhub.web.openapi import Examples, openapi_document
+from hookhub.web.openapi.asyncapi import asyncapi_document
+from hookhub.web.openapi.openapi import Examples, openapi_document
 from hookhub.web.resources.batch import NewEvents
 from hookhub.web.resources.models import NewEvent
 

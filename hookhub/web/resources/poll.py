@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from hookhub.errors import TooManyRequests, Unauthorized
-from hookhub.events import Cursor
+from hookhub.contracts.errors import TooManyRequests, Unauthorized
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import Request
 from hookhub.feed import USER_AGENT_MAX, Status, Wanted
-from hookhub.routes import Request
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

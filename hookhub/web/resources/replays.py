@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hookhub.delivery.model import ReplayChoice, ReplayState
-from hookhub.errors import Conflict, InvalidCursor, NotFound
-from hookhub.routes import (
+from hookhub.contracts.deliveries import ReplayChoice, ReplayState
+from hookhub.contracts.errors import Conflict, InvalidCursor, NotFound
+from hookhub.contracts.routes import (
     Answer,
     Body,
     Id,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Query, Request, Route
-from hookhub.stats.model import RANGES, Counts, Gauges, RangeName
+from hookhub.contracts.events import format_timestamp
+from hookhub.contracts.routes import Answer, Query, Request, Route
+from hookhub.statistics.samples import RANGES, Counts, Gauges, RangeName
 from hookhub.web.resources.models import Time
 
 if TYPE_CHECKING:

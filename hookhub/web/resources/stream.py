@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hookhub.errors import Forbidden, InvalidCursor, TooManyRequests
-from hookhub.events import Cursor
+from hookhub.contracts.errors import Forbidden, InvalidCursor, TooManyRequests
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import CURSOR, Header, Query, Request, Response, Route
 from hookhub.feed import SIGNAL_SCOPE, USER_AGENT_MAX, needs_scope, same_for_all
 from hookhub.filters import Filter
-from hookhub.routes import CURSOR, Header, Query, Request, Response, Route
 from hookhub.web.resources.models import (
     After,
     EventPatterns,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from hookhub.events import Cursor
+from hookhub.contracts.events import Cursor
+from hookhub.contracts.routes import Principal
+from hookhub.contracts.sinks import Entry, Signal
 from hookhub.feed import (
     DISMISSED,
     DISMISSED_REASON,
@@ -18,8 +20,6 @@ from hookhub.feed import (
     Status,
     Wanted,
 )
-from hookhub.routes import Principal
-from hookhub.sinks import Entry, Signal
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

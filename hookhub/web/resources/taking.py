@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from hookhub.errors import StoreUnavailable
-from hookhub.events import Accepted, Draft
-from hookhub.routes import Request
+from hookhub.contracts.errors import StoreUnavailable
+from hookhub.contracts.events import Accepted, Draft
+from hookhub.contracts.routes import Request
 from hookhub.web.resources.models import idempotency_key
 
 if TYPE_CHECKING:

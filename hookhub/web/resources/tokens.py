@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from hookhub.errors import Conflict, NotFound
-from hookhub.events import format_timestamp, parse_timestamp
-from hookhub.routes import (
+from hookhub.access.tokens import Token
+from hookhub.contracts.errors import Conflict, NotFound
+from hookhub.contracts.events import format_timestamp, parse_timestamp
+from hookhub.contracts.routes import (
     RFC_3339,
     Answer,
     Body,
@@ -21,7 +22,6 @@ from hookhub.routes import (
     Text,
     wrong_field,
 )
-from hookhub.tokens import Token
 from hookhub.web.resources.models import Time, id_field, time_or_none
 
 if TYPE_CHECKING:

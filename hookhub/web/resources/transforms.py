@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hookhub.routes import Answer, Request, Route
+from hookhub.contracts.routes import Answer, Request, Route
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

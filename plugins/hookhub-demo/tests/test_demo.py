@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hookhub.config import PluginsSettings
-from hookhub.errors import NotFound
+from hookhub.contracts.errors import NotFound
 from hookhub_demo.command import demo_settings, keep_token
 from hookhub_demo.play import Play, run
 from hookhub_demo.receiver import Received, Receiver

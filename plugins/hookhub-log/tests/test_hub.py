@@ -14,7 +14,7 @@ import trio
 import hookhub_log
 from hookhub import EventType, Payload, hookimpl
 from hookhub.config import Settings
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub

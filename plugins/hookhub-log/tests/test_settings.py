@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 from hookhub_log.settings import read_settings
 
 

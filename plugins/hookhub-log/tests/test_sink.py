@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from hookhub.errors import PluginError
-from hookhub.events import Event
-from hookhub.sinks import Entry, LiveSink
+from hookhub.contracts.errors import PluginError
+from hookhub.contracts.events import Event
+from hookhub.contracts.sinks import Entry, LiveSink
 from hookhub.testing.conformance import LiveSinkConformance, running
 from hookhub.testing.samples import EPOCH, entries
 from hookhub_log.output import FileOutput, StandardOutput

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import httpx
 
-from hookhub.files import TYPES
+from hookhub.contracts.files import TYPES
 from hookhub_panel.panel import FOLDER, VENDOR
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

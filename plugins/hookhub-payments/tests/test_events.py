@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hookhub.errors import ValidationFailed
-from hookhub.events import EventRegistry
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.events import EventRegistry
 from hookhub_payments.events import EVENT_TYPES
 
 TYPES = ("payment.completed", "transaction.created")

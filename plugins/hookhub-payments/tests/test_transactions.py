@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from hookhub.config import Settings
-from hookhub.errors import PayloadTooLarge
+from hookhub.contracts.errors import PayloadTooLarge
+from hookhub.contracts.sinks import Component
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
-from hookhub.sinks import Component
 from hookhub.store import Store
 from hookhub.store import Transaction as StoreTransaction
 from hookhub.testing.conformance import ComponentConformance

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hookhub.events import Event, canonical_json
-from hookhub.transforms import TransformError
+from hookhub.contracts.events import Event, canonical_json
+from hookhub.contracts.transforms import TransformError
 from hookhub_template.template import TemplateTransform
 
 PAYLOAD = {

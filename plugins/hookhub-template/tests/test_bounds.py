@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookhub.events import Event
+from hookhub.contracts.events import Event
 from hookhub_rendered import TEMPLATE, body_or_sentence, fails, render
 from hookhub_template.library import ALIASES, FILTERS, TESTS
 

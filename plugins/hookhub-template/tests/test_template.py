@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookhub.errors import ValidationFailed
-from hookhub.events import EventType, Payload
-from hookhub.transforms import OUTPUT_MAX, TransformRegistry
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.events import EventType, Payload
+from hookhub.contracts.transforms import OUTPUT_MAX
+from hookhub.plugins.transforms import TransformRegistry
 from hookhub_rendered import PAYLOAD, fails, render
 from hookhub_template.budget import STEPS_MAX
 from hookhub_template.library import ALIASES, FILTERS, RANGE_MAX, TESTS

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hookhub.errors import ValidationFailed
-from hookhub.events import EventRegistry
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.events import EventRegistry
 from hookhub_tickets.events import EVENT_TYPES
 
 EXAMPLES = {event_type.name: dict(event_type.example) for event_type in EVENT_TYPES}

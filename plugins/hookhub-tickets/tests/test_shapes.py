@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hookhub.errors import ValidationFailed
-from hookhub.routes import checked
+from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.routes import checked
 from hookhub_tickets import NewTicket
 
 GOOD: dict[str, Any] = {"user_id": 123, "title": "No payment", "message_text": "I paid.\nBut …"}

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from hookhub.config import Settings
-from hookhub.errors import Conflict, NotFound, PayloadTooLarge
+from hookhub.contracts.errors import Conflict, NotFound, PayloadTooLarge
+from hookhub.contracts.sinks import Component
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
-from hookhub.sinks import Component
 from hookhub.store import Store, Transaction
 from hookhub.testing.conformance import ComponentConformance
 from hookhub.testing.serving import sqlite_url

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import trio
 
-from hookhub.delivery.model import EndpointOptions
-from hookhub.events import parse_timestamp
+from hookhub.contracts.deliveries import EndpointOptions
+from hookhub.contracts.events import parse_timestamp
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import Answer, Receiver

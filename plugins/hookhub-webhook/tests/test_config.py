@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hookhub.config import EgressSettings
+from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 from hookhub.egress import Egress
-from hookhub.errors import EgressBlocked, ValidationFailed
 from hookhub.testing.certificates import Authority
 from hookhub_webhook.config import (
     MASK,

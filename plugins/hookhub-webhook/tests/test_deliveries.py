@@ -10,7 +10,7 @@ import trio
 from standardwebhooks import Webhook
 
 from hookhub.config import Settings
-from hookhub.events import canonical_json
+from hookhub.contracts.events import canonical_json
 from hookhub.testing.receiver import Answer, Close, Receiver
 from hookhub.testing.serving import settings_for_tests
 from hookhub.testing.waiting import wait_until_async

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookhub.errors import MalformedRequest, ValidationFailed
+from hookhub.contracts.errors import MalformedRequest, ValidationFailed
 from hookhub_webhook.commands.import_checks import check_rows, differences, match_rows
 from hookhub_webhook.commands.import_rows import Row, read_rows
 

@@ -10,7 +10,7 @@ import pytest
 
 from hookhub import client
 from hookhub.config import Settings
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 from hookhub.hub import Hub
 from hookhub.testing.receiver import ReceivedRequest, Receiver
 from hookhub_webhook.settings import read_settings

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hookhub import Attempt, Event, __version__
-from hookhub.events import canonical_json
+from hookhub.contracts.events import canonical_json
 from hookhub_webhook.request import build_request
 from hookhub_webhook.signing import hub_signature, standard_signature
 

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from hookhub.config import Settings
-from hookhub.errors import TooManyRequests, Unauthorized
+from hookhub.contracts.errors import TooManyRequests, Unauthorized
+from hookhub.contracts.routes import UpgradeRequest
 from hookhub.feed import normal_origin
 from hookhub.hub import Hub
-from hookhub.routes import UpgradeRequest
 from hookhub.testing.serving import TOKEN
 from hookhub.testing.waiting import wait_until_async
 from hookhub_websocket.auth import Parameters, authorize, check_origin

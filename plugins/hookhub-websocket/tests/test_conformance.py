@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hookhub.contracts.sinks import LiveSink
 from hookhub.hub import Hub
-from hookhub.sinks import LiveSink
 from hookhub.testing.conformance import LiveSinkConformance
 from hookhub_websocket.settings import WebSocketSettings
 from hookhub_websocket.sink import WebSocketSink

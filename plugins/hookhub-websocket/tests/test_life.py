@@ -12,7 +12,7 @@ from wsproto.events import Ping, Pong, TextMessage
 
 from hookhub import Cursor
 from hookhub.config import Settings
-from hookhub.errors import ConfigError
+from hookhub.contracts.errors import ConfigError
 from hookhub.hub import Hub
 from hookhub.testing.serving import TOKEN
 from hookhub.testing.waiting import wait_until_async

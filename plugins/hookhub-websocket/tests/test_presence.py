@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import trio
 
-from hookhub.events import parse_timestamp
+from hookhub.contracts.events import parse_timestamp
 from hookhub.hub import Hub
 from hookhub.testing.serving import TOKEN
 

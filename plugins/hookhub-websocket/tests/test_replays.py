@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hookhub import Cursor
-from hookhub.events import format_timestamp
+from hookhub.contracts.events import format_timestamp
 from hookhub.hub import Hub
 
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from hookhub import Cursor
-from hookhub.errors import StoreUnavailable
-from hookhub.events import Event
+from hookhub.contracts.errors import StoreUnavailable
+from hookhub.contracts.events import Event
 from hookhub.feed import Feed
 from hookhub.hub import Hub
 from hookhub_websocket import messages

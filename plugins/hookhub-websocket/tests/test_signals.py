@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from hookhub import Attempt, AttemptResult, Cursor, DurableSink, Outcome, hookimpl
-from hookhub.delivery.model import EndpointOptions, NewEndpoint
+from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint
 from hookhub.hub import Hub
 from hookhub.testing.waiting import wait_until_async
 from hookhub_websocket.sink import WebSocketSink

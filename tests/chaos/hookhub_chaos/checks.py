@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from hookhub.events import OWN, type_matcher
+from hookhub.contracts.events import OWN, type_matcher
 from hookhub_chaos.cluster import Cluster
 from hookhub_chaos.ledger import Webhook
 from hookhub_chaos.producers import SOURCE

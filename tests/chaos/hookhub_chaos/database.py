@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from hookhub.store.leases import GUARDED, lease_node
 from hookhub.store.nodes import LIVING
+from hookhub.store.units.leases import GUARDED, lease_node
 
 LEASED = (
     "SELECT id, attempts + 1 FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL "

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx
 import trio
 
-from hookhub.events import Cursor
+from hookhub.contracts.events import Cursor
 from hookhub.testing.hub_process import HubProcess
 from hookhub_chaos.calls import Body
 

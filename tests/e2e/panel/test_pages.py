@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from hookhub.stats.histogram import Histogram
-from hookhub.stats.model import MICROSECONDS, RANGES
-from hookhub.store.audit import MESSAGES
+from hookhub.statistics.histogram import Histogram
+from hookhub.statistics.samples import MICROSECONDS, RANGES
+from hookhub.store.units.audit import MESSAGES
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.waiting import wait_until
 from hookhub_panel.panel import FOLDER

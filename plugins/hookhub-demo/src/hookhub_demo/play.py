@@ -18,7 +18,7 @@ from hookhub.cli.kit import count as counted
 from hookhub.cli.kit import has_panel, json_text, painted, reachable, say
 from hookhub.client import AsyncClient
 from hookhub.config import Settings
-from hookhub.errors import HookhubError, NotFound
+from hookhub.contracts.errors import HookhubError, NotFound
 from hookhub.server import Started
 from hookhub_demo.receiver import Received, Receiver
 from hookhub_demo.traffic import Traffic

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from hookhub.client import AsyncClient
-from hookhub.errors import Conflict, NotFound
+from hookhub.contracts.errors import Conflict, NotFound
 
 FIRST_NAMES = ("Ada", "Zoë", "Алексей", "Björk", "明", "Grace", "Мария", "Noor", "Çağla", "José")
 LAST_NAMES = ("Lovelace", "Иванова", "Hopper", "李", "Šimek", "García", "O'Brien", "Núñez")

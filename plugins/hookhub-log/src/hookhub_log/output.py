@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from hookhub.errors import PluginError
+from hookhub.contracts.errors import PluginError
 
 STDOUT = 1
 

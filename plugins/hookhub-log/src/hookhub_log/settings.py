@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 
 from hookhub.config import Table
-from hookhub.errors import ConfigError
-from hookhub.events import check_pattern, field_errors
+from hookhub.contracts.errors import ConfigError
+from hookhub.contracts.events import check_pattern, field_errors
 
 
 class LogSettings(Table):

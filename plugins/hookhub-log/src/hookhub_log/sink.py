@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import trio
 
 from hookhub import Entry, QueuedLiveSink
-from hookhub.errors import PluginError
-from hookhub.events import type_matcher
+from hookhub.contracts.errors import PluginError
+from hookhub.contracts.events import type_matcher
 from hookhub_log.output import Output
 
 

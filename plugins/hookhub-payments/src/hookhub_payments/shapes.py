@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Body, Id, Line, Paging
+from hookhub.contracts.events import format_timestamp
+from hookhub.contracts.routes import Answer, Body, Id, Line, Paging
 
 TransactionType = Literal[
     "deposit", "withdrawal", "subscription_payment", "refund", "referral_reward"

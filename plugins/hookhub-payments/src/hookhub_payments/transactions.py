@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookhub.errors import Conflict
-from hookhub.routes import checked
+from hookhub.contracts.errors import Conflict
+from hookhub.contracts.routes import checked
 from hookhub_payments.shapes import NewTransaction, Transaction, TransactionType
 from hookhub_payments.units import insert_transaction
 

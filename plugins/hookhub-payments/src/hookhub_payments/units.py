@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from hookhub.errors import Conflict
+from hookhub.contracts.errors import Conflict
 from hookhub_payments.events import SOURCE
 from hookhub_payments.models import TransactionRow
 from hookhub_payments.shapes import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hookhub import hookimpl
 
 if TYPE_CHECKING:
-    from hookhub.transforms import Transform
+    from hookhub.contracts.transforms import Transform
 
 
 @hookimpl

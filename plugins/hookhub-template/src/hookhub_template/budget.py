@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hookhub.transforms import TransformError
+from hookhub.contracts.transforms import TransformError
 
 STEPS_MAX = 150_000
 """Steps of one rendering: within a tenth of a second or so on any machine of today."""

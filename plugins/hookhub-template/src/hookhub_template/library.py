@@ -21,8 +21,8 @@ from jinja2.runtime import Context
 from jinja2.utils import url_quote
 from markupsafe import Markup
 
-from hookhub.events import parse_timestamp
-from hookhub.transforms import OUTPUT_MAX, TransformError
+from hookhub.contracts.events import parse_timestamp
+from hookhub.contracts.transforms import OUTPUT_MAX, TransformError
 from hookhub_template.budget import Budget
 from hookhub_template.writers import to_json, to_text
 

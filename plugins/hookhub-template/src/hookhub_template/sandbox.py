@@ -16,7 +16,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from hookhub.transforms import TransformError
+from hookhub.contracts.transforms import TransformError
 from hookhub_template.library import (
     CALL,
     TESTS,

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
-from hookhub.transforms import TransformError
+from hookhub.contracts.transforms import TransformError
 
 DEPTH_MAX = 30
 """Expressions and blocks within each other."""

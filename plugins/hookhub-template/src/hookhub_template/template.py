@@ -12,8 +12,8 @@ from jinja2 import Template, TemplateSyntaxError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from hookhub.events import Event, format_timestamp
-from hookhub.transforms import Transform, TransformError, TransformResult
+from hookhub.contracts.events import Event, format_timestamp
+from hookhub.contracts.transforms import Transform, TransformError, TransformResult
 from hookhub_template.budget import Budget
 from hookhub_template.library import BUDGET
 from hookhub_template.sandbox import NAMES, WRITER, Sandbox

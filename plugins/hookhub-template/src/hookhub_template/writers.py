@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Undefined
 from markupsafe import Markup
 
-from hookhub.transforms import OUTPUT_MAX, TransformError
+from hookhub.contracts.transforms import OUTPUT_MAX, TransformError
 
 _MARK = re.compile(r'\\.?|"', re.DOTALL)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hookhub import Migration, Request, Route, Source
-from hookhub.errors import Conflict, NotFound
+from hookhub.contracts.errors import Conflict, NotFound
 from hookhub_tickets.models import MIGRATIONS
 from hookhub_tickets.shapes import (
     NewMessage,

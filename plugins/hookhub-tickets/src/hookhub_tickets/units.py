@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from hookhub.errors import Conflict, NotFound
+from hookhub.contracts.errors import Conflict, NotFound
 from hookhub_tickets.events import EXCERPT, SOURCE
 from hookhub_tickets.models import MessageRow, TicketRow
 from hookhub_tickets.shapes import (

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Body, Id, Line, Paging
+from hookhub.contracts.events import format_timestamp
+from hookhub.contracts.routes import Answer, Body, Id, Line, Paging
 
 EMAIL = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
 LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"

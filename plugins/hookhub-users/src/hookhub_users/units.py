@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from hookhub.errors import Conflict, NotFound
+from hookhub.contracts.errors import Conflict, NotFound
 from hookhub_users.events import SOURCE
 from hookhub_users.models import UserRow, email_key
 from hookhub_users.shapes import NewUser, User, UserList, UserQuery

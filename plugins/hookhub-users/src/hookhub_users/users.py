@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookhub.routes import checked
+from hookhub.contracts.routes import checked
 from hookhub_users.shapes import NewUser, User
 from hookhub_users.units import insert_user
 

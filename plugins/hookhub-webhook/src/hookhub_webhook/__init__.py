@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from hookhub.hookspecs import hookimpl
-from hookhub.sinks import DurableSink
+from hookhub.contracts.hookspecs import hookimpl
+from hookhub.contracts.sinks import DurableSink
 
 if TYPE_CHECKING:
     import click

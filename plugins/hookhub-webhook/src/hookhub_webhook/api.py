@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hookhub.delivery.model import Endpoint, NewEndpoint
-from hookhub.errors import EgressBlocked, NotFound, UnknownEventType
-from hookhub.events import EventRegistry
-from hookhub.routes import Request, Response, Route, only, wrong_field
+from hookhub.contracts.deliveries import Endpoint, NewEndpoint
+from hookhub.contracts.errors import EgressBlocked, NotFound, UnknownEventType
+from hookhub.contracts.events import EventRegistry
+from hookhub.contracts.routes import Request, Response, Route, only, wrong_field
 from hookhub_webhook import shapes, showing
 from hookhub_webhook.config import CONFIG_FIELDS, NAME, changed_config
 from hookhub_webhook.options import OPTION_FIELDS, changed_options, new_options

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from hookhub.contracts.errors import FieldError, ValidationFailed
+from hookhub.contracts.events import field_errors
+from hookhub.contracts.routes import Body
 from hookhub.egress import Egress
-from hookhub.errors import FieldError, ValidationFailed
-from hookhub.events import field_errors
-from hookhub.routes import Body
 
 NAME = "webhook"
 """The sink's name."""

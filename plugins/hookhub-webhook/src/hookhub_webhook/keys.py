@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from hookhub.events import format_timestamp
-from hookhub.routes import Answer, Request, Response, Route
+from hookhub.contracts.events import format_timestamp
+from hookhub.contracts.routes import Answer, Request, Response, Route
 from hookhub_webhook.signing import public_key_text
 
 if TYPE_CHECKING:
+    from hookhub.access.keys import PublicKey
     from hookhub.hub import Hub
-    from hookhub.keys import PublicKey
 
 MAX_AGE = 300
 """Seconds that the keys may be cached; a new key signs beside the old one for much longer."""

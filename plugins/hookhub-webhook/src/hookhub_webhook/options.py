@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookhub.delivery.model import DEFAULT_OPTIONS, EndpointOptions
-from hookhub.routes import Body, TransformName
+from hookhub.contracts.deliveries import DEFAULT_OPTIONS, EndpointOptions
+from hookhub.contracts.routes import Body, TransformName
 
 CONCURRENCY_MAX = 1000
 RATE_MAX = 10_000.0

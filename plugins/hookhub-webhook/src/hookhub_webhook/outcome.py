@@ -9,7 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from hookhub.sinks import AttemptResult, Outcome
+from hookhub.contracts.sinks import AttemptResult, Outcome
 
 _FAR = 10**9
 _SECONDS = re.compile(r"[0-9]+")

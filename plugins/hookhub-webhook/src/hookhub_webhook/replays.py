@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hookhub.delivery.model import ReplayChoice, ReplayState
-from hookhub.errors import InvalidCursor, NotFound
-from hookhub.routes import Answer, Body, Place, Request, Response, Route, TypePattern
+from hookhub.contracts.deliveries import ReplayChoice, ReplayState
+from hookhub.contracts.errors import InvalidCursor, NotFound
+from hookhub.contracts.routes import Answer, Body, Place, Request, Response, Route, TypePattern
 from hookhub_webhook.config import NAME
 
 if TYPE_CHECKING:

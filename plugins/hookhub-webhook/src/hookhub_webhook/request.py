@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hookhub import __version__
-from hookhub.events import Event, format_timestamp
-from hookhub.sinks import Attempt
+from hookhub.contracts.events import Event, format_timestamp
+from hookhub.contracts.sinks import Attempt
 from hookhub_webhook.signing import Sign, hub_signature, standard_signatures
 
 USER_AGENT = f"hookhub/{__version__}"

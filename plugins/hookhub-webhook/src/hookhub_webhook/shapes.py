@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from hookhub.delivery.listing import DeliverySearch
-from hookhub.delivery.model import Status
-from hookhub.routes import (
+from hookhub.contracts.answers import DeliverySearch
+from hookhub.contracts.deliveries import Status
+from hookhub.contracts.routes import (
     Answer,
     Body,
     EventTypeName,

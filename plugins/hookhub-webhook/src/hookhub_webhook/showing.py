@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hookhub.delivery.model import Delivery, Endpoint, EndpointStats, Page
-from hookhub.events import Event, format_timestamp
-from hookhub.sinks import AttemptResult, Outcome
+from hookhub.contracts.deliveries import Delivery, Endpoint, EndpointStats, Page
+from hookhub.contracts.events import Event, format_timestamp
+from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub_webhook.config import shown_headers, shown_url
 from hookhub_webhook.shapes import (
     ChangedWebhook,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from hookhub.contracts.routes import Route
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.egress import EGRESS_ERRORS, Answer, Egress, classify
-from hookhub.routes import Route
-from hookhub.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub_webhook.api import WebhookApi
 from hookhub_webhook.config import NAME, check_config, redact_config, secret_values
 from hookhub_webhook.keys import KeysApi

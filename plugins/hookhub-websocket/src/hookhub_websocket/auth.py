@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from hookhub.config import Settings
-from hookhub.errors import Unauthorized
+from hookhub.contracts.errors import Unauthorized
+from hookhub.contracts.routes import Principal, UpgradeRequest
 from hookhub.feed import origin_allowed, origins_known
-from hookhub.routes import Principal, UpgradeRequest
 
 if TYPE_CHECKING:
-    from hookhub.tokens import Tokens
+    from hookhub.access.tokens import Tokens
 
 SCOPE = "events:read"
 MAX_PARAMETERS = 100

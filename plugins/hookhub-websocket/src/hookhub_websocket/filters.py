@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hookhub import filters
-from hookhub.events import check_pattern
+from hookhub.contracts.events import check_pattern
 from hookhub.feed import Select, Wanted
 
 

@@ -18,8 +18,8 @@ from wsproto.extensions import Extension
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 
-from hookhub.errors import MalformedRequest, UpgradeRequired
-from hookhub.routes import UpgradeRequest
+from hookhub.contracts.errors import MalformedRequest, UpgradeRequired
+from hookhub.contracts.routes import UpgradeRequest
 from hookhub_websocket.closing import Why
 
 READ_SIZE = 4096

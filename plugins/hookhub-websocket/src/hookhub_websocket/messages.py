@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hookhub.errors import FieldError, HookhubError, MalformedRequest
-from hookhub.events import parse_json
+from hookhub.contracts.errors import FieldError, HookhubError, MalformedRequest
+from hookhub.contracts.events import parse_json
 
 ID_MAX = 128
 

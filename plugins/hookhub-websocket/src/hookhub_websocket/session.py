@@ -9,8 +9,9 @@ import structlog
 import trio
 
 from hookhub import Cursor
-from hookhub.errors import Forbidden, HookhubError, InvalidCursor, TooManyRequests
-from hookhub.events import parse_json
+from hookhub.contracts.errors import Forbidden, HookhubError, InvalidCursor, TooManyRequests
+from hookhub.contracts.events import parse_json
+from hookhub.contracts.routes import Principal
 from hookhub.feed import (
     DISMISSED_REASON,
     SIGNAL_SCOPE,
@@ -21,7 +22,6 @@ from hookhub.feed import (
     resolve_range,
 )
 from hookhub.filters import compile_filter
-from hookhub.routes import Principal
 from hookhub_websocket import messages
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why

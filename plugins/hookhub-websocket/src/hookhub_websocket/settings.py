@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from hookhub.config import Table
-from hookhub.errors import ConfigError
-from hookhub.events import field_errors
+from hookhub.contracts.errors import ConfigError
+from hookhub.contracts.events import field_errors
 
 
 class WebSocketSettings(Table):

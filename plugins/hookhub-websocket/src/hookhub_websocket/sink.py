@@ -10,9 +10,9 @@ import trio
 from pydantic import Field
 
 from hookhub import Answer, Entry, LiveSink, Request, Response, Route
-from hookhub.errors import HookhubError, TooManyRequests, Unauthorized
+from hookhub.contracts.errors import HookhubError, TooManyRequests, Unauthorized
+from hookhub.contracts.routes import Principal, UpgradeHandler, UpgradeRequest
 from hookhub.feed import USER_AGENT_MAX
-from hookhub.routes import Principal, UpgradeHandler, UpgradeRequest
 from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin, header_values
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why

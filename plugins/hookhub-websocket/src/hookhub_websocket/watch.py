@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hookhub.routes import Principal
+from hookhub.contracts.routes import Principal
 from hookhub_websocket.closing import Why
 from hookhub_websocket.feeder import Feeder
 from hookhub_websocket.link import Link

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from hookhub.errors import NotFound
+from hookhub.contracts.errors import NotFound
 
 if TYPE_CHECKING:
     from hookhub.client import Client

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from hookhub.config import EgressSettings
+from hookhub.contracts.errors import FieldError, HookhubError
+from hookhub.contracts.events import field_errors, type_matcher, unknown_event_type
 from hookhub.egress import Egress
-from hookhub.errors import FieldError, HookhubError
-from hookhub.events import field_errors, type_matcher, unknown_event_type
 from hookhub_webhook.commands.import_rows import Row
 from hookhub_webhook.config import header_errors
 from hookhub_webhook.shapes import NewWebhook

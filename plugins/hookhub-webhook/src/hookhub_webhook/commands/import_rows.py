@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookhub.errors import FieldError, MalformedRequest, ValidationFailed
-from hookhub.events import parse_json
+from hookhub.contracts.errors import FieldError, MalformedRequest, ValidationFailed
+from hookhub.contracts.events import parse_json
 from hookhub_webhook.shapes import NewWebhook
 
 BOOKKEEPING = frozenset(

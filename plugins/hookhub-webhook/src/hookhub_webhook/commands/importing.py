@@ -21,7 +21,7 @@ from hookhub.cli.kit import (
     progress_bar,
     remote_options,
 )
-from hookhub.errors import FieldError, Forbidden, HookhubError
+from hookhub.contracts.errors import FieldError, Forbidden, HookhubError
 from hookhub_webhook.commands.client import WebhookClient
 
 if TYPE_CHECKING:

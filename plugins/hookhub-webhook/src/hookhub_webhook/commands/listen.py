@@ -24,7 +24,7 @@ from hookhub_webhook.commands.members import header_option
 from hookhub_webhook.signing import check_secret, generate_secret
 
 if TYPE_CHECKING:
-    from hookhub.sinks import AttemptResult
+    from hookhub.contracts.sinks import AttemptResult
 
 SHOWN = 200
 
@@ -105,7 +105,7 @@ def listen(
 
 
 def _print(event: dict[str, Any], result: AttemptResult, duration: float, *, as_json: bool) -> None:
-    from hookhub.sinks import Outcome
+    from hookhub.contracts.sinks import Outcome
 
     good = result.outcome is Outcome.DELIVERED
     if as_json:

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from hookhub.config import EgressSettings, Settings
+from hookhub.contracts.events import Event, canonical_json, parse_timestamp
+from hookhub.contracts.sinks import Attempt, AttemptResult
 from hookhub.egress import Egress
-from hookhub.events import Event, canonical_json, parse_timestamp
-from hookhub.sinks import Attempt, AttemptResult
 from hookhub_webhook.sink import WebhookSink
 
 if TYPE_CHECKING:

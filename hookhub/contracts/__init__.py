@@ -1,0 +1,1 @@
+"""What the core, its plugins and other programs agree on: shapes, rules. Pure."""

@@ -1,0 +1,46 @@
+"""JSON as RFC 8259 has it, and nothing more: UTF-8, no NaN, no Infinity. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from hookhub.contracts.errors import MalformedRequest
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise MalformedRequest(f"{name} is not JSON; send a number, a string or null instead.")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
+JSON_SCAN: Callable[[str, int], tuple[Any, int]] = _JSON.scan_once  # type: ignore[attr-defined]
+"""Reads the value at a place of a text; gives it with the place of its end, or raises what
+:func:`malformed` knows, or StopIteration with the place where a value was expected."""
+
+
+def malformed(error: ValueError | RecursionError) -> MalformedRequest:
+    """What is wrong with text that should be JSON, from what reading it raised."""
+    match error:
+        case UnicodeDecodeError():
+            text = f"The body is not UTF-8 (byte {error.start}); encode JSON as UTF-8."
+        case json.JSONDecodeError():
+            place = f"line {error.lineno}, column {error.colno}"
+            text = f"The body is not JSON: {error.msg} at {place}."
+        case RecursionError():
+            text = "The JSON is nested too deeply; flatten it."
+        case _:  # CPython refuses to convert integers of more than 4,300 digits.
+            text = "The JSON holds a number that is too long to read."
+    return MalformedRequest(text)
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity.
+
+    Raises:
+        MalformedRequest: with the line and column of the first mistake.
+    """
+    try:
+        return _JSON.decode(data if isinstance(data, str) else data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise malformed(error) from None

@@ -1,0 +1,1 @@
+"""Replays: events of the past, sent to an endpoint once more."""

@@ -1,0 +1,1 @@
+"""Who may be called: URLs, names, and the addresses behind them."""

@@ -1,0 +1,1 @@
+"""How HTTP/1.1 is spoken with receivers."""

@@ -1,0 +1,1 @@
+"""What the hub tells people who run it: log lines, tracebacks, text that is safe for a terminal."""

@@ -1,0 +1,225 @@
+"""Units of work about events: accepting them, the outbox table, and reading the history."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from hookhub.contracts.errors import HookhubError, IdempotencyMismatch, NotFound, StoreUnavailable
+from hookhub.contracts.events import Accepted, Draft, Event
+from hookhub.store.database import Reader
+from hookhub.store.epochs import History, Seen, read_history
+from hookhub.store.models import IdempotencyRow, OutboxRow
+from hookhub.store.unit import Transaction
+from hookhub.store.units.stored import as_bytes, event_rows
+
+_EVENT_COLUMNS = "sequence, id, type, payload, timestamp, key, source"
+
+
+def fingerprint(drafts: Sequence[Draft]) -> str:
+    """A hash of what the producer sent, for telling a repeat from another request."""
+    digest = hashlib.sha256()
+    for draft in drafts:
+        own_id = draft.id if draft.own_id else None
+        parts = [own_id, draft.type, draft.payload, draft.key, draft.source]
+        digest.update(json.dumps(parts).encode())
+    return digest.hexdigest()
+
+
+def accept(
+    tx: Transaction, drafts: Sequence[Draft], idempotency_key: str | None = None
+) -> list[Accepted]:
+    """Append events, or answer a repeat as its first time was answered.
+
+    Raises:
+        IdempotencyMismatch: the key, or an event's own id, was used with other contents.
+    """
+    if idempotency_key is None:
+        if not any(draft.own_id for draft in drafts):
+            return tx.append_all(drafts)
+        return [_append_once(tx, draft) if draft.own_id else tx.append(draft) for draft in drafts]
+    print_ = fingerprint(drafts)
+    first = tx.row(IdempotencyRow.select().where(IdempotencyRow.key == idempotency_key))
+    if first is not None:
+        if first["fingerprint"] != print_:
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used before with another body; send the same body to "
+                "repeat a request, or a new key for a new one.",
+                errors=[{"loc": ["Idempotency-Key"], "msg": "used with another body"}],
+            )
+        return [Accepted(*item, repeated=True) for item in json.loads(first["result"])]
+    accepted = accept(tx, drafts)
+    result = json.dumps([[item.id, item.sequence, item.deliveries] for item in accepted])
+    tx.sql(
+        "INSERT INTO hookhub_idempotency (key, fingerprint, result, created_at) "
+        "VALUES (?, ?, ?, ?)",
+        (idempotency_key, print_, result, tx.now),
+    )
+    return accepted
+
+
+def _append_once(tx: Transaction, draft: Draft) -> Accepted:
+    found = tx.event_in_group(draft.id)
+    if found is None:
+        rows = tx.sql(
+            f"SELECT {_EVENT_COLUMNS}, deliveries FROM hookhub_events WHERE id = ?", (draft.id,)
+        )
+        if not rows:
+            return tx.append(draft)
+        found = Event(*rows[0][:7]), rows[0][7]
+    first, deliveries = found
+    if (first.type, first.payload, first.key, first.source) != (
+        draft.type,
+        draft.payload,
+        draft.key,
+        draft.source,
+    ):
+        raise IdempotencyMismatch(
+            f"The event id {draft.id!r} was used before with other contents; repeat the same "
+            "event, or give the new one an id of its own.",
+            errors=[{"loc": ["id"], "msg": "used with other contents"}],
+        )
+    return Accepted(first.id, first.sequence, deliveries, repeated=True)
+
+
+def outbox_waiting(reader: Reader) -> bool:
+    """Whether another program has put an event into ``hookhub_outbox``."""
+    return bool(reader.sql("SELECT 1 FROM hookhub_outbox WHERE error IS NULL LIMIT 1"))
+
+
+class OutboxItem(NamedTuple):
+    """A row of ``hookhub_outbox``, read as text."""
+
+    id: int
+    type: str
+    payload: str
+    key: str | None
+    source: str | None
+    event_id: str | None
+
+
+def _waiting_rows(tx: Transaction, limit: int) -> list[tuple[Any, ...]]:
+    names = ("type", "payload", "key", "source", "event_id")
+    columns = as_bytes(tx, names)
+    locking = "" if tx.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    return tx.sql(
+        f"SELECT id, {columns} FROM hookhub_outbox WHERE error IS NULL "
+        f"ORDER BY id LIMIT ?{locking}",
+        (limit,),
+    )
+
+
+def _outbox_item(raw: tuple[Any, ...]) -> OutboxItem:
+    texts = [item.decode("utf-8") if isinstance(item, bytes) else item for item in raw[1:]]
+    return OutboxItem(raw[0], *texts)
+
+
+def relay_outbox(
+    tx: Transaction, draft: Callable[[OutboxItem], Draft], limit: int = 500
+) -> tuple[int, list[tuple[int, str]]]:
+    """Turn waiting outbox rows into events.
+
+    A row that cannot become an event stays, with the reason in ``error``; it holds back no other.
+
+    Args:
+        draft: makes a checked draft of a row.
+
+    Returns:
+        how many rows were taken, and the rejected ones as (id, reason).
+    """
+    taken: list[int] = []
+    rejected: list[tuple[int, str]] = []
+    for raw in _waiting_rows(tx, limit):
+        try:
+            accept(tx, [draft(_outbox_item(raw))])
+        except StoreUnavailable:
+            raise
+        except HookhubError as error:
+            found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors)
+            rejected.append((raw[0], error.detail + (f" ({found})" if found else "")))
+        except (TypeError, ValueError, RecursionError) as error:
+            rejected.append((raw[0], f"The row cannot be read: {error}"))
+        else:
+            taken.append(raw[0])
+    if taken:
+        tx.execute(OutboxRow.delete().where(OutboxRow.id.in_(taken)))
+    for row_id, reason in rejected:
+        # PostgreSQL's text holds neither NUL nor halves of surrogate pairs.
+        shown = reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        tx.execute(OutboxRow.update(error=shown).where(OutboxRow.id == row_id))
+    return len(taken), rejected
+
+
+def get_event(reader: Reader, event_id: str) -> Event:
+    """The event with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = event_rows(reader, "WHERE id = ?", (event_id,))
+    if not found:
+        raise NotFound(f"There is no event {event_id[:80]!r}; GET /events lists what is kept.")
+    return found[0]
+
+
+def read_events(reader: Reader, after: int, limit: int) -> list[Event]:
+    """Events after a sequence, in order; what is older than the history is left out.
+
+    Such an event may still have a row, because a delivery of it has.
+    """
+    return event_rows(
+        reader,
+        "WHERE sequence > ? AND sequence >= (SELECT events_from FROM hookhub_state) "
+        "ORDER BY sequence LIMIT ?",
+        (after, limit),
+    )
+
+
+class News(NamedTuple):
+    """What a process that shows the history has to know of it."""
+
+    history: History
+    start: int
+    """What is kept begins with this sequence or a later one."""
+    events: list[Event]
+    """The next ones; none in another epoch."""
+
+
+def read_news(reader: Reader, seen: Seen, limit: int) -> News:
+    """What followed the newest event seen, what is gone, and whether it is the same history."""
+    history = read_history(reader, seen.sequence)
+    start = reader.sql("SELECT events_from FROM hookhub_state")[0][0]
+    same = history.epoch == seen.epoch and not history.went_back(seen)
+    return News(history, start, read_events(reader, seen.sequence, limit) if same else [])
+
+
+def history_bounds(reader: Reader) -> tuple[int, int]:
+    """The sequences of the oldest kept event (0: none is kept) and of the last one ever."""
+    rows = reader.sql("SELECT events_from, last_sequence FROM hookhub_state")
+    start, last = rows[0]
+    rows = reader.sql("SELECT MIN(sequence) FROM hookhub_events WHERE sequence >= ?", (start,))
+    return rows[0][0] or 0, last
+
+
+def first_at_or_after(reader: Reader, moment: int) -> int:
+    """The sequence of the first kept event with this time (microseconds) or a later one.
+
+    Times follow the order of commits except where a clock was set back; there, some event at
+    which they cross this moment is found. One after the last event if all are earlier.
+    """
+    oldest, last = history_bounds(reader)
+    low, high = oldest or last + 1, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        rows = reader.sql(
+            "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? "
+            "ORDER BY sequence LIMIT 1",
+            (middle,),
+        )
+        if not rows or rows[0][1] >= moment:
+            high = middle
+        else:
+            low = rows[0][0] + 1
+    return low

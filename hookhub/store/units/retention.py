@@ -1,0 +1,235 @@
+"""Deleting what is old: units of work, each a small step.
+
+Every step holds the state row, as whoever appends does: so no replay gives an event a new delivery
+while it is being deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hookhub.store.database import Reader
+from hookhub.store.schema import FAILED, HELD, SUCCESS
+from hookhub.store.unit import Transaction
+
+
+class Ages(NamedTuple):
+    """From when on deliveries are too old (microseconds since 1970); None: never."""
+
+    delivered: int | None
+    failed: int | None
+
+    def newest(self) -> int | None:
+        """What was made later than this is not too old, whatever it is."""
+        known = [moment for moment in self if moment is not None]
+        return max(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a step deleted, and whether there is more of the kind."""
+
+    events: int = 0
+    deliveries: int = 0
+    attempts: int = 0
+    more: bool = False
+
+
+def expire_events(tx: Transaction, before: int, limit: int) -> Removed:
+    """Let the history begin later: after the oldest events, those older than ``before``.
+
+    An event stays until all those committed before it are too old as well, so that the history
+    has no holes. What has deliveries keeps its row until these are deleted.
+
+    Args:
+        before: microseconds.
+        limit: how many events at most.
+    """
+    tx.lock()
+    start = tx.sql("SELECT events_from FROM hookhub_state WHERE id = 1")[0][0]
+    end = _last_expired(tx, start, before, limit)
+    if end is None:
+        return Removed()
+    tx.change("UPDATE hookhub_state SET events_from = ? WHERE id = 1", (end + 1,))
+    deleted = tx.change(
+        f"DELETE FROM hookhub_events WHERE sequence BETWEEN ? AND ? AND {_ALONE}",
+        (start, end, start, end),
+    )
+    return Removed(events=deleted, more=True)
+
+
+# The range once more: PostgreSQL would read all deliveries to hash them.
+_ALONE = (
+    "NOT EXISTS (SELECT 1 FROM hookhub_deliveries d WHERE d.sequence = hookhub_events.sequence "
+    "AND d.sequence BETWEEN ? AND ?)"
+)
+
+
+def _last_expired(reader: Reader, start: int, before: int, limit: int) -> int | None:
+    rows = reader.sql(
+        "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? "
+        "ORDER BY sequence LIMIT ?",
+        (start, limit),
+    )
+    end: int | None = None
+    for sequence, timestamp in rows:
+        if timestamp < before:
+            end = sequence
+        elif timestamp <= reader.now:
+            return end
+    if not rows or end == rows[-1][0]:
+        return end
+    # The last ones are of the future: a clock was wrong. They are as old as what follows them.
+    following = reader.sql(
+        "SELECT timestamp FROM hookhub_events WHERE sequence > ? AND timestamp <= ? "
+        "ORDER BY sequence LIMIT 1",
+        (rows[-1][0], reader.now),
+    )
+    return rows[-1][0] if following and following[0][0] < before else end
+
+
+class Row(NamedTuple):
+    """What there is to know about a delivery."""
+
+    id: int
+    endpoint_id: int
+    sequence: int
+    status: int
+    created_at: int
+    delivered_at: int | None
+    due_at: int
+    order_key: str | None
+
+    def too_old(self, ages: Ages) -> bool:
+        """Whether it is to be deleted."""
+        if self.status == SUCCESS:
+            ended = self.delivered_at or self.created_at
+            return ages.delivered is not None and ended < ages.delivered
+        # One that holds back its key (strict order) is a person's to retry or skip.
+        if self.status != FAILED or self.order_key is not None or ages.failed is None:
+            return False
+        # It was due when it failed; one that was cancelled, when it would have been attempted.
+        return max(self.created_at, self.due_at if self.due_at < HELD else 0) < ages.failed
+
+
+_ROW = "SELECT " + ", ".join(Row._fields) + " FROM hookhub_deliveries"
+
+
+class Found(NamedTuple):
+    """Deliveries that are too old, and how far the search came."""
+
+    ids: list[int]
+    position: int
+    end: bool
+    """Whether what follows is too new."""
+
+
+def find_deliveries(reader: Reader, after: int, ages: Ages, limit: int) -> Found:
+    """Look at the next ``limit`` deliveries, in the order they were made."""
+    newest = ages.newest()
+    rows = reader.sql(f"{_ROW} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+    ids: list[int] = []
+    position = after
+    for row in map(Row._make, rows):
+        # One of the future says nothing about what follows: a clock was wrong.
+        if newest is None or newest <= row.created_at <= reader.now:
+            return Found(ids, position, True)
+        position = row.id
+        if row.too_old(ages):
+            ids.append(row.id)
+    return Found(ids, position, len(rows) < limit)
+
+
+def remove_deliveries(tx: Transaction, ids: Sequence[int], ages: Ages) -> Removed:
+    """Delete deliveries with their attempts, as far as they are still too old.
+
+    And their events, if these are older than the history and this was the last delivery.
+    """
+    tx.lock()
+    locking = "" if tx.is_sqlite else " FOR UPDATE"
+    rows = tx.sql(f"{_ROW} WHERE id IN ({_marks(ids)}) ORDER BY id{locking}", ids)
+    return _remove(tx, [row for row in map(Row._make, rows) if row.too_old(ages)])
+
+
+def _remove(tx: Transaction, rows: Sequence[Row]) -> Removed:
+    if not rows:
+        return Removed()
+    ids = [row.id for row in rows]
+    marks = _marks(ids)
+    attempts = tx.change(f"DELETE FROM hookhub_attempts WHERE delivery_id IN ({marks})", ids)
+    tx.change(f"DELETE FROM hookhub_deliveries WHERE id IN ({marks})", ids)
+    counts: dict[int, list[int]] = {}
+    of_event: dict[int, int] = {}
+    for row in rows:
+        delivered, failed, to = counts.setdefault(row.endpoint_id, [0, 0, 0])
+        delivered += row.status == SUCCESS
+        failed += row.status == FAILED
+        counts[row.endpoint_id] = [delivered, failed, max(to, row.sequence)]
+        of_event[row.sequence] = of_event.get(row.sequence, 0) + 1
+    tx.many(
+        "UPDATE hookhub_endpoints SET removed_delivered = removed_delivered + ?, "
+        "removed_failed = removed_failed + ?, "
+        "removed_to = CASE WHEN removed_to < ? THEN ? ELSE removed_to END WHERE id = ?",
+        [(*count, count[2], endpoint_id) for endpoint_id, count in sorted(counts.items())],
+    )
+    events = _remove_events(tx, of_event)
+    return Removed(events, len(ids), attempts, True)
+
+
+def _remove_events(tx: Transaction, removed: dict[int, int]) -> int:
+    sequences = sorted(removed)
+    deleted = tx.change(
+        f"DELETE FROM hookhub_events WHERE sequence IN ({_marks(sequences)}) "
+        f"AND sequence < (SELECT events_from FROM hookhub_state WHERE id = 1) AND {_ALONE}",
+        (*sequences, sequences[0], sequences[-1]),
+    )
+    if deleted < len(sequences):
+        tx.many(
+            "UPDATE hookhub_events SET removed = removed + ? WHERE sequence = ?",
+            [(removed[sequence], sequence) for sequence in sequences],
+        )
+    return deleted
+
+
+def deleted_endpoints(reader: Reader, before: int) -> list[int]:
+    """Endpoints that were deleted before this moment (microseconds) and still have rows."""
+    rows = reader.sql(
+        "SELECT id FROM hookhub_endpoints WHERE deleted_at < ? ORDER BY id", (before,)
+    )
+    return [row[0] for row in rows]
+
+
+def purge_endpoint(tx: Transaction, endpoint_id: int, limit: int) -> Removed:
+    """Delete the oldest deliveries of a deleted endpoint, then its row."""
+    tx.lock()
+    rows = tx.sql(f"{_ROW} WHERE endpoint_id = ? ORDER BY id LIMIT ?", (endpoint_id, limit))
+    if rows:
+        return _remove(tx, [Row(*row) for row in rows])
+    tx.change(
+        "DELETE FROM hookhub_endpoints WHERE id = ? AND deleted_at IS NOT NULL", (endpoint_id,)
+    )
+    return Removed()
+
+
+def forget_keys(tx: Transaction, before: int, limit: int) -> int:
+    """Forget the oldest idempotency keys that are older than this; returns how many."""
+    return tx.change(
+        "DELETE FROM hookhub_idempotency WHERE key IN (SELECT key FROM hookhub_idempotency "
+        "WHERE created_at < ? ORDER BY created_at LIMIT ?)",
+        (before, limit),
+    )
+
+
+def forget_jobs(tx: Transaction, before: int, limit: int) -> int:
+    """Forget jobs that ended before this; returns how many."""
+    return tx.change(
+        "DELETE FROM hookhub_jobs WHERE id IN (SELECT id FROM hookhub_jobs "
+        "WHERE finished_at < ? AND state IN ('done', 'cancelled', 'failed') LIMIT ?)",
+        (before, limit),
+    )
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))

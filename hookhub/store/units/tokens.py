@@ -1,0 +1,184 @@
+"""Tokens: rows and units of work. Only a hash is kept; a token is shown once, when it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hookhub.contracts.errors import Conflict, NotFound
+from hookhub.store.database import Reader
+from hookhub.store.models import TokenRow
+from hookhub.store.unit import Transaction
+
+SCOPES = ("events:write", "events:read", "webhooks:read", "webhooks:write", "admin")
+PREFIX_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret part; times are microseconds since 1970."""
+
+    id: int
+    name: str
+    prefix: str
+    """Its first characters, to recognise it by."""
+    description: str | None
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+
+
+def generate_token() -> str:
+    """A new token: ``hh_`` and 256 bits of chance."""
+    return "hh_" + secrets.token_urlsafe(32)
+
+
+def hash_token(raw: str) -> str:
+    """What is stored. A plain SHA-256: tokens carry too much chance to be guessed."""
+    return hashlib.sha256(raw.encode()).hexdigest()
+
+
+def _token(row: Mapping[str, Any]) -> Token:
+    return Token(
+        row["id"],
+        row["name"],
+        row["prefix"],
+        row["description"],
+        tuple(json.loads(row["scopes"])),
+        row["created_at"],
+        row["expires_at"],
+        row["last_used_at"],
+        row["revoked_at"],
+    )
+
+
+def insert_token(
+    tx: Transaction,
+    raw: str,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    description: str | None = None,
+    expires_at: int | None = None,
+) -> Token:
+    """Store a token.
+
+    Raises:
+        Conflict: the name is taken.
+    """
+    tx.tokens_changed()
+    taken = tx.row(TokenRow.select().where(TokenRow.name == name))
+    if taken is not None:
+        raise Conflict(
+            f"A token named {name!r} exists already (id {taken['id']}); choose another name, or "
+            "delete that one first."
+        )
+    token_id = tx.execute(
+        TokenRow.insert(
+            name=name,
+            prefix=raw[:PREFIX_LENGTH],
+            hash=hash_token(raw),
+            description=description,
+            scopes=json.dumps(list(scopes)),
+            created_at=tx.now,
+            expires_at=expires_at,
+        )
+    )
+    return get_token(tx, token_id)
+
+
+def ensure_token(tx: Transaction, raw: str) -> None:
+    """See that this token exists, as an admin's; several nodes may do so at once."""
+    tx.lock()
+    hashed = hash_token(raw)
+    if find_token(tx, hashed) is None:
+        insert_token(
+            tx,
+            raw,
+            name=f"bootstrap {hashed[:8]}",
+            scopes=["admin"],
+            description="[auth] bootstrap_token",
+        )
+
+
+def ensure_first_token(tx: Transaction, raw: str) -> bool:
+    """Store this as the first token, an admin's; False if there is one already."""
+    tx.lock()
+    if list_tokens(tx):
+        return False
+    insert_token(tx, raw, name="first", scopes=["admin"], description="made at the first start")
+    return True
+
+
+def get_token(reader: Reader, token_id: int) -> Token:
+    """The token with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = reader.row(TokenRow.select().where(TokenRow.id == token_id))
+    if row is None:
+        raise NotFound(f"There is no token {token_id}; GET /tokens lists them.")
+    return _token(row)
+
+
+def find_token(reader: Reader, hashed: str) -> Token | None:
+    """The token whose secret has this hash."""
+    row = reader.row(TokenRow.select().where(TokenRow.hash == hashed))
+    return None if row is None else _token(row)
+
+
+def tokens_by_hash(reader: Reader) -> dict[str, Token]:
+    """All tokens by the hashes of their secrets."""
+    return {row["hash"]: _token(row) for row in reader.rows(TokenRow.select())}
+
+
+def list_tokens(reader: Reader) -> list[Token]:
+    """All tokens, in the order they were made."""
+    return [_token(row) for row in reader.rows(TokenRow.select().order_by(TokenRow.id))]
+
+
+def set_revoked(tx: Transaction, token_id: int, *, revoked: bool) -> Token:
+    """Revoke a token, or make a revoked one good again.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    token = get_token(tx, token_id)
+    if (token.revoked_at is not None) == revoked:
+        return token
+    tx.tokens_changed()
+    revoked_at = tx.now if revoked else None
+    tx.execute(TokenRow.update(revoked_at=revoked_at).where(TokenRow.id == token_id))
+    return get_token(tx, token_id)
+
+
+def delete_token(tx: Transaction, token_id: int) -> None:
+    """Delete a token.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    tx.tokens_changed()
+    if not tx.execute(TokenRow.delete().where(TokenRow.id == token_id)):
+        raise NotFound(f"There is no token {token_id}; GET /tokens lists them.")
+
+
+def touch_tokens(tx: Transaction, used: Mapping[int, int]) -> None:
+    """Note when tokens were last used: id to microseconds."""
+    tx.many(
+        "UPDATE hookhub_tokens SET last_used_at = ? WHERE id = ?",
+        [(moment, token_id) for token_id, moment in used.items()],
+    )
+
+
+def tokens_generation(reader: Reader) -> int:
+    """A number that changes whenever a token is made, revoked or deleted, on any node."""
+    found: int = reader.sql("SELECT tokens_generation FROM hookhub_state WHERE id = 1")[0][0]
+    return found

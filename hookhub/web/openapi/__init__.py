@@ -1,0 +1,1 @@
+"""The API described: OpenAPI and AsyncAPI, made from what is served."""

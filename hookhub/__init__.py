@@ -3,6 +3,7 @@
 The names that plugins and programs use; the rest of the package is behind them.
 """
 
+from hookhub.contracts.components import Migration, Source
 from hookhub.contracts.events import Accepted, Cursor, Draft, Event, EventType, Payload
 from hookhub.contracts.hookspecs import hookimpl
 from hookhub.contracts.routes import Answer, Body, Paging, Query, Request, Response, Route
@@ -15,7 +16,6 @@ from hookhub.contracts.sinks import (
     Outcome,
     QueuedLiveSink,
 )
-from hookhub.contracts.sources import Migration, Source
 
 __version__ = "0.1.0"
 

@@ -19,6 +19,7 @@ from hookhub.background.loopwatch import LoopWatch
 from hookhub.background.outbox import OutboxRelay
 from hookhub.background.retention import Retention
 from hookhub.config import Settings
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import HookhubError, PayloadTooLarge, ValidationFailed
 from hookhub.contracts.events import (
     EVENT_ID,
@@ -32,7 +33,6 @@ from hookhub.contracts.events import (
     canonical_json,
 )
 from hookhub.contracts.own_events import DELIVERY_FAILED
-from hookhub.contracts.sinks import Component
 from hookhub.contracts.timestamps import check_timestamps
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine

@@ -22,9 +22,9 @@ import trio
 from quart_trio import QuartTrio
 
 from hookhub.config import Settings
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import HookhubError
 from hookhub.contracts.routes import UpgradeHandler
-from hookhub.contracts.sinks import Component
 from hookhub.http.connections import serve as serve_http
 from hookhub.http.limits import hypercorn_config
 from hookhub.http.listeners import Listener, listener_url, open_listeners

@@ -18,7 +18,7 @@ from types import FrameType
 import structlog
 import trio
 
-from hookhub.contracts.sinks import Component
+from hookhub.contracts.components import Component
 
 LIMIT = 1.0
 """Seconds without a turn of the loop from where on its holder is told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from hookhub.cli.following import FollowOptions, Handle
 from hookhub.cli.remote import Remote
 from hookhub.client.address import nowhere
 from hookhub.contracts.errors import HookhubError, NotFound, Unauthorized, Unavailable
 from hookhub.contracts.events import parse_json
 
+Handle: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
 CONNECT_TIMEOUT = 10.0
@@ -59,20 +59,27 @@ class Feed:
 
     Args:
         remote: the hub.
-        options: what to follow.
         cursor: where to begin; see :func:`hookhub.cli.following.begin`.
         tell: takes sentences about the connection.
+        events: type patterns; none for all.
+        where: a payload filter, JSON.
+        keep: a file that keeps the cursor from one run to the next.
     """
 
     def __init__(
         self,
         remote: Remote,
-        options: FollowOptions,
         cursor: str | None,
         tell: Callable[[str], None],
+        *,
+        events: tuple[str, ...] = (),
+        where: str | None = None,
+        keep: Path | None = None,
     ) -> None:
         self._remote = remote
-        self._options = options
+        self._events = events
+        self._where = where
+        self._keep = keep
         self._tell = tell
         self.cursor = cursor
         """Everything up to here has been handled."""
@@ -116,8 +123,8 @@ class Feed:
         return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads clients out
 
     def _resource(self) -> str:
-        query = {"since": self.cursor, "where": self._options.where}
-        query["events"] = ",".join(self._options.events) or None
+        query = {"since": self.cursor, "where": self._where}
+        query["events"] = ",".join(self._events) or None
         text = urlencode({name: value for name, value in query.items() if value is not None})
         return f"{urlsplit(self._remote.url).path.rstrip('/')}/ws{'?' if text else ''}{text}"
 
@@ -253,8 +260,8 @@ class Feed:
         if cursor is None:
             return
         self.cursor = cursor
-        if self._options.keep is not None:
-            _keep(self._options.keep, cursor)
+        if self._keep is not None:
+            _keep(self._keep, cursor)
 
 
 def _keep(path: Path, cursor: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,8 +15,10 @@ from hookhub.cli.payload import read_object
 from hookhub.cli.remote import Remote
 from hookhub.contracts.events import Cursor, check_pattern
 
+if TYPE_CHECKING:
+    from hookhub.cli.feed import Handle
+
 F = TypeVar("F", bound=Callable[..., Any])
-Handle = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,14 @@ def follow(
 
     from hookhub.cli.feed import Feed
 
-    feed = Feed(remote, options, begin(remote, options), tell)
+    feed = Feed(
+        remote,
+        begin(remote, options),
+        tell,
+        events=options.events,
+        where=options.where,
+        keep=options.keep,
+    )
 
     async def main() -> None:
         left = limit

@@ -15,9 +15,9 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from hookhub.contracts.components import Source
     from hookhub.contracts.events import EventType
     from hookhub.contracts.sinks import DurableSink, LiveSink
-    from hookhub.contracts.sources import Source
     from hookhub.contracts.transforms import Transform
     from hookhub.hub import Hub
 

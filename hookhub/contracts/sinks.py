@@ -12,17 +12,14 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import UnreadableEvent
 from hookhub.contracts.events import Event
 from hookhub.contracts.redaction import hidden_texts
-from hookhub.contracts.routes import Route, UpgradeHandler
-
-if TYPE_CHECKING:
-    from hookhub.contracts.sources import Migration
 
 
 class Entry:
@@ -86,41 +83,6 @@ class Signal(NamedTuple):
     """To be read only."""
     frame: bytes
     """UTF-8 JSON with ``"ephemeral": true``, made once for all who watch."""
-
-
-class Component:
-    """What sources and sinks have in common; everything is optional but the name."""
-
-    name: str
-    """Unique in the hub; a word in lower case: at most 64 letters, digits, ``_`` and ``-``."""
-
-    def routes(self) -> Sequence[Route]:
-        """REST routes to serve."""
-        return ()
-
-    def upgrades(self) -> Mapping[str, UpgradeHandler]:
-        """Connection takeovers: path to handler (``{"/ws": …}``)."""
-        return {}
-
-    def migrations(self) -> Sequence[Migration]:
-        """Tables of its own, forward only."""
-        return ()
-
-    async def run(self, task_status: trio.TaskStatus[None]) -> None:
-        """Background work for as long as the hub runs. Call ``task_status.started()`` when ready.
-
-        Supervised: an exception is logged, the task restarted after a pause that grows, and the
-        component shown as failing in ``/health/ready`` and ``hookhub plugins`` meanwhile. It is
-        cancelled when the hub stops. Returning is fine for a component without such work.
-        """
-        task_status.started()
-
-    async def stop(self) -> None:
-        """The hub is stopping: say goodbye (before ``run`` is cancelled). Bounded by the caller."""
-
-    def statistics(self) -> Mapping[str, float]:
-        """Counters and gauges for ``/metrics``: snake_case name to number."""
-        return {}
 
 
 class LiveSink(Component, ABC):

@@ -15,12 +15,12 @@ import trio
 
 from hookhub.config import EgressSettings
 from hookhub.contracts.routes import wrong_field
-from hookhub.egress.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.names import ThreadResolver
 from hookhub.egress.guard.urls import check_url
 from hookhub.egress.http.dial import Timings
 from hookhub.egress.http.dialler import Dialler
+from hookhub.egress.http.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.http.idle import WATCH, IdleConnections
 from hookhub.egress.http.sending import Answer, Place, Sender, place
 from hookhub.egress.http.tls import TlsContexts, check_trust

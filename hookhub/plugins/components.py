@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hookhub.contracts.components import Component, Source
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.events import OWN, EventRegistry
 from hookhub.contracts.own_events import sink_event_types
 from hookhub.contracts.routes import Route, UpgradeHandler
-from hookhub.contracts.sinks import Component, DurableSink, LiveSink
-from hookhub.contracts.sources import Source
+from hookhub.contracts.sinks import DurableSink, LiveSink
 from hookhub.plugins import Plugins
 from hookhub.plugins.inspection import Brought
 from hookhub.store import Store

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookhub.access.tokens import SCOPES
+from hookhub.contracts.components import Component, Migration
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.routes import Route, UpgradeHandler
-from hookhub.contracts.sinks import Component
-from hookhub.contracts.sources import Migration
 from hookhub.plugins.addresses import check_route, check_upgrade, is_async
 
-CONTRACTS = ("hookhub.contracts.sinks", "hookhub.contracts.sources")
+CONTRACTS = ("hookhub.contracts.sinks", "hookhub.contracts.components")
 METRIC = re.compile(r"[a-z][a-z0-9_]*")
 
 

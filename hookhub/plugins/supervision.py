@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 import trio
 
-from hookhub.contracts.sinks import Component
+from hookhub.contracts.components import Component
 from hookhub.plugins import Plugins
 from hookhub.plugins.components import Components
 from hookhub.plugins.faults import only_fault

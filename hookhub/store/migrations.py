@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import peewee
 
+from hookhub.contracts.components import Migration
 from hookhub.contracts.errors import StoreError
-from hookhub.contracts.sources import Migration
 from hookhub.store.database import Reader, begin
 from hookhub.store.schema import CORE_MIGRATIONS
 

@@ -28,7 +28,7 @@ deliveries whose rows retention has deleted, ``removed_to`` the highest sequence
 
 from __future__ import annotations
 
-from hookhub.contracts.sources import Migration
+from hookhub.contracts.components import Migration
 
 PENDING, SUCCESS, FAILED = 0, 1, 2
 HELD = 2**62

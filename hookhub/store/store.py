@@ -14,9 +14,9 @@ import structlog
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.components import Migration
 from hookhub.contracts.errors import HookhubError, StatementRefused, StoreError, StoreUnavailable
 from hookhub.contracts.events import Event
-from hookhub.contracts.sources import Migration
 from hookhub.secretbox import SecretBox
 from hookhub.store.database import (
     NO_KEYS,

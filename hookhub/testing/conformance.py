@@ -22,15 +22,9 @@ from typing import Any
 import pytest
 import trio
 
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import EgressBlocked, ValidationFailed
-from hookhub.contracts.sinks import (
-    Attempt,
-    AttemptResult,
-    Component,
-    DurableSink,
-    LiveSink,
-    Outcome,
-)
+from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, LiveSink, Outcome
 from hookhub.plugins.addresses import claim_addresses
 from hookhub.plugins.components import NAME
 from hookhub.plugins.inspection import check_numbers, inspect_component

@@ -14,7 +14,7 @@ from hookhub.contracts.routes import ID_MAX, BodyLimit, Principal, Request, Rout
 from hookhub.http.problems import problem_response
 from hookhub.plugins.faults import only_fault
 from hookhub.web.answers import to_response
-from hookhub.web.reading import BodyReader, QueryReader, bearer_token, ticket_of
+from hookhub.web.reading.bodies import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str, str], Awaitable[Principal]]
 Redeem = Callable[[str], Principal]

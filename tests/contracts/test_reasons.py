@@ -11,7 +11,7 @@ import httpx
 
 from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 from hookhub.contracts.sinks import REASONS
-from hookhub.egress.failures import EgressError, classify
+from hookhub.egress.http.failures import EgressError, classify
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("hookhub/delivery", "hookhub/store", "plugins/hookhub-webhook/src")

@@ -21,10 +21,10 @@ import trio
 from hookhub.config import EgressSettings
 from hookhub.contracts.errors import ConfigError, EgressBlocked, ValidationFailed
 from hookhub.egress import EGRESS_ERRORS, Egress, EgressError, classify
-from hookhub.egress.failures import Disconnected
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.http.connection import Connection
 from hookhub.egress.http.dial import Dialled
+from hookhub.egress.http.failures import Disconnected
 from hookhub.egress.http.idle import IdleConnections, Origin
 from hookhub.egress.http.line import Line
 from hookhub.egress.http.reading import MAX_HEAD

@@ -20,11 +20,11 @@ import trio
 from hookhub.config import EgressSettings
 from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 from hookhub.egress import EGRESS_ERRORS, Answer, Egress, classify
-from hookhub.egress.failures import BadRequest, EgressError
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.names import ThreadResolver
 from hookhub.egress.http.connection import Connection
 from hookhub.egress.http.dial import MAX_TARGETS, Dialled, resolve
+from hookhub.egress.http.failures import BadRequest, EgressError
 from hookhub.egress.http.idle import KEEP_AT_ALL, IdleConnections, Origin
 from hookhub.egress.http.line import Line
 from hookhub.egress.http.reading import MAX_INTERIM, AnswerReader

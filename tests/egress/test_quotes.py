@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from hookhub.egress.failures import BadAnswer
 from hookhub.egress.http.connection import _check_first
+from hookhub.egress.http.failures import BadAnswer
 from hookhub.egress.http.reading import AnswerReader
 
 SECRET = "Zq9longsecretValue77"

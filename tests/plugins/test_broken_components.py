@@ -26,8 +26,8 @@ from hookhub import (
     Source,
 )
 from hookhub.config import Settings
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import PluginError
-from hookhub.contracts.sinks import Component
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.plugins.components import GROUPS

@@ -17,9 +17,9 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.components import Migration
 from hookhub.contracts.errors import StoreUnavailable
 from hookhub.contracts.events import Draft, new_event_id
-from hookhub.contracts.sources import Migration
 from hookhub.store import Reader, Store, Transaction, nodes, open_store
 from hookhub.store.nodes import NodeLock
 from hookhub.testing.frozen import FreezingProxy

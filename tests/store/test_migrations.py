@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.components import Migration
 from hookhub.contracts.errors import StoreError
-from hookhub.contracts.sources import Migration
 from hookhub.store import Store, open_store
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.schema import CORE_MIGRATIONS

@@ -14,6 +14,7 @@ from pydantic import Field
 
 import hookhub
 from hookhub.config import Settings
+from hookhub.contracts.components import Source
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import EventType, Payload
 from hookhub.contracts.routes import (
@@ -28,7 +29,6 @@ from hookhub.contracts.routes import (
     Route,
 )
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.contracts.sources import Source
 from hookhub.plugins import Plugins
 
 sys.path.insert(0, str(Path(__file__).parent))

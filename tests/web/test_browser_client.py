@@ -9,7 +9,7 @@ import pytest
 
 from hookhub.config import Settings
 from hookhub.testing.serving import settings_for_tests
-from hookhub.web.browser_client import FOLDER
+from hookhub.web.resources.browser_client import FOLDER
 
 PAGE = "https://panel.example.org"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Headers": "authorization"}

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from hookhub.testing.requirements import find_program
-from hookhub.web.browser_client import FOLDER
+from hookhub.web.resources.browser_client import FOLDER
 
 USE = Path(__file__).parent / "types" / "use_of_hub.ts"
 

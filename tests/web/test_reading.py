@@ -15,7 +15,7 @@ from hookhub.contracts.errors import (
     ValidationFailed,
 )
 from hookhub.contracts.routes import Body, Line, Query, Request, Route
-from hookhub.web.reading import BodyReader, QueryReader, bearer_token
+from hookhub.web.reading.bodies import BodyReader, QueryReader, bearer_token
 
 
 class Thing(Body):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import trio
 
-from hookhub.egress.failures import BadAnswer, Disconnected, ReadTimedOut
 from hookhub.egress.http.dial import Dialled
+from hookhub.egress.http.failures import BadAnswer, Disconnected, ReadTimedOut
 from hookhub.egress.http.line import READ_SIZE, NothingWaits
 from hookhub.egress.http.reading import AnswerReader
 from hookhub.egress.http.wire import Head, plain_answer

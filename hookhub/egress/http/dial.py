@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import trio
 
-from hookhub.egress.failures import EgressError, connect_failure, dns_failure, tls_failure
 from hookhub.egress.guard.addresses import Guard, IPAddress
+from hookhub.egress.http.failures import EgressError, connect_failure, dns_failure, tls_failure
 from hookhub.egress.http.line import Line
 
 MAX_TARGETS = 8

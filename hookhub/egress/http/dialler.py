@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import trio
 
 from hookhub.config import EgressSettings
-from hookhub.egress.failures import ConnectTimedOut, EgressError, ProxyFailure
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.urls import literal_address
 from hookhub.egress.http.dial import (
@@ -22,6 +21,7 @@ from hookhub.egress.http.dial import (
     place_of,
     resolve,
 )
+from hookhub.egress.http.failures import ConnectTimedOut, EgressError, ProxyFailure
 from hookhub.egress.http.idle import Origin
 from hookhub.egress.http.proxy import Bypass, Tunnels, parse_proxy
 
@@ -82,7 +82,7 @@ class Dialler:
 
         Raises:
             EgressBlocked: no address of the host may be called.
-            EgressError: it failed; see :mod:`hookhub.egress.failures`.
+            EgressError: it failed; see :mod:`hookhub.egress.http.failures`.
         """
         timeout = self._connect_timeout if asked is None else min(asked, self._connect_timeout)
         progress = _Progress(place_of(origin.host, origin.port))

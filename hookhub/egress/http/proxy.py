@@ -13,7 +13,6 @@ import h11
 import trio
 
 from hookhub import __version__
-from hookhub.egress.failures import BadAnswer, EgressError, ProxyFailure
 from hookhub.egress.guard.addresses import IPAddress, parse_networks, unwrap
 from hookhub.egress.http.dial import (
     Dialled,
@@ -23,6 +22,7 @@ from hookhub.egress.http.dial import (
     look_up,
     place_of,
 )
+from hookhub.egress.http.failures import BadAnswer, EgressError, ProxyFailure
 
 MAX_ANSWER = 16 * 1024
 """Bytes that the head of a proxy's answer may take, with interim ones before it."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import h11
 import trio
 
-from hookhub.egress.failures import AnswerTooLarge, BadAnswer, Disconnected
+from hookhub.egress.http.failures import AnswerTooLarge, BadAnswer, Disconnected
 from hookhub.egress.http.wire import Head
 
 MAX_HEAD = 64 * 1024

@@ -9,10 +9,10 @@ import httpx
 import structlog
 import trio
 
-from hookhub.egress.failures import Disconnected
 from hookhub.egress.http.connection import Connection
 from hookhub.egress.http.dial import Timings
 from hookhub.egress.http.dialler import Dialler
+from hookhub.egress.http.failures import Disconnected
 from hookhub.egress.http.idle import IdleConnections, Origin
 from hookhub.egress.http.wire import Head
 
@@ -102,7 +102,7 @@ class Sender:
 
         Raises:
             EgressBlocked: the host has no address that may be called.
-            EgressError: a kind of failure; see :mod:`hookhub.egress.failures`.
+            EgressError: a kind of failure; see :mod:`hookhub.egress.http.failures`.
         """
         connection = await self._kept(origin)
         if connection is not None:

@@ -33,7 +33,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
         Raises:
             EgressBlocked: the host has no address that may be called.
-            EgressError: a kind of failure; see :mod:`hookhub.egress.failures`.
+            EgressError: a kind of failure; see :mod:`hookhub.egress.http.failures`.
         """
         content = await request.aread()
         extensions = request.extensions

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hookhub.egress.failures import BadRequest
+from hookhub.egress.http.failures import BadRequest
 
 Fields = Sequence[tuple[bytes, bytes]]
 

@@ -29,7 +29,7 @@ from hookhub.http.problems import PROBLEM_JSON, Problem, RequestTimedOut
 from hookhub.plugins.addresses import PARAMETER
 from hookhub.web.openapi.known import list_known, list_new_events
 from hookhub.web.openapi.schemas import Json, Schemas
-from hookhub.web.reading import BodyReader
+from hookhub.web.reading.bodies import BodyReader
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"

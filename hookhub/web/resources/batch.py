@@ -19,8 +19,9 @@ from hookhub.contracts.errors import (
 from hookhub.contracts.events import Draft
 from hookhub.contracts.routes import Answer, Header, Request, Response, Route, wrong_field
 from hookhub.contracts.strict_json import malformed
-from hookhub.web.itemwise import NDJSON, ONE_GO, array_in_turns, lines_in_turns
-from hookhub.web.reading import MAX_ERRORS, has_escapes, media_type, validate_json_body
+from hookhub.web.reading.bodies import MAX_ERRORS, has_escapes, media_type, validate_json_body
+from hookhub.web.reading.itemwise import NDJSON, ONE_GO, array_in_turns, lines_in_turns
+from hookhub.web.reading.turns import Turns
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,
@@ -30,7 +31,6 @@ from hookhub.web.resources.models import (
     replay_headers,
 )
 from hookhub.web.resources.taking import take
-from hookhub.web.turns import Turns
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

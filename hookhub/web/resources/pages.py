@@ -15,10 +15,10 @@ from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import EventType
 from hookhub.contracts.files import PAGE_HEADERS
 from hookhub.contracts.routes import Request, Response, Route
-from hookhub.web.browser_client import BrowserClient
 from hookhub.web.openapi.asyncapi import asyncapi_document
 from hookhub.web.openapi.openapi import Examples, openapi_document
 from hookhub.web.resources.batch import NewEvents
+from hookhub.web.resources.browser_client import BrowserClient
 from hookhub.web.resources.models import NewEvent
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from hookhub.config import Settings
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import PayloadTooLarge
-from hookhub.contracts.sinks import Component
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.store import Store

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from hookhub.config import Settings
+from hookhub.contracts.components import Component
 from hookhub.contracts.errors import Conflict, NotFound, PayloadTooLarge
-from hookhub.contracts.sinks import Component
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.store import Store, Transaction

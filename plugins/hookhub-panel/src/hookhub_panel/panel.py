@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hookhub.contracts.components import Source
 from hookhub.contracts.errors import NotFound
 from hookhub.contracts.files import PAGE_HEADERS, TYPES, StaticFile
 from hookhub.contracts.routes import Request, Response, Route
-from hookhub.contracts.sources import Source
 
 FOLDER = Path(__file__).parent / "static"
 VENDOR = Path(__file__).parent / "vendor"

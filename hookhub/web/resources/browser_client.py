@@ -13,7 +13,7 @@ from hookhub.contracts.errors import NotFound
 from hookhub.contracts.files import StaticFile
 from hookhub.contracts.routes import Request, Response, Route
 
-FOLDER = Path(__file__).parent / "static" / "hub"
+FOLDER = Path(__file__).parents[1] / "static" / "hub"
 MODULE = "hub.js"
 DECLARATIONS = "hub.d.ts"
 HEADERS = {

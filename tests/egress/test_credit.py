@@ -22,7 +22,7 @@ from hookhub.egress.http.idle import DISTRUST, WATCH, IdleConnections, Origin
 from hookhub.egress.http.line import Line
 from hookhub.testing.receiver import open_receiver
 
-TLS = Path(__file__).parent / "data" / "tls" / "localhost.pem"
+TLS = Path(__file__).parents[1] / "data" / "tls" / "localhost.pem"
 LARGE = b"x" * 20_000_000
 """More than the buffers of both sides hold."""
 

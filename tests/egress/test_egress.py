@@ -42,7 +42,7 @@ from hookhub.testing.receiver import (
     open_receiver,
 )
 
-TLS = Path(__file__).parent / "data" / "tls"
+TLS = Path(__file__).parents[1] / "data" / "tls"
 """Self-signed certificates with their keys, for these tests only: localhost and other.example."""
 
 

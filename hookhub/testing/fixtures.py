@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from hookhub.config import Settings
 from hookhub.hub import Hub
@@ -30,8 +31,13 @@ pytest.register_assert_rewrite("hookhub.testing.conformance")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known where setup.cfg or pytest.ini does not name it."""
+    """Make the marker known where no settings name it, and keep tracebacks plain."""
     config.addinivalue_line("markers", "postgres: needs a PostgreSQL server")
+    # What structlog prints of an error unasked walks through all local values, which other
+    # threads change meanwhile.
+    processors = structlog.get_config()["processors"][:-1]
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, plain])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -94,8 +94,6 @@ class Units:
     def take(self, most: int, patience: float | None = None) -> Sequence[Unit] | None:
         """Take those that wait, the oldest first; waits for one.
 
-        The units taken before are over by that.
-
         Args:
             most: how many at most.
             patience: seconds to wait; None: for ever.
@@ -104,14 +102,18 @@ class Units:
             no units: closed; None: nothing came in time.
         """
         with self._changed:
-            self._held -= sum(unit.size for unit in self._running)
-            self._running = ()
             if not self._changed.wait_for(lambda: self._waiting or self._closed, patience):
                 return None
             self._running = list(islice(self._waiting, most))
             for unit in self._running:
                 del self._waiting[unit]
             return self._running
+
+    def finish(self) -> None:
+        """The units taken last are over, and what they held is free."""
+        with self._changed:
+            self._held -= sum(unit.size for unit in self._running)
+            self._running = ()
 
     def close(self) -> None:
         """Nothing more comes: :meth:`take` gives what is left, and then nothing."""

@@ -234,6 +234,8 @@ class Writer:
                 unit.result = outcome.Error(_copy(error))
         self._units += len(units)
         self._events += len(group.events)
+        # Before anyone is told: who sends the next at once shall find the room.
+        self._line.finish()
         self._resolve(units, group)
         return True
 

@@ -139,3 +139,10 @@ async def test_the_age_of_the_oldest(store: Store) -> None:
     with trio.fail_after(10):
         while store.oldest_unit():
             await trio.sleep(0.01)
+
+
+async def test_the_room_is_free_with_the_answer(store: Store) -> None:
+    """Whoever sends the next when the last was answered is never told that too much waits."""
+    for _ in range(500):
+        await store.write(lambda tx: None, size=MOST)
+    assert store.statistics()["refused_total"] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hookhub.config.models import PluginsSettings, Settings, Table
 from hookhub.contracts.errors import ConfigError, FieldError
+from hookhub.contracts.hints import nearest
 from hookhub.contracts.redaction import redact_text
 
 KeyPath = tuple[str | int, ...]
@@ -101,9 +101,9 @@ def tables() -> dict[str, type[Table] | type[PluginsSettings]]:
 def unknown_table(name: str, place: str) -> Problem:
     """A table that does not exist, or a key outside of any table."""
     owners = [table for table, model in tables().items() if name in model.model_fields]
-    near = difflib.get_close_matches(name, tables(), n=1)
+    near = nearest(name, tables())
     if near:
-        hint = f"did you mean [{near[0]}]?"
+        hint = f"did you mean [{near}]?"
     elif owners:
         hint = f"did you mean {owners[0]}.{name}, that is {name!r} below [{owners[0]}]?"
     else:
@@ -115,11 +115,12 @@ def unknown_key(path: KeyPath, place: str) -> Problem:
     """A key that its table does not have."""
     table, key = str(path[0]), str(path[1])
     known = list(tables()[table].model_fields)
-    near = [repr(name) for name in difflib.get_close_matches(key, known, n=1)]
-    near += [
+    near = nearest(key, known)
+    meant = [repr(near)] if near else []
+    meant += [
         f"{key!r} of [{name}]" for name, model in tables().items() if key in model.model_fields
     ]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"[{table}] has {', '.join(known)}"
+    hint = f"did you mean {' or '.join(meant)}?" if meant else f"[{table}] has {', '.join(known)}"
     return Problem(path, place, f"is unknown; {hint}")
 
 

@@ -7,7 +7,6 @@ reader sees the producer's payload to the byte and nothing is serialised twice.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from hookhub.contracts.errors import (
     UnreadableEvent,
     ValidationFailed,
 )
+from hookhub.contracts.hints import nearest
 from hookhub.contracts.strict_json import parse_json as parse_json
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+")
@@ -320,9 +320,9 @@ def _validate(validate_json: Callable[..., Any], payload: Any) -> None:
 def unknown_event_type(name: str, known: Iterable[str]) -> UnknownEventType:
     """The error for a type that nobody declares."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name)[:EVENT_TYPE_MAX], names, n=1, cutoff=0.5)
+    near = nearest(name, names, cutoff=0.5)
     if near:
-        hint = f"the nearest known type is {near[0]!r}"
+        hint = f"the nearest known type is {near!r}"
     elif names:
         hint = "the known types are " + ", ".join(names)
     else:
@@ -331,7 +331,7 @@ def unknown_event_type(name: str, known: Iterable[str]) -> UnknownEventType:
     return UnknownEventType(
         f"Unknown event type {shown!r}; {hint}.",
         errors=[{"loc": ["type"], "msg": "unknown event type"}],
-        members={"nearest": near[0] if near else None},
+        members={"nearest": near},
     )
 
 

@@ -19,14 +19,18 @@ JSON_SCAN: Callable[[str, int], tuple[Any, int]] = _JSON.scan_once  # type: igno
 :func:`malformed` knows, or StopIteration with the place where a value was expected."""
 
 
-def malformed(error: ValueError | RecursionError) -> MalformedRequest:
-    """What is wrong with text that should be JSON, from what reading it raised."""
+def malformed(
+    error: ValueError | RecursionError, what: str = "The body", *, one_line: bool = False
+) -> MalformedRequest:
+    """What is wrong with text that should be JSON, from what reading it raised; the arguments are
+    those of :func:`parse_json`."""
     match error:
         case UnicodeDecodeError():
-            text = f"The body is not UTF-8 (byte {error.start}); encode JSON as UTF-8."
+            text = f"{what} is not UTF-8 (byte {error.start}); encode JSON as UTF-8."
         case json.JSONDecodeError():
-            place = f"line {error.lineno}, column {error.colno}"
-            text = f"The body is not JSON: {error.msg} at {place}."
+            line = "" if one_line else f"line {error.lineno}, "
+            place = f"{line}column {error.colno}"
+            text = f"{what} is not JSON: {error.msg} at {place}."
         case RecursionError():
             text = "The JSON is nested too deeply; flatten it."
         case _:  # CPython refuses to convert integers of more than 4,300 digits.
@@ -34,8 +38,12 @@ def malformed(error: ValueError | RecursionError) -> MalformedRequest:
     return MalformedRequest(text)
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str, what: str = "The body", *, one_line: bool = False) -> Any:
     """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity.
+
+    Args:
+        what: the subject of the sentence about what is wrong.
+        one_line: whether that names a column alone.
 
     Raises:
         MalformedRequest: with the line and column of the first mistake.
@@ -43,4 +51,4 @@ def parse_json(data: bytes | str) -> Any:
     try:
         return _JSON.decode(data if isinstance(data, str) else data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise malformed(error) from None
+        raise malformed(error, what, one_line=one_line) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from hookhub.contracts.hints import did_you_mean
 from hookhub.filters.operators import OPERATORS, is_scalar
 
 GROUPS = ("$and", "$or", "$not")
@@ -89,10 +89,8 @@ def bare_object(name: str, members: Iterable[object]) -> str:
     )
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def _near(name: str, known: Collection[str]) -> str:
     habit = _HABITS.get(name.lower())
     if habit is not None:
         return f" ({habit})"
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    near = near or [item for item in known if item == f"${name}"]
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return did_you_mean(f"${name}" if f"${name}" in known else name, known)

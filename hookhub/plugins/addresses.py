@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.events import OWN
+from hookhub.contracts.hints import nearest
 from hookhub.contracts.routes import Route
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
@@ -44,8 +44,8 @@ def check_route(route: object, scopes: Collection[str]) -> Route:
     if not is_async(route.handler):
         raise PluginError(f"{at} has a handler that is not async; write it as 'async def'.")
     if route.scope is not None and route.scope not in scopes:
-        near = difflib.get_close_matches(str(route.scope), scopes, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(scopes)}."
+        near = nearest(route.scope, scopes)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(scopes)}."
         raise PluginError(f"{at} needs the scope {route.scope!r}, which no token can have; {hint}")
     _check_models(route, at)
     return route

@@ -8,7 +8,6 @@ taken back.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from hookhub.config import PluginsSettings
 from hookhub.config.checks import check_plugin_name
 from hookhub.contracts import hookspecs
 from hookhub.contracts.errors import ConfigError, PluginError, StoreUnavailable
+from hookhub.contracts.hints import did_you_mean
 from hookhub.plugins.discovery import GROUP, Candidate, check_requirements, claimed_twice, find
 from hookhub.plugins.report import PluginReport, Record
 
@@ -209,8 +209,8 @@ class Plugins:
         found = self._plugins.get(name)
         if found is None:
             return (
-                f"The required plugin {name!r} is not installed{self._nearest(name)}; install it, "
-                "or take it out of [plugins] required."
+                f"The required plugin {name!r} is {self._missing(name)}; install it, or take it out "
+                "of [plugins] required."
             )
         return f"The required plugin {name!r} is broken: {found.error}" if found.error else None
 
@@ -220,14 +220,13 @@ class Plugins:
         named += [("there are settings for", name) for name in self._settings.tables()]
         known = {spelling for name in self._plugins for spelling in (name, name.replace("-", "_"))}
         return [
-            f"{where} the plugin {name!r}, which is not installed{self._nearest(name)}"
+            f"{where} the plugin {name!r}, which is {self._missing(name)}"
             for where, name in named
             if name not in known
         ]
 
-    def _nearest(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._plugins, n=1)
-        return f" (did you mean {near[0]!r}?)" if near else ""
+    def _missing(self, name: str) -> str:
+        return f"not installed{did_you_mean(name, self._plugins)}"
 
     def report(self) -> list[PluginReport]:
         """All plugins that were found, by name, the disabled and the broken ones too."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from hookhub.contracts.errors import PluginError, ValidationFailed
 from hookhub.contracts.events import Event, EventType, field_errors
+from hookhub.contracts.hints import nearest
 from hookhub.contracts.transforms import (
     OUTPUT_MAX,
     Transform,
@@ -216,8 +216,8 @@ def _try(transform: Transform[Any], config: BaseModel, event_type: EventType) ->
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(name)[:64], known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}."
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known) or 'none'}."
     return f"There is no transform {str(name)[:64]!r}; {hint}"
 
 

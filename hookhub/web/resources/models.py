@@ -181,10 +181,9 @@ def payload_filter(text: str | None) -> Filter | None:
     if text is None:
         return None
     try:
-        spec = parse_json(text)
+        spec = parse_json(text, "where:")
     except MalformedRequest as error:
-        message = error.detail.replace("The body is", "is", 1).rstrip(".")
-        raise wrong_field(f"where: {message}.", "query", "where") from None
+        raise wrong_field(error.detail, "query", "where") from None
     return compile_filter(spec, ("query", "where"))
 
 

@@ -7,7 +7,6 @@ object or one of a few methods, never one of Python's. A member comes before a m
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from hookhub.contracts.hints import did_you_mean
 from hookhub.contracts.transforms import TransformError
 from hookhub_template.library import (
     CALL,
@@ -70,8 +70,7 @@ class Absent(StrictUndefined):
 
 def _near(name: object, known: Any) -> str:
     names = [item for item in known if isinstance(item, str) and len(item) <= 40][:100]
-    near = difflib.get_close_matches(str(name)[:40], names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return did_you_mean(str(name)[:40], names)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

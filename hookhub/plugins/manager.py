@@ -209,8 +209,8 @@ class Plugins:
         found = self._plugins.get(name)
         if found is None:
             return (
-                f"The required plugin {name!r} is {self._missing(name)}; install it, or take it out "
-                "of [plugins] required."
+                f"The required plugin {name!r} is {self._missing(name)}; install it, or take it "
+                "out of [plugins] required."
             )
         return f"The required plugin {name!r} is broken: {found.error}" if found.error else None
 

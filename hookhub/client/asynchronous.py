@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 import httpx
 
-from hookhub.client import calls
+from hookhub.client import operations
 from hookhub.client.address import hub_address
-from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
 from hookhub.client.pages import ListPages
+from hookhub.client.retries import Call, Patience, RetryState
 from hookhub.client.search import CursorSearch
 from hookhub.contracts.events import Accepted
 
@@ -47,7 +47,7 @@ class AsyncClient:
     ) -> None:
         self.url = hub_address(url)
         self._patience = Patience(timeout, retries)
-        self._http = httpx.AsyncClient(headers=calls.authorization(token), transport=transport)
+        self._http = httpx.AsyncClient(headers=operations.authorization(token), transport=transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -94,7 +94,9 @@ class AsyncClient:
             Unavailable: no answer in time, or the hub is starting or stopping.
         """
         event = NewEvent(type, payload, key, source, id)
-        return calls.read_accepted(await self._run(calls.send_call(event, idempotency_key)))
+        return operations.read_accepted(
+            await self._run(operations.send_call(event, idempotency_key))
+        )
 
     async def send_many(
         self,
@@ -113,7 +115,9 @@ class AsyncClient:
             ValidationFailed: names every bad item by its index; none is stored.
             HookhubError: as :meth:`send`.
         """
-        return calls.read_batch(await self._run(calls.batch_call(events, idempotency_key)))
+        return operations.read_batch(
+            await self._run(operations.batch_call(events, idempotency_key))
+        )
 
     async def events(
         self, after: str | None = None, *, types: Sequence[str] = (), page: int = 200
@@ -132,20 +136,20 @@ class AsyncClient:
         """
         more = True
         while more:
-            answer = await self._run(calls.page_call(after, types, page))
-            found, after, more = calls.read_page(answer)
+            answer = await self._run(operations.page_call(after, types, page))
+            found, after, more = operations.read_page(answer)
             for event in found:
                 yield event
 
     async def event_types(self) -> list[dict[str, Any]]:
         """The types that the hub knows, each with description, example and JSON Schema."""
-        return calls.read_event_types(await self._run(calls.event_types_call()))
+        return operations.read_event_types(await self._run(operations.event_types_call()))
 
     async def cursor_at(self, time: int) -> str:
         """See :meth:`hookhub.client.Client.cursor_at`."""
-        search = CursorSearch(time, await self._run(calls.page_call(None, (), 1, newest=True)))
+        search = CursorSearch(time, await self._run(operations.page_call(None, (), 1, newest=True)))
         while (cursor := search.next) is not None:
-            search.take(await self._run(calls.page_call(cursor, (), 1)))
+            search.take(await self._run(operations.page_call(cursor, (), 1)))
         return search.found
 
     async def call(
@@ -157,7 +161,9 @@ class AsyncClient:
         body: Any = None,
     ) -> Any:
         """See :meth:`hookhub.client.Client.call`."""
-        return calls.read_any(await self._run(calls.any_call(method, path, params or {}, body)))
+        return operations.read_any(
+            await self._run(operations.any_call(method, path, params or {}, body))
+        )
 
     async def items(
         self, path: str, params: Mapping[str, Any] | None = None, *, page: int = 200
@@ -169,7 +175,7 @@ class AsyncClient:
                 yield item
 
     async def _run(self, call: Call) -> httpx.Response:
-        exchange = Exchange(call, self.url, self._patience)
+        exchange = RetryState(call, self.url, self._patience)
         while True:
             try:
                 response = await self._http.request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from hookhub.client.synchronous import Client
+from hookhub.client.clients import Client
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from hookhub.client import calls
-from hookhub.client.exchange import Call, json_of, not_hookhub
+from hookhub.client import operations
+from hookhub.client.retries import Call, json_of, not_hookhub
 
 
 class ListPages:
@@ -36,7 +36,7 @@ class ListPages:
         Raises:
             HookhubError: that is no page of a list of a hub.
         """
-        items = calls.read_items(response)
+        items = operations.read_items(response)
         document = json_of(response)
         self._offset += len(items)
         if "next" in document:
@@ -58,7 +58,7 @@ class ListPages:
         return self._call({})
 
     def _call(self, more: Mapping[str, Any]) -> Call:
-        return calls.any_call("GET", self._path, {**self._params, **more}, None)
+        return operations.any_call("GET", self._path, {**self._params, **more}, None)
 
 
 def _total(document: dict[str, Any]) -> int:

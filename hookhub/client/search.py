@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from hookhub.client.exchange import json_of, not_hookhub
+from hookhub.client.retries import json_of, not_hookhub
 from hookhub.contracts.errors import InvalidCursor
 from hookhub.contracts.events import Cursor, parse_timestamp
 

@@ -61,7 +61,7 @@ class Patience:
         return longest * (0.5 + chance / 2)
 
 
-class Exchange:
+class RetryState:
     """The state of one call: ask :meth:`timeout`, try, then report to one of the ``after_…``.
 
     Args:

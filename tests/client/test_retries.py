@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from hookhub.client.exchange import Call, Exchange, Patience
+from hookhub.client.retries import Call, Patience, RetryState
 from hookhub.contracts.errors import ConfigError, StoreUnavailable, Unavailable, ValidationFailed
 
 POST = Call("POST", "/events")
@@ -28,8 +28,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def _exchange(clock: Clock, call: Call = POST, **patience: float) -> Exchange:
-    return Exchange(call, "http://hub", Patience(**patience), clock)  # type: ignore[arg-type]
+def _exchange(clock: Clock, call: Call = POST, **patience: float) -> RetryState:
+    return RetryState(call, "http://hub", Patience(**patience), clock)  # type: ignore[arg-type]
 
 
 def _answer(status: int, code: str = "", **headers: str) -> httpx.Response:

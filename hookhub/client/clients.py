@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 
-from hookhub.client import calls
+from hookhub.client import operations
 from hookhub.client.address import hub_address
-from hookhub.client.exchange import Call, Exchange, Patience
 from hookhub.client.models import NewEvent, StoredEvent
 from hookhub.client.pages import ListPages
+from hookhub.client.retries import Call, Patience, RetryState
 from hookhub.client.search import CursorSearch
 from hookhub.contracts.events import Accepted
 
@@ -47,7 +47,7 @@ class Client:
     ) -> None:
         self.url = hub_address(url)
         self._patience = Patience(timeout, retries)
-        self._http = httpx.Client(headers=calls.authorization(token), transport=transport)
+        self._http = httpx.Client(headers=operations.authorization(token), transport=transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -94,7 +94,7 @@ class Client:
             Unavailable: no answer in time, or the hub is starting or stopping.
         """
         event = NewEvent(type, payload, key, source, id)
-        return calls.read_accepted(self._run(calls.send_call(event, idempotency_key)))
+        return operations.read_accepted(self._run(operations.send_call(event, idempotency_key)))
 
     def send_many(
         self,
@@ -113,7 +113,7 @@ class Client:
             ValidationFailed: names every bad item by its index; none is stored.
             HookhubError: as :meth:`send`.
         """
-        return calls.read_batch(self._run(calls.batch_call(events, idempotency_key)))
+        return operations.read_batch(self._run(operations.batch_call(events, idempotency_key)))
 
     def events(
         self, after: str | None = None, *, types: Sequence[str] = (), page: int = 200
@@ -132,13 +132,13 @@ class Client:
         """
         more = True
         while more:
-            answer = self._run(calls.page_call(after, types, page))
-            found, after, more = calls.read_page(answer)
+            answer = self._run(operations.page_call(after, types, page))
+            found, after, more = operations.read_page(answer)
             yield from found
 
     def event_types(self) -> list[dict[str, Any]]:
         """The types that the hub knows, each with description, example and JSON Schema."""
-        return calls.read_event_types(self._run(calls.event_types_call()))
+        return operations.read_event_types(self._run(operations.event_types_call()))
 
     def cursor_at(self, time: int) -> str:
         """The cursor behind which the events of a time and later are.
@@ -152,9 +152,9 @@ class Client:
         Raises:
             HookhubError: as :meth:`send`.
         """
-        search = CursorSearch(time, self._run(calls.page_call(None, (), 1, newest=True)))
+        search = CursorSearch(time, self._run(operations.page_call(None, (), 1, newest=True)))
         while (cursor := search.next) is not None:
-            search.take(self._run(calls.page_call(cursor, (), 1)))
+            search.take(self._run(operations.page_call(cursor, (), 1)))
         return search.found
 
     def call(
@@ -182,7 +182,7 @@ class Client:
         Raises:
             HookhubError: the hub refused, or as :meth:`send`.
         """
-        return calls.read_any(self._run(calls.any_call(method, path, params or {}, body)))
+        return operations.read_any(self._run(operations.any_call(method, path, params or {}, body)))
 
     def items(
         self, path: str, params: Mapping[str, Any] | None = None, *, page: int = 200
@@ -204,7 +204,7 @@ class Client:
             yield from pages.take(self._run(call))
 
     def _run(self, call: Call) -> httpx.Response:
-        exchange = Exchange(call, self.url, self._patience)
+        exchange = RetryState(call, self.url, self._patience)
         while True:
             try:
                 response = self._http.request(

@@ -7,8 +7,8 @@ import json
 import httpx
 import pytest
 
-from hookhub.client import Client, HistoryGap, NewEvent, calls
-from hookhub.client.exchange import Call
+from hookhub.client import Client, HistoryGap, NewEvent, operations
+from hookhub.client.retries import Call
 from hookhub.contracts.errors import ConfigError, HookhubError, ValidationFailed
 
 
@@ -20,13 +20,13 @@ def _body(call: Call) -> object:
 def test_a_key_is_made_once_per_call() -> None:
     """Without an id or a key, each call gets an idempotency key of its own."""
     event = NewEvent("user.created", {"user_id": 1})
-    keys = {calls.send_call(event, None).headers["Idempotency-Key"] for _ in range(100)}
+    keys = {operations.send_call(event, None).headers["Idempotency-Key"] for _ in range(100)}
     assert len(keys) == 100
 
 
 def test_an_id_is_key_enough() -> None:
     """A producer's own id makes the repeat safe, so no other key is made."""
-    call = calls.send_call(NewEvent("user.created", {"user_id": 1}, id="evt_mine"), None)
+    call = operations.send_call(NewEvent("user.created", {"user_id": 1}, id="evt_mine"), None)
     assert "Idempotency-Key" not in call.headers
     assert _body(call) == {"type": "user.created", "payload": {"user_id": 1}, "id": "evt_mine"}
 
@@ -34,34 +34,34 @@ def test_an_id_is_key_enough() -> None:
 def test_a_batch_has_a_key_of_its_own() -> None:
     """A batch can be repeated safely as a whole; its events stay as they were given."""
     events = [NewEvent("a.b", {}), {"type": "a.b", "payload": {}, "id": "evt_mine", "key": "k"}]
-    call = calls.batch_call(events, None)
+    call = operations.batch_call(events, None)
     assert call.headers["Idempotency-Key"]
     assert _body(call) == [{"type": "a.b", "payload": {}}, events[1]]
-    assert calls.batch_call(events, "mine").headers["Idempotency-Key"] == "mine"
+    assert operations.batch_call(events, "mine").headers["Idempotency-Key"] == "mine"
 
 
 def test_what_is_not_json_is_refused_here() -> None:
     """NaN never leaves this side; in a batch the item is named."""
     with pytest.raises(ValidationFailed, match="JSON"):
-        calls.send_call(NewEvent("a.b", {"x": float("nan")}), None)
+        operations.send_call(NewEvent("a.b", {"x": float("nan")}), None)
     with pytest.raises(ValidationFailed, match="Event 1 of the batch") as error:
-        calls.batch_call([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})], None)
+        operations.batch_call([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})], None)
     assert error.value.errors[0]["loc"][0] == 1
 
 
 def test_an_item_that_is_no_event_is_named() -> None:
     """A misspelt member of an item is an error with its index."""
     with pytest.raises(ValidationFailed, match="Event 0 of the batch is not an event"):
-        calls.batch_call([{"typ": "a.b", "payload": {}}], None)
+        operations.batch_call([{"typ": "a.b", "payload": {}}], None)
 
 
 @pytest.mark.parametrize("key", ["", " a", "a\n", "ключ", "a" * 256])
 def test_impossible_idempotency_keys(key: str) -> None:
     """A key that cannot stand in a header is refused with what is allowed."""
     with pytest.raises(ValidationFailed, match="printable ASCII"):
-        calls.send_call(NewEvent("a.b", {}), key)
+        operations.send_call(NewEvent("a.b", {}), key)
     with pytest.raises(ValidationFailed, match="printable ASCII"):
-        calls.batch_call([], key)
+        operations.batch_call([], key)
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "ключ"])
@@ -84,10 +84,10 @@ def test_answers_that_are_not_hookhubs(document: object) -> None:
     request = httpx.Request("GET", "http://hub/events")
     response = httpx.Response(200, json=document, request=request)
     for read in (
-        calls.read_accepted,
-        calls.read_batch,
-        calls.read_page,
-        calls.read_event_types,
+        operations.read_accepted,
+        operations.read_batch,
+        operations.read_page,
+        operations.read_event_types,
     ):
         with pytest.raises(HookhubError, match="not as hookhub does"):
             read(response)
@@ -98,5 +98,5 @@ def test_a_gap_is_never_silent(missed: int | None) -> None:
     """A page that does not reach back to its cursor raises, and says what to do."""
     page = {"items": [], "cursor": "c", "has_more": False, "gap": {"missed": missed}}
     with pytest.raises(HistoryGap, match="leave the cursor out") as error:
-        calls.read_page(httpx.Response(200, json=page))
+        operations.read_page(httpx.Response(200, json=page))
     assert error.value.missed == missed

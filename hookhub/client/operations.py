@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import httpx
 
-from hookhub.client.exchange import Call, json_of, not_hookhub
 from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
+from hookhub.client.retries import Call, json_of, not_hookhub
 from hookhub.contracts.errors import ConfigError, ValidationFailed
 from hookhub.contracts.events import Accepted, canonical_json
 

@@ -10,8 +10,8 @@ Light on purpose: it needs httpx and hookhub's errors and events, none of the se
 
 from __future__ import annotations
 
-from hookhub.client.asynchronous import AsyncClient
-from hookhub.client.clients import Client
+from hookhub.client.clients import AsyncClient, Client
+from hookhub.client.management import Management
 from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
 from hookhub.client.verify import InvalidSignature, VerifiedWebhook, verify
 from hookhub.contracts.events import Accepted
@@ -22,6 +22,7 @@ __all__ = [
     "Client",
     "HistoryGap",
     "InvalidSignature",
+    "Management",
     "NewEvent",
     "StoredEvent",
     "VerifiedWebhook",

@@ -1,4 +1,4 @@
-"""The address of a hub, as people give it. Pure."""
+"""The address of a hub and a token for it, as people give them. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _PAGES = re.compile(r"/(?:admin|docs|ws|openapi\.json|asyncapi\.json)/*$")
 """What people copy from a browser or a configuration, at the end of the hub's own address."""
 _BARE = re.compile(r"(?:localhost|\[[\da-f:]+\]|[\w-]+(?:\.[\w-]+)+)(?::\d+)?")
 """A host, perhaps with its port, without a scheme."""
+_TOKEN = re.compile(r"[!-~]+")
 
 
 def hub_address(text: str) -> str:
@@ -54,3 +55,17 @@ def nowhere(url: str) -> str | None:
     if not path:
         return None
     return f"There is no hub at {url}; leave {path!r} out, unless a proxy has the hub there."
+
+
+def authorization(token: str) -> dict[str, str]:
+    """The header that carries the token.
+
+    Raises:
+        ConfigError: the token cannot be one of hookhub's; it is not repeated in the message.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise ConfigError(
+            "The token is empty or holds spaces or other characters that no token has; copy it "
+            "again as `hookhub token create` printed it."
+        )
+    return {"Authorization": f"Bearer {token}"}

@@ -62,11 +62,11 @@ class Patience:
 
 
 class RetryState:
-    """The state of one call: ask :meth:`timeout`, try, then report to one of the ``after_…``.
+    """The state of one call: try the :meth:`request`, then report to one of the ``after_…``.
 
     Args:
         call: what is asked.
-        url: the hub's address, for messages.
+        url: the hub's address.
         patience: how long and how often to try.
         clock: seconds, monotonic.
     """
@@ -84,6 +84,17 @@ class RetryState:
         self._clock = clock
         self._deadline = clock() + patience.timeout
         self._tries = 0
+
+    def request(self) -> dict[str, Any]:
+        """The next try, as arguments of ``httpx.Client.request``."""
+        return {
+            "method": self._call.method,
+            "url": self._url + self._call.path,
+            "params": self._call.params,
+            "headers": self._call.headers,
+            "content": self._call.content,
+            "timeout": self.timeout(),
+        }
 
     def timeout(self) -> float:
         """Seconds that the next try may take: a hub that hangs must leave time for another."""

@@ -7,8 +7,7 @@ import pytest
 
 from hookhub.client import AsyncClient, Client
 from hookhub.client.address import hub_address
-from hookhub.client.operations import any_call
-from hookhub.client.retries import Patience, RetryState
+from hookhub.client.retries import Call, Patience, RetryState
 from hookhub.contracts.errors import ConfigError, HookhubError, NotFound
 
 HUB = "http://hub:8080"
@@ -76,7 +75,7 @@ def test_the_clients_understand_the_same(kind: type[Client] | type[AsyncClient])
 
 def refusal(url: str, status: int, **answer: object) -> HookhubError:
     """What a call says about this answer."""
-    exchange = RetryState(any_call("GET", "/webhooks", {}, None), url, Patience(retries=0))
+    exchange = RetryState(Call("GET", "/webhooks"), url, Patience(retries=0))
     with pytest.raises(HookhubError) as error:
         exchange.after_response(httpx.Response(status, **answer))  # type: ignore[arg-type]
     return error.value

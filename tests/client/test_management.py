@@ -7,9 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hookhub.client import Client, NewEvent
-from hookhub.client.management import Management
-from hookhub.client.pages import ListPages
+from hookhub.client import Client, Management, NewEvent, operations
 from hookhub.contracts.errors import HookhubError, MethodNotAllowed, NotFound, Unavailable
 from hookhub.contracts.events import parse_timestamp
 
@@ -112,14 +110,18 @@ def test_empty_pages_do_not_end_a_list() -> None:
         request = httpx.Request("GET", "http://hub/deliveries")
         return httpx.Response(200, json=document, request=request)
 
-    pages = ListPages("/deliveries", {"status": "failed"}, 2)
-    assert pages.next is not None
-    assert pages.next.params == {"status": "failed", "limit": 2}
-    assert pages.take(answer(items=[], next=70, limit=2)) == []
-    assert pages.next is not None
-    assert pages.next.params == {"status": "failed", "limit": 2, "before": 70}
-    assert pages.take(answer(items=[1], total=None, next=50, limit=2)) == [1]
+    pages = operations.items("/deliveries", {"status": "failed"}, page=2)
+
+    def asked(response: httpx.Response | None = None) -> tuple[list[Any], Any]:
+        found, call = next(pages) if response is None else pages.send(response)
+        return found, call and call.params
+
+    first = {"status": "failed", "limit": 2}
+    assert asked() == ([], first)
+    assert asked(answer(items=[], next=70, limit=2)) == ([], {**first, "before": 70})
+    assert asked(answer(items=[1], total=None, next=50, limit=2)) == ([1], {**first, "before": 50})
+    assert asked(answer(items=[2, 3], next=None, limit=2)) == ([2, 3], None)
+    stuck = operations.items("/deliveries", {"before": 50}, page=2)
+    next(stuck)
     with pytest.raises(HookhubError, match="not as hookhub does"):
-        pages.take(answer(items=[1], next=50, limit=2))
-    assert pages.take(answer(items=[2, 3], next=None, limit=2)) == [2, 3]
-    assert pages.next is None
+        stuck.send(answer(items=[1], next=50, limit=2))

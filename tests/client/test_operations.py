@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from typing import Any
 
 import httpx
 import pytest
 
-from hookhub.client import Client, HistoryGap, NewEvent, operations
+from hookhub.client import AsyncClient, Client, HistoryGap, NewEvent, operations
 from hookhub.client.retries import Call
 from hookhub.contracts.errors import ConfigError, HookhubError, ValidationFailed
 
@@ -19,14 +21,14 @@ def _body(call: Call) -> object:
 
 def test_a_key_is_made_once_per_call() -> None:
     """Without an id or a key, each call gets an idempotency key of its own."""
-    event = NewEvent("user.created", {"user_id": 1})
-    keys = {operations.send_call(event, None).headers["Idempotency-Key"] for _ in range(100)}
+    calls = [next(operations.send("user.created", {"user_id": 1})) for _ in range(100)]
+    keys = {call.headers["Idempotency-Key"] for call in calls}
     assert len(keys) == 100
 
 
 def test_an_id_is_key_enough() -> None:
     """A producer's own id makes the repeat safe, so no other key is made."""
-    call = operations.send_call(NewEvent("user.created", {"user_id": 1}, id="evt_mine"), None)
+    call = next(operations.send("user.created", {"user_id": 1}, id="evt_mine"))
     assert "Idempotency-Key" not in call.headers
     assert _body(call) == {"type": "user.created", "payload": {"user_id": 1}, "id": "evt_mine"}
 
@@ -34,34 +36,35 @@ def test_an_id_is_key_enough() -> None:
 def test_a_batch_has_a_key_of_its_own() -> None:
     """A batch can be repeated safely as a whole; its events stay as they were given."""
     events = [NewEvent("a.b", {}), {"type": "a.b", "payload": {}, "id": "evt_mine", "key": "k"}]
-    call = operations.batch_call(events, None)
+    call = next(operations.send_many(events))
     assert call.headers["Idempotency-Key"]
     assert _body(call) == [{"type": "a.b", "payload": {}}, events[1]]
-    assert operations.batch_call(events, "mine").headers["Idempotency-Key"] == "mine"
+    call = next(operations.send_many(events, idempotency_key="mine"))
+    assert call.headers["Idempotency-Key"] == "mine"
 
 
 def test_what_is_not_json_is_refused_here() -> None:
     """NaN never leaves this side; in a batch the item is named."""
     with pytest.raises(ValidationFailed, match="JSON"):
-        operations.send_call(NewEvent("a.b", {"x": float("nan")}), None)
+        next(operations.send("a.b", {"x": float("nan")}))
     with pytest.raises(ValidationFailed, match="Event 1 of the batch") as error:
-        operations.batch_call([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})], None)
+        next(operations.send_many([NewEvent("a.b", {}), NewEvent("a.b", {"x": {1, 2}})]))
     assert error.value.errors[0]["loc"][0] == 1
 
 
 def test_an_item_that_is_no_event_is_named() -> None:
     """A misspelt member of an item is an error with its index."""
     with pytest.raises(ValidationFailed, match="Event 0 of the batch is not an event"):
-        operations.batch_call([{"typ": "a.b", "payload": {}}], None)
+        next(operations.send_many([{"typ": "a.b", "payload": {}}]))
 
 
 @pytest.mark.parametrize("key", ["", " a", "a\n", "ключ", "a" * 256])
 def test_impossible_idempotency_keys(key: str) -> None:
     """A key that cannot stand in a header is refused with what is allowed."""
     with pytest.raises(ValidationFailed, match="printable ASCII"):
-        operations.send_call(NewEvent("a.b", {}), key)
+        next(operations.send("a.b", {}, idempotency_key=key))
     with pytest.raises(ValidationFailed, match="printable ASCII"):
-        operations.batch_call([], key)
+        next(operations.send_many([], idempotency_key=key))
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "ключ"])
@@ -83,20 +86,37 @@ def test_answers_that_are_not_hookhubs(document: object) -> None:
     """A 200 from something that is not a hub is an error that says so."""
     request = httpx.Request("GET", "http://hub/events")
     response = httpx.Response(200, json=document, request=request)
-    for read in (
-        operations.read_accepted,
-        operations.read_batch,
-        operations.read_page,
-        operations.read_event_types,
-    ):
+    steps: tuple[Any, ...] = (
+        operations.send("a.b", {}),
+        operations.send_many([]),
+        operations.events(),
+        operations.event_types(),
+        operations.cursor_at(0),
+        operations.items("/events"),
+    )
+    for asked in steps:
+        next(asked)
         with pytest.raises(HookhubError, match="not as hookhub does"):
-            read(response)
+            asked.send(response)
 
 
 @pytest.mark.parametrize("missed", [7, None])
 def test_a_gap_is_never_silent(missed: int | None) -> None:
     """A page that does not reach back to its cursor raises, and says what to do."""
     page = {"items": [], "cursor": "c", "has_more": False, "gap": {"missed": missed}}
+    steps = operations.events("c")
+    next(steps)
     with pytest.raises(HistoryGap, match="leave the cursor out") as error:
-        operations.read_page(httpx.Response(200, json=page))
+        steps.send(httpx.Response(200, json=page))
     assert error.value.missed == missed
+
+
+def test_the_clients_show_the_signatures_of_the_operations() -> None:
+    """help() and editors see the real arguments and results, not those of what is around them."""
+    blocking, awaited = inspect.signature(Client.send), inspect.signature(AsyncClient.send)
+    assert list(blocking.parameters) == ["self", *inspect.signature(operations.send).parameters]
+    assert blocking == awaited
+    assert blocking.return_annotation == "Accepted"
+    assert inspect.signature(Client.items).return_annotation == "Iterator[Any]"
+    assert inspect.getdoc(AsyncClient.items) == inspect.getdoc(operations.items)
+    assert inspect.iscoroutinefunction(AsyncClient.send)

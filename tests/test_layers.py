@@ -305,6 +305,8 @@ def test_plugin_imports_only_what_is_public(plugin: Path) -> None:
                     continue
                 if found.module not in allowed:
                     wrong.append(show(path, found, "it is not public"))
+            elif top == "support":
+                wrong.append(show(path, found, "it is for the core's tests"))
             elif top.startswith("hookhub_"):
                 if top not in required and not in_tests:
                     wrong.append(show(path, found, "a plugin does not lean on another unasked"))

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import trio
-from of_process import cpu_seconds, memory
 
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.deliveries import NewEndpoint
@@ -27,6 +26,7 @@ from hookhub.store import open_store
 from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
+from support.of_process import cpu_seconds, memory
 
 HERE = Path(__file__).parent
 EVENTS = 8_000

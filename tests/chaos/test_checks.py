@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.checks import Outcome, conclude
-from hookhub_chaos.database import Sqlite
-from hookhub_chaos.plan import seed
-from hookhub_chaos.world import SETTINGS, World, open_world
+from support.chaos.checks import Outcome, conclude
+from support.chaos.database import Sqlite
+from support.chaos.plan import seed
+from support.chaos.world import SETTINGS, World, open_world
 
 DAMAGE = {
     "event": "DELETE FROM hookhub_events WHERE sequence = "

@@ -7,12 +7,12 @@ from pathlib import Path
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.clock import Clock
-from hookhub_chaos.database import Sqlite
-from hookhub_chaos.plan import seed
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import SETTINGS, open_world
+from support.chaos.checks import conclude
+from support.chaos.clock import Clock
+from support.chaos.database import Sqlite
+from support.chaos.plan import seed
+from support.chaos.report import verify
+from support.chaos.world import SETTINGS, open_world
 
 HOUR = 3600.0
 JUMPS = (HOUR, 0.0, -HOUR, -HOUR + 30, 24 * HOUR, 23 * HOUR)

@@ -9,12 +9,12 @@ import trio
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.serving import sqlite_url
 from hookhub.testing.waiting import wait_until_async
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.database import Sqlite
-from hookhub_chaos.disk import no_growth, small_disk
-from hookhub_chaos.plan import seed
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import SETTINGS, World, open_world
+from support.chaos.checks import conclude
+from support.chaos.database import Sqlite
+from support.chaos.disk import no_growth, small_disk
+from support.chaos.plan import seed
+from support.chaos.report import verify
+from support.chaos.world import SETTINGS, World, open_world
 
 FULL = 3.0
 """Seconds; attempts that were made meanwhile are recorded afterwards."""

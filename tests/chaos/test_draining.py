@@ -7,9 +7,9 @@ import statistics
 from pathlib import Path
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.plan import rounds, seed
-from hookhub_chaos.posters import Stop, open_trial
-from hookhub_chaos.world import SETTINGS
+from support.chaos.plan import rounds, seed
+from support.chaos.posters import Stop, open_trial
+from support.chaos.world import SETTINGS
 
 POSTERS = 64
 DELAYS = (0.0, 1.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from hookhub.testing.frozen import FreezingProxy
-from hookhub_chaos.cluster import Cluster
-from hookhub_chaos.database import PostgresOfMany
-from hookhub_chaos.frozen import freezes, settings
-from hookhub_chaos.plan import rounds, seed
-from hookhub_chaos.world import open_world
+from support.chaos.cluster import Cluster
+from support.chaos.database import PostgresOfMany
+from support.chaos.frozen import freezes, settings
+from support.chaos.plan import rounds, seed
+from support.chaos.world import open_world
+from support.frozen import FreezingProxy
 
 
 async def test_nodes_are_stopped(tmp_path: Path, postgres_url: str) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.database import Postgres, Sqlite
-from hookhub_chaos.plan import plan, rounds, seed
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import SETTINGS, World, open_world
+from support.chaos.checks import conclude
+from support.chaos.database import Postgres, Sqlite
+from support.chaos.plan import plan, rounds, seed
+from support.chaos.report import verify
+from support.chaos.world import SETTINGS, World, open_world
 
 
 async def _kill(world: World, count: int) -> None:

@@ -10,8 +10,8 @@ import trio
 
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.serving import sqlite_url
-from hookhub_chaos.plan import rounds, seed
-from hookhub_chaos.viewers import Audience
+from support.chaos.plan import rounds, seed
+from support.chaos.viewers import Audience
 
 SETTINGS = {
     "log": {"level": "warning"},

@@ -7,12 +7,12 @@ from pathlib import Path
 import trio
 
 from hookhub.testing.postgres import PostgresCluster, running_cluster
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.cluster import Cluster
-from hookhub_chaos.database import PostgresOfMany
-from hookhub_chaos.plan import plan, rounds, seed
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import SETTINGS, World, open_world
+from support.chaos.checks import conclude
+from support.chaos.cluster import Cluster
+from support.chaos.database import PostgresOfMany
+from support.chaos.plan import plan, rounds, seed
+from support.chaos.report import verify
+from support.chaos.world import SETTINGS, World, open_world
 
 
 async def test_nodes_are_killed_in_turn(tmp_path: Path, postgres_url: str) -> None:

@@ -14,11 +14,11 @@ import trio
 
 from hookhub.contracts.events import parse_timestamp
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.database import Sqlite
-from hookhub_chaos.plan import rounds, seed
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import SETTINGS, World, open_world
+from support.chaos.checks import conclude
+from support.chaos.database import Sqlite
+from support.chaos.plan import rounds, seed
+from support.chaos.report import verify
+from support.chaos.world import SETTINGS, World, open_world
 
 SLOW: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
     ("one", "slow", ("*",), {}),

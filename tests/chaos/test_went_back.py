@@ -15,7 +15,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
 from hookhub.contracts.events import Cursor
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.postgres import PostgresCluster, running_cluster
-from hookhub_chaos.plan import rounds
+from support.chaos.plan import rounds
 
 LOST = (OSError, ConnectionClosed, HandshakeError, httpx.HTTPError)
 EVENT = {"type": "user.created", "payload": {"user_id": 1}}

@@ -19,8 +19,8 @@ from click.testing import Result
 
 from hookhub.client import Client
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.network import Network
 from hookhub.testing.ports import free_port
+from support.network import Network
 
 Run = Callable[..., Result]
 Hookhub = Callable[..., AbstractContextManager[Any]]

@@ -1,17 +1,13 @@
-"""The engine under test stands in a module of its own beside the tests."""
+"""The store that the engine under test has."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from hookhub.config import DatabaseSettings
 from hookhub.store import Store, open_store
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

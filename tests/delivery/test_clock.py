@@ -12,7 +12,7 @@ from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub.delivery.clock import ClockWatch, latest_due
 from hookhub.store import Store, open_store
 from hookhub.store.units.postponed import Waiting
-from hookhub_scripted import (
+from support.scripted import (
     DELIVERED,
     RETRY,
     MovedClock,

@@ -19,7 +19,7 @@ from hookhub.delivery.attempts import run_attempt
 from hookhub.store import Store, Transaction
 from hookhub.store.units.deliveries import get_delivery
 from hookhub.store.units.endpoints import get_endpoint, update_endpoint
-from hookhub_scripted import (
+from support.scripted import (
     RETRY,
     Scripted,
     all_delivered,

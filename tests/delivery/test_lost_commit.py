@@ -15,7 +15,7 @@ import trio
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.errors import StoreUnavailable
 from hookhub.store import Store, open_store
-from hookhub_scripted import Scripted, all_delivered, make_endpoint, running, send_more
+from support.scripted import Scripted, all_delivered, make_endpoint, running, send_more
 
 SOON = 8.0
 """Seconds: much less than a lease."""

@@ -23,7 +23,7 @@ from hookhub.store.nodes import NodeLock
 from hookhub.store.units.claims import claim_due
 from hookhub.store.units.leases import GUARDED, lease_base, lease_count, lease_node, leasing_nodes
 from hookhub.testing.postgres import running_cluster
-from hookhub_scripted import (
+from support.scripted import (
     DELIVERED,
     Scripted,
     all_delivered,

@@ -17,8 +17,8 @@ from hookhub.contracts.transforms import Transform, TransformError, TransformRes
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.rendering import THREADS, Rendering
 from hookhub.plugins.transforms import TransformRegistry
-from hookhub_scripted import Scripted
 from hookhub_template.template import TemplateTransform
+from support.scripted import Scripted
 
 EVENT = Event(1, "e1", "user.created", '{"n": 1}', 1)
 

@@ -27,7 +27,7 @@ from hookhub.store.units.endpoints import (
     update_endpoint,
 )
 from hookhub.store.units.secrets import COLUMNS, reseal_step
-from hookhub_scripted import Scripted, all_delivered, counts, running, send_more, until
+from support.scripted import Scripted, all_delivered, counts, running, send_more, until
 
 OURS, THEIRS = "o" * 40, "t" * 40
 

@@ -25,7 +25,7 @@ from hookhub.store import Store, Transaction, open_store
 from hookhub.store.units.claims import claim_due
 from hookhub.store.units.deliveries import Record, Recorded, record_all
 from hookhub.testing.serving import sqlite_url
-from hookhub_scripted import (
+from support.scripted import (
     Scripted,
     all_delivered,
     counts,

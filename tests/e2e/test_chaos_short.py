@@ -20,17 +20,14 @@ from hookhub.server import SAME_SIGNAL, open_hub
 from hookhub.store import Transaction
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.serving import settings_for_tests, sqlite_url
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
-
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.cluster import Cluster
-from hookhub_chaos.database import PostgresOfMany, Sqlite
-from hookhub_chaos.disk import no_growth
-from hookhub_chaos.frozen import freezes, settings
-from hookhub_chaos.posters import open_trial
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import SETTINGS, open_world
+from support.chaos.checks import conclude
+from support.chaos.cluster import Cluster
+from support.chaos.database import PostgresOfMany, Sqlite
+from support.chaos.disk import no_growth
+from support.chaos.frozen import freezes, settings
+from support.chaos.posters import open_trial
+from support.chaos.report import verify
+from support.chaos.world import SETTINGS, open_world
 
 SEED = 8128
 KINDS = ("batch", "attempt", "user", "answer", "start")

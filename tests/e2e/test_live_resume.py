@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -12,10 +11,7 @@ import trio
 
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.serving import sqlite_url
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
-
-from hookhub_chaos.viewers import Audience
+from support.chaos.viewers import Audience
 
 SETTINGS = {"log": {"level": "warning"}, "live": {"ring_events": 50}}
 """A small ring, so that some resume from it and some from the store."""

@@ -17,7 +17,7 @@ from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.store import Store, Transaction, open_store
 from hookhub.store.units.endpoints import insert_endpoint
-from hookhub.testing.going_back import go_back
+from support.going_back import go_back
 
 NEVER = 3600.0
 

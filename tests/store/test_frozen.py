@@ -22,9 +22,9 @@ from hookhub.contracts.errors import StoreUnavailable
 from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Reader, Store, Transaction, nodes, open_store
 from hookhub.store.nodes import NodeLock
-from hookhub.testing.frozen import FreezingProxy
-from hookhub.testing.pgbouncer import running_pgbouncer
 from hookhub.testing.serving import sqlite_url
+from support.frozen import FreezingProxy
+from support.pgbouncer import running_pgbouncer
 
 psycopg = pytest.importorskip("psycopg")
 

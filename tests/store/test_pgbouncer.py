@@ -15,7 +15,7 @@ from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
 from hookhub.store import Reader, Transaction, open_store
-from hookhub.testing.pgbouncer import running_pgbouncer
+from support.pgbouncer import running_pgbouncer
 
 psycopg = pytest.importorskip("psycopg")
 

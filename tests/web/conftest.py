@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +28,6 @@ from hookhub.contracts.routes import (
 )
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.plugins import Plugins
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 class UserCreated(Payload):

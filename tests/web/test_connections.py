@@ -35,7 +35,7 @@ from hookhub.http.connections import Connection, serve
 from hookhub.http.limits import QuietLogger, hypercorn_config
 from hookhub.http.listeners import listener_url, open_listeners, refuse_connections
 from hookhub.http.protocol import TakeoverRequired, UpgradableH11
-from hookhub_tiny import (
+from support.tiny import (
     HELLO,
     UPGRADE,
     ask,

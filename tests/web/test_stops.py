@@ -15,7 +15,7 @@ from hookhub.contracts.routes import UpgradeRequest
 from hookhub.http.connections import serve
 from hookhub.http.limits import hypercorn_config
 from hookhub.http.listeners import listener_url, open_listeners
-from hookhub_tiny import (
+from support.tiny import (
     HELLO,
     LARGE,
     UPGRADE,

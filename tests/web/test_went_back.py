@@ -13,8 +13,8 @@ from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Principal
 from hookhub.feed import Resume
 from hookhub.hub import Hub
-from hookhub.testing.going_back import go_back
 from hookhub.web.resources.subscriber import Subscriber
+from support.going_back import go_back
 
 USER = {"user_id": 1}
 

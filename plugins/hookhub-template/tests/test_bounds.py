@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookhub.contracts.events import Event
-from hookhub_rendered import TEMPLATE, body_or_sentence, fails, render
 from hookhub_template.library import ALIASES, FILTERS, TESTS
+from rendered import TEMPLATE, body_or_sentence, fails, render
 
 
 @pytest.mark.parametrize(

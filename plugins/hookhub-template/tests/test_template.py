@@ -14,12 +14,12 @@ from hookhub.contracts.errors import ValidationFailed
 from hookhub.contracts.events import EventType, Payload
 from hookhub.contracts.transforms import OUTPUT_MAX
 from hookhub.plugins.transforms import TransformRegistry
-from hookhub_rendered import PAYLOAD, fails, render
 from hookhub_template.budget import STEPS_MAX
 from hookhub_template.library import ALIASES, FILTERS, RANGE_MAX, TESTS
 from hookhub_template.sandbox import NAMES
 from hookhub_template.syntax import TOKENS_MAX
 from hookhub_template.template import TEMPLATE_MAX, TemplateTransform
+from rendered import PAYLOAD, fails, render
 
 
 class OrderPayload(Payload):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import trio
 from hookhub import Cursor
 from hookhub.feed import resolve_range
 from hookhub.hub import Hub
-from hookhub.testing.going_back import go_back
+from hookhub.store import Transaction
 from hookhub.testing.serving import TOKEN
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.feeder import Feeder
@@ -24,8 +23,13 @@ from hookhub_websocket.replays import Replay
 
 async def restore(hub: Hub, to: int) -> None:
     """The database goes back; wait until the hub has noticed."""
+
+    def go_back(tx: Transaction) -> None:
+        tx.sql("DELETE FROM hookhub_events WHERE sequence > ?", (to,))
+        tx.sql("UPDATE hookhub_state SET last_sequence = ?", (to,))
+
     old = hub.feed.epoch
-    await hub.store.write(partial(go_back, to=to), locks=False)
+    await hub.store.write(go_back, locks=False)
     hub.broadcaster.look()
     with trio.fail_after(5):
         while hub.feed.epoch == old:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.network import Network
 from hookhub.testing.requirements import find_program, missing
 from hookhub.testing.waiting import wait_until
+from support.network import Network
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Frame, Page
@@ -377,7 +377,7 @@ def producer(hub: HubProcess) -> Producer:
 @pytest.fixture
 def example() -> str:
     """The page that docs/hub-js.md shows."""
-    text = (Path(__file__).parents[4] / "docs" / "hub-js.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "hub-js.md").read_text("utf-8")
     found = re.search(r"^```html\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.network import Network
+from support.network import Network
 
 OpenTab = Callable[..., Any]
 

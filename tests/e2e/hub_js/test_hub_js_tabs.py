@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.network import Network
 from hookhub.testing.waiting import wait_until
+from support.network import Network
 
 OpenTab = Callable[..., Any]
 

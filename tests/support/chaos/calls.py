@@ -8,8 +8,8 @@ import httpx
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.ledger import Ledger
-from hookhub_chaos.moments import Moments
+from support.chaos.ledger import Ledger
+from support.chaos.moments import Moments
 
 
 class Body(httpx.AsyncByteStream):

@@ -11,11 +11,11 @@ from typing import Any
 import trio
 
 from hookhub.contracts.events import OWN, type_matcher
-from hookhub_chaos.cluster import Cluster
-from hookhub_chaos.ledger import Webhook
-from hookhub_chaos.producers import SOURCE
-from hookhub_chaos.receivers import Request
-from hookhub_chaos.world import CONCURRENCY, World
+from support.chaos.cluster import Cluster
+from support.chaos.ledger import Webhook
+from support.chaos.producers import SOURCE
+from support.chaos.receivers import Request
+from support.chaos.world import CONCURRENCY, World
 
 BUGS = ("Traceback", "writer_bug", "sink.failed", "callback_failed", "replay.failed")
 """What must not stand in the log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from hookhub_chaos.calls import Caller
+from support.chaos.calls import Caller
 
 
 class Follower:

@@ -16,16 +16,16 @@ import httpx
 import trio
 from rich import print as show
 
-from hookhub.testing.frozen import FreezingProxy
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.calls import Body
-from hookhub_chaos.checks import conclude
-from hookhub_chaos.cluster import Cluster
-from hookhub_chaos.database import LEASED
-from hookhub_chaos.ledger import Ledger
-from hookhub_chaos.producers import SOURCE
-from hookhub_chaos.report import verify
-from hookhub_chaos.world import CONCURRENCY, SETTINGS, World
+from support.chaos.calls import Body
+from support.chaos.checks import conclude
+from support.chaos.cluster import Cluster
+from support.chaos.database import LEASED
+from support.chaos.ledger import Ledger
+from support.chaos.producers import SOURCE
+from support.chaos.report import verify
+from support.chaos.world import CONCURRENCY, SETTINGS, World
+from support.frozen import FreezingProxy
 
 POSTERS = 2
 BATCH = 10

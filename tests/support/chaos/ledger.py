@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hookhub_chaos.receivers import Receiver
+from support.chaos.receivers import Receiver
 
 
 @dataclass(slots=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from hookhub_chaos.calls import Caller
-from hookhub_chaos.ledger import Ledger, Webhook
-from hookhub_chaos.receivers import Receiver
+from support.chaos.calls import Caller
+from support.chaos.ledger import Ledger, Webhook
+from support.chaos.receivers import Receiver
 
 EXTRA = 3
 """Webhooks that come and go, at most, at one time."""

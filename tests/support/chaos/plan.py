@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-from hookhub_chaos.moments import ALL
+from support.chaos.moments import ALL
 
 ROUNDS = "HOOKHUB_TEST_CHAOS_ROUNDS"
 SEED = "HOOKHUB_TEST_CHAOS_SEED"

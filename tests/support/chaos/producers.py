@@ -10,11 +10,11 @@ from typing import Any
 
 import trio
 
-from hookhub_chaos.calls import Caller
-from hookhub_chaos.database import Database
-from hookhub_chaos.ledger import Ledger
-from hookhub_chaos.moments import Moments
-from hookhub_chaos.operators import Operator
+from support.chaos.calls import Caller
+from support.chaos.database import Database
+from support.chaos.ledger import Ledger
+from support.chaos.moments import Moments
+from support.chaos.operators import Operator
 
 SOURCE = "chaos"
 TYPES = ("user.created", "payment.completed", "transaction.created", "ticket.status_changed")

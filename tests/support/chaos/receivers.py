@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import trio
 
 from hookhub.client import InvalidSignature, verify
-from hookhub_chaos.moments import Moments
+from support.chaos.moments import Moments
 
 CHARACTERS: dict[str, dict[str, int]] = {
     "healthy": {"ok": 1},

@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from hookhub_chaos.checks import Outcome
+from support.chaos.checks import Outcome
 
 
 def show(name: str, outcome: Outcome) -> None:

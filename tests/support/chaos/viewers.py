@@ -17,7 +17,7 @@ import trio
 
 from hookhub.contracts.events import Cursor
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.calls import Body
+from support.chaos.calls import Body
 
 Wants = Callable[[Mapping[str, Any]], bool]
 

@@ -15,15 +15,15 @@ from typing import Any
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub_chaos.calls import Caller, Gate, OpenGate
-from hookhub_chaos.cluster import Cluster
-from hookhub_chaos.database import Database
-from hookhub_chaos.follower import Follower
-from hookhub_chaos.ledger import Ledger, Webhook
-from hookhub_chaos.moments import Moments
-from hookhub_chaos.operators import Operator
-from hookhub_chaos.producers import SOURCE, Producer
-from hookhub_chaos.receivers import Receiver
+from support.chaos.calls import Caller, Gate, OpenGate
+from support.chaos.cluster import Cluster
+from support.chaos.database import Database
+from support.chaos.follower import Follower
+from support.chaos.ledger import Ledger, Webhook
+from support.chaos.moments import Moments
+from support.chaos.operators import Operator
+from support.chaos.producers import SOURCE, Producer
+from support.chaos.receivers import Receiver
 
 CONCURRENCY = 40
 """Attempts in flight at once, and so duplicates that one kill may cause, at most."""

@@ -1,6 +1,0 @@
-"""What several benchmarks use stands in modules beside them."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

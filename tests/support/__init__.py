@@ -1,0 +1,1 @@
+"""What the core's tests share, and nobody else needs: plugins have ``hookhub.testing``."""

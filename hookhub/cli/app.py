@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hookhub import __version__
-from hookhub.cli.group import HookhubGroup
+from hookhub.cli.shared.group import HookhubGroup
 
 SECTIONS = {
     "Running a hub": ("init", "check", "serve", "demo", "migrate", "audit", "reencrypt"),
@@ -18,23 +18,23 @@ SECTIONS = {
 """In the help. Names of commands that a plugin brings stand here too, and are shown if it does."""
 
 COMMANDS = {
-    "audit": "hookhub.cli.audit:audit",
+    "audit": "hookhub.cli.running.audit:audit",
     "check": "hookhub.cli.check:check",
-    "completion": "hookhub.cli.completion:completion",
-    "delivery": "hookhub.cli.delivery:delivery",
-    "event-types": "hookhub.cli.event_types:event_types",
-    "init": "hookhub.cli.init:init",
-    "login": "hookhub.cli.login:login",
-    "migrate": "hookhub.cli.migrate:migrate",
-    "plugins": "hookhub.cli.plugins:plugins",
-    "profile": "hookhub.cli.login:profile",
-    "reencrypt": "hookhub.cli.reencrypt:reencrypt",
-    "replay": "hookhub.cli.replay:replay",
-    "send": "hookhub.cli.send:send",
-    "serve": "hookhub.cli.serve:serve",
-    "tail": "hookhub.cli.tail:tail",
-    "token": "hookhub.cli.token:token",
-    "verify": "hookhub.cli.verify:verify",
+    "completion": "hookhub.cli.speaking.completion:completion",
+    "delivery": "hookhub.cli.speaking.delivery:delivery",
+    "event-types": "hookhub.cli.running.event_types:event_types",
+    "init": "hookhub.cli.running.init:init",
+    "login": "hookhub.cli.speaking.login:login",
+    "migrate": "hookhub.cli.running.database:migrate",
+    "plugins": "hookhub.cli.running.installed:plugins",
+    "profile": "hookhub.cli.speaking.login:profile",
+    "reencrypt": "hookhub.cli.running.reencrypt:reencrypt",
+    "replay": "hookhub.cli.speaking.replays:replay",
+    "send": "hookhub.cli.speaking.send:send",
+    "serve": "hookhub.cli.running.serve:serve",
+    "tail": "hookhub.cli.speaking.tail:tail",
+    "token": "hookhub.cli.running.token:token",
+    "verify": "hookhub.cli.speaking.verify:verify",
 }
 """Where each is; a module is imported when its command is looked at."""
 
@@ -51,6 +51,6 @@ def main() -> None:
 
     Start with 'hookhub demo' to see it move, or 'hookhub serve' for a hub of your own.
     """
-    from hookhub.cli.options import quiet_logging
+    from hookhub.cli.shared.options import quiet_logging
 
     quiet_logging()

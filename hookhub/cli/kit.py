@@ -5,12 +5,10 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
-from hookhub.cli.banner import has_panel, reachable
-from hookhub.cli.crash import crash_logged
-from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
-from hookhub.cli.following import FollowOptions, follow, follow_options
-from hookhub.cli.options import bind_option, json_option
-from hookhub.cli.output import (
+from hookhub.cli.running.banner import has_panel, reachable
+from hookhub.cli.running.crash import crash_logged
+from hookhub.cli.shared.options import bind_option, json_option
+from hookhub.cli.shared.output import (
     cell,
     confirm,
     count,
@@ -25,10 +23,12 @@ from hookhub.cli.output import (
     progress_bar,
     say,
 )
-from hookhub.cli.payload import read_object
-from hookhub.cli.remote import Remote, remote_options
-from hookhub.cli.replay import replay_range_options
-from hookhub.cli.watch import watch_replay
+from hookhub.cli.shared.payload import read_object
+from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.cli.speaking.deliveries import DeliveryOptions, delivery_options, print_deliveries
+from hookhub.cli.speaking.following import FollowOptions, follow, follow_options
+from hookhub.cli.speaking.replays import replay_range_options
+from hookhub.cli.speaking.watch import watch_replay
 
 __all__ = [
     "DeliveryOptions",

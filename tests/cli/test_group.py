@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hookhub import __version__
-from hookhub.cli.group import HookhubGroup
+from hookhub.cli.shared.group import HookhubGroup
 from hookhub.contracts.errors import ConfigError, Conflict, HookhubError, ValidationFailed
 
 Run = Callable[..., Result]

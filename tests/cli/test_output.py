@@ -16,9 +16,7 @@ import pytest
 from click.testing import Result
 
 import hookhub.cli
-from hookhub.cli.deliveries import print_deliveries
-from hookhub.cli.delivery import print_delivery
-from hookhub.cli.output import (
+from hookhub.cli.shared.output import (
     cell,
     count,
     note,
@@ -29,7 +27,9 @@ from hookhub.cli.output import (
     printable,
     say,
 )
-from hookhub.cli.tail import print_event
+from hookhub.cli.speaking.deliveries import print_deliveries
+from hookhub.cli.speaking.delivery import print_delivery
+from hookhub.cli.speaking.tail import print_event
 
 Run = Callable[..., Result]
 
@@ -214,7 +214,7 @@ def test_every_line_is_printed_by_the_one_module_that_makes_it_harmless() -> Non
         str(path)
         for folder in folders
         for path in folder.rglob("*.py")
-        if path != program / "output.py"
+        if path != program / "shared" / "output.py"
         and re.search(r"click\.(s?echo|confirm)\(|\bprint\(", path.read_text("utf-8"))
     ]
     assert past == []

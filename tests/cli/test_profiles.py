@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from hookhub.cli.profiles import Profile, Profiles, load_profiles, profiles_path, save_profiles
-from hookhub.cli.remote import DEFAULT_URL, Given, Remote, resolve
+from hookhub.cli.shared.profiles import (
+    Profile,
+    Profiles,
+    load_profiles,
+    profiles_path,
+    save_profiles,
+)
+from hookhub.cli.shared.remote import DEFAULT_URL, Given, Remote, resolve
 from hookhub.contracts.errors import ConfigError
 from hookhub.testing.hub_process import HubProcess
 

@@ -11,7 +11,7 @@ from functools import partial
 import trio
 
 from hookhub.cli.check.findings import Finding
-from hookhub.cli.local import existing_store
+from hookhub.cli.shared.local import existing_store
 from hookhub.config import Settings
 from hookhub.contracts.errors import HookhubError
 from hookhub.contracts.events import format_timestamp, parse_timestamp

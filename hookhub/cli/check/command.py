@@ -11,8 +11,8 @@ import click
 import trio
 
 from hookhub.cli.check.findings import Finding
-from hookhub.cli.options import config_option, json_option, settings_from
-from hookhub.cli.output import painted, print_json, say
+from hookhub.cli.shared.options import config_option, json_option, settings_from
+from hookhub.cli.shared.output import painted, print_json, say
 from hookhub.config import DEFAULT_FILE, Settings
 from hookhub.contracts.errors import ConfigError
 
@@ -53,12 +53,12 @@ def check(ctx: click.Context, config: Path | None, as_json: bool) -> None:
 
 
 async def _everything(settings: Settings) -> list[Finding]:
-    from hookhub.cli.assembled import assembled
     from hookhub.cli.check.clock import check_clock
     from hookhub.cli.check.database import check_database
     from hookhub.cli.check.egress import check_egress
     from hookhub.cli.check.plugins import check_plugins
     from hookhub.cli.check.server import check_server
+    from hookhub.cli.shared.assembled import assembled
 
     hub = await assembled(settings)
     return [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hookhub.cli.check.findings import Finding
-from hookhub.cli.local import require_database, version_problem
+from hookhub.cli.shared.local import require_database, version_problem
 from hookhub.config import Settings
 from hookhub.contracts.errors import ConfigError, HookhubError
 from hookhub.hub import Hub

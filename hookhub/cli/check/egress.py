@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from hookhub.cli.check.findings import Finding
-from hookhub.cli.local import existing_store
+from hookhub.cli.shared.local import existing_store
 from hookhub.config import Settings
 from hookhub.contracts.deliveries import Endpoint
 from hookhub.contracts.errors import HookhubError

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hookhub.cli.captured import Captured, read_captured, trimmed
-from hookhub.cli.options import json_option
-from hookhub.cli.output import note, painted, print_json, say
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import note, painted, print_json, say
+from hookhub.cli.speaking.captured import Captured, read_captured, trimmed
 from hookhub.contracts.errors import MalformedRequest
 
 if TYPE_CHECKING:
-    from hookhub.cli.diagnosis import Finding
+    from hookhub.cli.speaking.diagnosis import Finding
 
 MARKS = {"ok": "✓", "failed": "✗", "absent": "-", "warning": "!"}
 COLOURS = {"ok": "green", "failed": "red", "absent": None, "warning": "yellow"}
@@ -74,7 +74,7 @@ def verify(
       nc -l 9000 | hookhub verify --secret s3cret -
       hookhub verify --secret s3cret --header 'X-Webhook-Signature: sha256=…' body.json
     """
-    from hookhub.cli.diagnosis import diagnose, holds
+    from hookhub.cli.speaking.diagnosis import diagnose, holds
 
     if secret is None and not public_keys:
         raise click.UsageError("Give --secret (or HOOKHUB_WEBHOOK_SECRET), or --public-key.", ctx)

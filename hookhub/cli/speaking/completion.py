@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from hookhub.cli.output import say
+from hookhub.cli.shared.output import say
 
 VARIABLE = "_HOOKHUB_COMPLETE"
 

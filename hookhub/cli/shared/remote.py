@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from hookhub.cli.profiles import Profiles, load_profiles
+from hookhub.cli.shared.profiles import Profiles, load_profiles
 from hookhub.contracts.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json, print_table, say
-from hookhub.cli.profiles import (
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import note, print_json, print_table, say
+from hookhub.cli.shared.profiles import (
     DEFAULT,
     Profile,
     Profiles,
@@ -17,7 +17,7 @@ from hookhub.cli.profiles import (
     profiles_path,
     save_profiles,
 )
-from hookhub.cli.remote import DEFAULT_URL, TIMEOUT
+from hookhub.cli.shared.remote import DEFAULT_URL, TIMEOUT
 from hookhub.contracts.errors import Forbidden
 
 if TYPE_CHECKING:

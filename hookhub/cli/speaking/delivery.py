@@ -8,10 +8,18 @@ from typing import Any
 
 import click
 
-from hookhub.cli.deliveries import DeliveryOptions, delivery_options, print_deliveries
-from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, count, json_text, print_json, print_members, print_table, say
-from hookhub.cli.remote import Remote, remote_options
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import (
+    cell,
+    count,
+    json_text,
+    print_json,
+    print_members,
+    print_table,
+    say,
+)
+from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.cli.speaking.deliveries import DeliveryOptions, delivery_options, print_deliveries
 
 
 @click.group("delivery")

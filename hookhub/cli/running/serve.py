@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from hookhub.cli.banner import print_banner
-from hookhub.cli.options import bind_option, config_option, settings_from
+from hookhub.cli.running.banner import print_banner
+from hookhub.cli.shared.options import bind_option, config_option, settings_from
 
 if TYPE_CHECKING:
     from hookhub.plugins import Plugins
@@ -34,7 +34,7 @@ def serve(config: Path | None, bind: str | None) -> None:
       HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --bind 0.0.0.0:8080
     """
     from hookhub import server
-    from hookhub.cli.crash import crash_logged
+    from hookhub.cli.running.crash import crash_logged
     from hookhub.logs.structured import configure_logging
     from hookhub.plugins import Plugins
 

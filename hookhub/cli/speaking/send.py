@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from hookhub.cli.complete import complete_event_type
-from hookhub.cli.options import json_option
-from hookhub.cli.output import count, print_json, say
-from hookhub.cli.payload import read_fields, read_object
-from hookhub.cli.remote import Remote, remote_options
-from hookhub.cli.send_bulk import BATCH, send_bulk
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import count, print_json, say
+from hookhub.cli.shared.payload import read_fields, read_object
+from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.cli.speaking.complete import complete_event_type
+from hookhub.cli.speaking.send_bulk import BATCH, send_bulk
 
 
 @click.command("send")

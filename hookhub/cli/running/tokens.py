@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
-from hookhub.cli import moments
-from hookhub.cli.remote import Remote
-from hookhub.cli.where import Here
+from hookhub.cli.shared import moments
+from hookhub.cli.shared.remote import Remote
+from hookhub.cli.shared.where import Here
 from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import format_timestamp, parse_timestamp
 
@@ -86,7 +86,7 @@ class Local:
     def list(self) -> list[Json]:
         async def look() -> list[Json]:
             from hookhub.access.tokens import Tokens
-            from hookhub.cli.local import existing_store
+            from hookhub.cli.shared.local import existing_store
 
             async with existing_store(self._settings.database) as store:
                 return [_shown(item) for item in await Tokens(store).list()]
@@ -94,7 +94,7 @@ class Local:
         return trio.run(look)
 
     def revoke(self, name_or_id: str) -> Json:
-        from hookhub.cli.local import require_database
+        from hookhub.cli.shared.local import require_database
 
         async def revoke() -> Json:
             async with self._open() as tokens:

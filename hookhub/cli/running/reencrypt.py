@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from hookhub.cli.options import config_option, json_option, settings_from
-from hookhub.cli.output import count, note, print_json, say
+from hookhub.cli.shared.options import config_option, json_option, settings_from
+from hookhub.cli.shared.output import count, note, print_json, say
 from hookhub.config import Settings
 from hookhub.contracts.errors import ConfigError
 
@@ -38,7 +38,7 @@ def reencrypt(config: Path | None, as_json: bool, replace_lost: bool) -> None:
       hookhub reencrypt
       hookhub reencrypt --replace-lost
     """
-    from hookhub.cli.local import require_database
+    from hookhub.cli.shared.local import require_database
 
     settings = settings_from(config)
     if settings.auth.secret_key is None:

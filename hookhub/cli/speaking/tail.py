@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from hookhub.cli.following import FollowOptions, follow, follow_options
-from hookhub.cli.options import json_option
-from hookhub.cli.output import json_text, note, painted, print_json_line, say
-from hookhub.cli.remote import Remote, remote_options
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import json_text, note, painted, print_json_line, say
+from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.cli.speaking.following import FollowOptions, follow, follow_options
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green")
 

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
-from hookhub.cli import moments
-from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, note, print_json, print_table
-from hookhub.cli.remote import Remote, remote_options
-from hookhub.cli.watch import show_replay, watch_replay
+from hookhub.cli.shared import moments
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import cell, note, print_json, print_table
+from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.cli.speaking.watch import show_replay, watch_replay
 
 F = TypeVar("F", bound=Callable[..., Any])
 

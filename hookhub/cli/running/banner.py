@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hookhub import __version__
-from hookhub.cli.output import say
+from hookhub.cli.shared.output import say
 
 if TYPE_CHECKING:
     from hookhub.server import Started

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hookhub.cli import moments
-from hookhub.cli.payload import read_object
-from hookhub.cli.remote import Remote
+from hookhub.cli.shared import moments
+from hookhub.cli.shared.payload import read_object
+from hookhub.cli.shared.remote import Remote
 from hookhub.contracts.events import Cursor, check_pattern
 
 if TYPE_CHECKING:
-    from hookhub.cli.feed import Handle
+    from hookhub.cli.speaking.live_feed import Handle
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -125,7 +125,7 @@ def follow(
     # Not at the top: only what follows the feed waits for the library.
     import trio
 
-    from hookhub.cli.feed import Feed
+    from hookhub.cli.speaking.live_feed import Feed
 
     feed = Feed(
         remote,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hookhub.cli.options import without_required
+from hookhub.cli.shared.options import without_required
 from hookhub.config import Settings
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins

@@ -8,8 +8,8 @@ from typing import Any
 import click
 import trio
 
-from hookhub.cli.options import config_option, json_option, settings_from
-from hookhub.cli.output import count, note_broken, print_json, say
+from hookhub.cli.shared.options import config_option, json_option, settings_from
+from hookhub.cli.shared.output import count, note_broken, print_json, say
 from hookhub.config import Settings
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from hookhub.cli.config_text import config_text
-from hookhub.cli.options import json_option
-from hookhub.cli.output import confirm, note, print_json, say
-from hookhub.cli.profiles import write_private
+from hookhub.cli.running.config_text import config_text
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import confirm, note, print_json, say
+from hookhub.cli.shared.profiles import write_private
 from hookhub.config import DatabaseSettings, ServerSettings, load_settings
 from hookhub.config.checks import (
     check_bind,

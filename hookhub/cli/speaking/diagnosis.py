@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hookhub.cli.captured import Captured
+from hookhub.cli.speaking.captured import Captured
 from hookhub.client import InvalidSignature, verify
 from hookhub.contracts.errors import HookhubError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hookhub.cli import moments
-from hookhub.cli.output import cell, note, print_table
+from hookhub.cli.shared import moments
+from hookhub.cli.shared.output import cell, note, print_table
 from hookhub.contracts.events import format_timestamp
 
 if TYPE_CHECKING:

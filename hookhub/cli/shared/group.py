@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli.output import printable
+from hookhub.cli.shared.output import printable
 from hookhub.contracts.errors import ConfigError, HookhubError
 
 if TYPE_CHECKING:
-    from hookhub.cli.plugin_commands import PluginCommands
+    from hookhub.cli.shared.plugin_commands import PluginCommands
 
 _TOLD = (KeyboardInterrupt, BrokenPipeError, click.ClickException, click.exceptions.Exit)
 """What click tells a person itself, or keeps quiet about: ``| head`` has read enough."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
-_META = "hookhub.cli.plugin_commands"
+_META = "hookhub.cli.shared.plugin_commands"
 
 
 class Failure(click.ClickException):
@@ -122,7 +122,7 @@ class HookhubGroup(click.Group):
 def _plugin_commands(ctx: click.Context, group: HookhubGroup) -> PluginCommands:
     found: PluginCommands | None = ctx.meta.get(_META)
     if found is None:
-        from hookhub.cli.plugin_commands import load_plugin_commands
+        from hookhub.cli.shared.plugin_commands import load_plugin_commands
 
         found = ctx.meta[_META] = load_plugin_commands(group.own_names())
     return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from hookhub.cli import moments
-from hookhub.cli.options import json_option
-from hookhub.cli.output import cell, note, print_json, print_table, say
-from hookhub.cli.remote import Remote
-from hookhub.cli.tokens import token_book
-from hookhub.cli.where import Here, where_options
+from hookhub.cli.running.tokens import token_book
+from hookhub.cli.shared import moments
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import cell, note, print_json, print_table, say
+from hookhub.cli.shared.remote import Remote
+from hookhub.cli.shared.where import Here, where_options
 
 SCOPES = ("events:write", "events:read", "webhooks:read", "webhooks:write", "admin")
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from hookhub.cli.options import config_option, settings_from
-from hookhub.cli.profiles import Profiles, load_profiles
-from hookhub.cli.remote import Given, Remote, hub_options, pop_given, resolve
+from hookhub.cli.shared.options import config_option, settings_from
+from hookhub.cli.shared.profiles import Profiles, load_profiles
+from hookhub.cli.shared.remote import Given, Remote, hub_options, pop_given, resolve
 
 if TYPE_CHECKING:
     from hookhub.config import Settings

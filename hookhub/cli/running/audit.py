@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli import moments
-from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json, say
-from hookhub.cli.remote import Remote
-from hookhub.cli.where import Here, where_options
+from hookhub.cli.shared import moments
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import note, print_json, say
+from hookhub.cli.shared.remote import Remote
+from hookhub.cli.shared.where import Here, where_options
 from hookhub.contracts.errors import StoreError
 from hookhub.contracts.events import format_timestamp
 
@@ -75,8 +75,8 @@ def _here(where: Here, since: int | None, until: int | None) -> dict[str, Any]:
 
 
 async def _audit(settings: Settings, since: int | None, until: int | None) -> dict[str, Any]:
-    from hookhub.cli.assembled import assembled
-    from hookhub.cli.local import existing_store
+    from hookhub.cli.shared.assembled import assembled
+    from hookhub.cli.shared.local import existing_store
     from hookhub.store.units.audit import audit
 
     async with existing_store(settings.database) as store:

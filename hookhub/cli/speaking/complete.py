@@ -14,7 +14,7 @@ def complete_event_type(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The types that the installed plugins declare: no hub is asked, TAB must be quick."""
-    from hookhub.cli.options import without_required
+    from hookhub.cli.shared.options import without_required
     from hookhub.config import load_settings
     from hookhub.plugins import Plugins, load_event_types
 

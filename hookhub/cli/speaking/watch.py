@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli.output import count, note, print_json, print_members, progress_bar, say
+from hookhub.cli.shared.output import count, note, print_json, print_members, progress_bar, say
 from hookhub.contracts.errors import HookhubError
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli.group import HookhubGroup
-from hookhub.cli.options import json_option
-from hookhub.cli.output import note, print_json, print_table
-from hookhub.cli.remote import Remote
-from hookhub.cli.where import Here, where_options
+from hookhub.cli.shared.group import HookhubGroup
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import note, print_json, print_table
+from hookhub.cli.shared.remote import Remote
+from hookhub.cli.shared.where import Here, where_options
 
 if TYPE_CHECKING:
     from hookhub.plugins import Plugins
@@ -44,7 +44,7 @@ def plugins(ctx: click.Context, traceback: bool, where: Here | Remote, as_json: 
         return
     import trio
 
-    from hookhub.cli.assembled import assembled
+    from hookhub.cli.shared.assembled import assembled
 
     settings = where.settings()
     parent = ctx.find_root().command
@@ -60,7 +60,7 @@ def plugins(ctx: click.Context, traceback: bool, where: Here | Remote, as_json: 
 
 def _add_commands(found: Plugins, own: set[str], *, traceback: bool) -> None:
     """What plugins add to the program; no hub is the worse for one that cannot."""
-    from hookhub.cli.plugin_commands import load_plugin_commands
+    from hookhub.cli.shared.plugin_commands import load_plugin_commands
 
     loaded = load_plugin_commands(own)
     for name, plugin in loaded.owners.items():

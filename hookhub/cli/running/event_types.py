@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from hookhub.cli.options import json_option
-from hookhub.cli.output import note_broken, print_json, print_table
-from hookhub.cli.remote import Remote
-from hookhub.cli.where import Here, where_options
+from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.output import note_broken, print_json, print_table
+from hookhub.cli.shared.remote import Remote
+from hookhub.cli.shared.where import Here, where_options
 
 
 @click.command("event-types")
@@ -42,7 +42,7 @@ def _there(remote: Remote) -> list[dict[str, Any]]:
 def _here(where: Here) -> list[dict[str, Any]]:
     import trio
 
-    from hookhub.cli.assembled import assembled
+    from hookhub.cli.shared.assembled import assembled
 
     hub = trio.run(assembled, where.settings())
     note_broken(hub.plugins.report())

@@ -22,7 +22,7 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from hookhub.cli.remote import Remote
+from hookhub.cli.shared.remote import Remote
 from hookhub.client.address import nowhere
 from hookhub.contracts.errors import HookhubError, NotFound, Unauthorized, Unavailable
 from hookhub.contracts.events import parse_json
@@ -59,7 +59,7 @@ class Feed:
 
     Args:
         remote: the hub.
-        cursor: where to begin; see :func:`hookhub.cli.following.begin`.
+        cursor: where to begin; see :func:`hookhub.cli.speaking.following.begin`.
         tell: takes sentences about the connection.
         events: type patterns; none for all.
         where: a payload filter, JSON.

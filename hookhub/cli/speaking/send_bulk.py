@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from hookhub.cli.output import Bar, count, print_json, progress_bar, say
-from hookhub.cli.remote import Remote
+from hookhub.cli.shared.output import Bar, count, print_json, progress_bar, say
+from hookhub.cli.shared.remote import Remote
 from hookhub.contracts.errors import (
     FieldError,
     HookhubError,

@@ -1,0 +1,1 @@
+"""Commands for who runs a hub: they work on what is here."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -259,6 +259,11 @@ def run_sql(database: peewee.Database, text: str, params: Sequence[Any] = ()) ->
     return database.execute_sql(text, params)  # type: ignore[no-untyped-call]
 
 
+def marks(values: Sized) -> str:
+    """A placeholder for each of the values, for ``IN (…)``."""
+    return ", ".join("?" * len(values))
+
+
 def begin(database: peewee.Database, *, read_only: bool = False) -> None:
     """Begin a transaction, on PostgreSQL within the limits that the database was made with."""
     if isinstance(database, Sessions):
@@ -286,6 +291,11 @@ class Reader:
     def is_sqlite(self) -> bool:
         """Whether this is SQLite (else PostgreSQL)."""
         return isinstance(self._database, peewee.SqliteDatabase)
+
+    @property
+    def skip_locked(self) -> str:
+        """Ends a SELECT of rows that are about to be changed, but for those that others have."""
+        return "" if self.is_sqlite else " FOR UPDATE SKIP LOCKED"
 
     def unhurried(self) -> None:
         """Let the statements of this transaction take longer than ``[database] timeout`` allows.
@@ -319,10 +329,26 @@ class Reader:
         cursor = run_sql(self.database, _native(text, self.database.param), params)
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
+    def records(self, text: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Run a SELECT with ``?`` as placeholder; returns its rows, column to value."""
+        cursor = run_sql(self.database, _native(text, self.database.param), params)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
     def change(self, text: str, params: Sequence[Any] = ()) -> int:
         """Run SQL that changes rows, with ``?`` as placeholder; returns how many."""
         cursor = run_sql(self.database, _native(text, self.database.param), params)
         return int(cursor.rowcount)
+
+    def insert(self, table: str, values: Mapping[str, Any]) -> int:
+        """Insert one row, column to value; returns its ``id``."""
+        text = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks(values)}) RETURNING id"
+        return int(self.sql(text, list(values.values()))[0][0])
+
+    def update(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
+        """Change columns of the row with this ``id``."""
+        changes = ", ".join(f"{name} = ?" for name in values)
+        self.change(f"UPDATE {table} SET {changes} WHERE id = ?", [*values.values(), row_id])
 
     def insert_rows(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, as many in one statement as pays.

@@ -31,6 +31,15 @@ from __future__ import annotations
 from hookhub.contracts.components import Migration
 
 PENDING, SUCCESS, FAILED = 0, 1, 2
+"""``status`` of a delivery."""
+# In statements these stand as they are, not as parameters: partial indexes serve only what is known
+# to match.
+IS_PENDING = f"status = {PENDING}"
+IS_UNCLAIMED = f"{IS_PENDING} AND lease IS NULL"
+IS_LEASED = f"{IS_PENDING} AND lease IS NOT NULL"
+RUNNING = "running"
+"""``state`` of a job that goes on."""
+IS_RUNNING = f"state = '{RUNNING}'"
 HELD = 2**62
 """``due_at`` of a delivery that waits for an earlier one of its key."""
 
@@ -223,22 +232,22 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "WHERE deleted_at IS NULL",
             _DELIVERIES,
             "CREATE INDEX hookhub_deliveries_due ON hookhub_deliveries (endpoint_id, due_at) "
-            "WHERE status = 0 AND lease IS NULL",
+            f"WHERE {IS_UNCLAIMED}",
             "CREATE INDEX hookhub_deliveries_leased ON hookhub_deliveries "
             "(lease, endpoint_id, due_at, status) "
-            "WHERE status = 0 AND lease IS NOT NULL",
+            f"WHERE {IS_LEASED}",
             "CREATE INDEX hookhub_deliveries_order ON hookhub_deliveries "
             "(endpoint_id, order_key, id) WHERE order_key IS NOT NULL",
             "CREATE INDEX hookhub_deliveries_endpoint ON hookhub_deliveries (endpoint_id, id)",
             "CREATE INDEX hookhub_deliveries_pending ON hookhub_deliveries (endpoint_id, id) "
-            "WHERE status = 0",
+            f"WHERE {IS_PENDING}",
             "CREATE INDEX hookhub_deliveries_failed ON hookhub_deliveries (endpoint_id, id) "
-            "WHERE status = 2",
+            f"WHERE status = {FAILED}",
             "CREATE INDEX hookhub_deliveries_sequence ON hookhub_deliveries (sequence)",
             _ATTEMPTS,
             "CREATE INDEX hookhub_attempts_delivery ON hookhub_attempts (delivery_id, number)",
             _JOBS,
-            "CREATE INDEX hookhub_jobs_running ON hookhub_jobs (id) WHERE state = 'running'",
+            f"CREATE INDEX hookhub_jobs_running ON hookhub_jobs (id) WHERE {IS_RUNNING}",
             _TOKENS,
             _KEYS,
             _STATS,

@@ -8,7 +8,6 @@ from hookhub.config import DatabaseSettings
 from hookhub.contracts.errors import IdempotencyMismatch, NotFound, UnknownEventType
 from hookhub.contracts.events import Accepted, Draft, new_event_id
 from hookhub.store import Store, open_store
-from hookhub.store.models import OutboxRow
 from hookhub.store.units.events import (
     OutboxItem,
     accept,
@@ -85,7 +84,7 @@ async def test_the_outbox_becomes_events_and_bad_rows_stay(store: Store) -> None
     insert("bad")
     insert("2", "own")
     insert("2", "own")
-    await store.write(lambda tx: [tx.execute(OutboxRow.insert(**row)) for row in rows])
+    await store.write(lambda tx: [tx.insert("hookhub_outbox", row) for row in rows])
 
     def make(row: OutboxItem) -> Draft:
         if row.payload == "bad":
@@ -96,8 +95,8 @@ async def test_the_outbox_becomes_events_and_bad_rows_stay(store: Store) -> None
     taken, rejected = await store.write(lambda tx: relay_outbox(tx, make))
     assert (taken, rejected) == (3, [(2, "No such type. (type: unknown)")])
     assert not await store.read(outbox_waiting)
-    left = await store.read(lambda reader: reader.rows(OutboxRow.select()))
-    assert [(row["id"], row["error"]) for row in left] == [(2, "No such type. (type: unknown)")]
+    left = await store.read(lambda reader: reader.sql("SELECT id, error FROM hookhub_outbox"))
+    assert left == [(2, "No such type. (type: unknown)")]
     events = await store.read(lambda reader: read_events(reader, 0, 9))
     assert [event.payload for event in events] == ["1", "2"]
 

@@ -16,7 +16,7 @@ from hookhub.store.units.audit import audit
 from hookhub.store.units.claims import claim_due
 from hookhub.store.units.deliveries import Record
 from hookhub.store.units.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
-from hookhub.store.units.replays import Candidate, Wanted
+from hookhub.store.units.replays import PastEvent, Wanted
 
 LATER = 2**60
 
@@ -64,7 +64,7 @@ async def found(store: Store, replay: Replay) -> list[int]:
 async def step(
     store: Store, replay: Replay, *sequences: int, to: int, owner: str = "me"
 ) -> Replay | None:
-    candidates = [Candidate(sequence, None) for sequence in sequences]
+    candidates = [PastEvent(sequence, None) for sequence in sequences]
     return await store.write(lambda tx: units.step(tx, replay, owner, candidates, to, LATER))
 
 
@@ -192,7 +192,7 @@ async def test_strict_order_holds_for_replayed_events(store: Store) -> None:
     endpoint = await make(store, "one", ordered=True)
     await send(store, "a.b", key="k")
     replay = await start(store, endpoint, 2)
-    candidates = [Candidate(1, "k"), Candidate(2, "k")]
+    candidates = [PastEvent(1, "k"), PastEvent(2, "k")]
     await store.write(lambda tx: units.step(tx, replay, "me", candidates, 2, LATER))
     going: list[int] = []
     for _ in range(3):

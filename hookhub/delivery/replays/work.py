@@ -13,7 +13,7 @@ from hookhub.contracts.deliveries import Replay
 from hookhub.contracts.errors import HookhubError, StoreUnavailable
 from hookhub.store import Store
 from hookhub.store.units import replays as units
-from hookhub.store.units.replays import Candidate, Wanted
+from hookhub.store.units.replays import PastEvent, Wanted
 
 WINDOW = 5_000
 """Events that one read looks at."""
@@ -150,7 +150,7 @@ class Work:
             log.info("replay.ended", replay_id=before.id, state=stepped.state, done=stepped.done)
         return stepped.state == "running"
 
-    async def _find(self) -> tuple[list[Candidate], int]:
+    async def _find(self) -> tuple[list[PastEvent], int]:
         """What to replay next, and how far the search came."""
         position = self._replay.position
         for _ in range(WRITE_EVERY):

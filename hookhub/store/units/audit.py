@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 from hookhub.store.database import Reader
-from hookhub.store.schema import HELD
+from hookhub.store.schema import FAILED, HELD, IS_PENDING, IS_UNCLAIMED, PENDING, SUCCESS
 from hookhub.store.store import Store
 from hookhub.store.units.events import first_at_or_after
 
@@ -108,26 +108,9 @@ class Audit:
         """As JSON shows it."""
         return {
             "ok": self.ok,
-            "first": self.first,
-            "last": self.last,
-            "events": self.events,
-            "expired": self.expired,
-            "matched": self.matched,
-            "replayed": self.replayed,
-            "delivered": self.delivered,
-            "pending": self.pending,
-            "failed": self.failed,
+            **asdict(self),
             "skipped": dict(sorted(self.skipped.items())),
-            "removed": self.removed,
-            "differences": [
-                {
-                    "check": item.check,
-                    "message": item.message,
-                    "count": item.count,
-                    "rows": item.rows,
-                }
-                for item in self.differences.values()
-            ],
+            "differences": [asdict(item) for item in self.differences.values()],
         }
 
 
@@ -205,8 +188,8 @@ _ORPHANS = (
 _STATES = (
     "SELECT d.status, CASE "
     "WHEN p.id IS NULL THEN 'endpoint_missing' "
-    "WHEN d.status = 2 THEN COALESCE(d.error, '') "
-    "WHEN d.status = 0 AND p.deleted_at IS NOT NULL THEN 'endpoint_deleted' "
+    f"WHEN d.status = {FAILED} THEN COALESCE(d.error, '') "
+    f"WHEN d.{IS_PENDING} AND p.deleted_at IS NOT NULL THEN 'endpoint_deleted' "
     "ELSE '' END AS reason, COUNT(*), MIN(d.id) FROM hookhub_deliveries d "
     "LEFT JOIN hookhub_endpoints p ON p.id = d.endpoint_id WHERE d.sequence BETWEEN ? AND ? "
     "GROUP BY 1, 2"
@@ -216,20 +199,21 @@ _STATES = (
 _ATTEMPTS = (
     "SELECT d.id FROM hookhub_deliveries d WHERE d.sequence BETWEEN ? AND ? AND ("
     "(SELECT COUNT(*) FROM hookhub_attempts a WHERE a.delivery_id = d.id) < d.attempts OR "
-    "(CASE WHEN d.status = 1 THEN 1 ELSE 0 END) <> (SELECT COALESCE(MAX(CASE WHEN "
+    f"(CASE WHEN d.status = {SUCCESS} THEN 1 ELSE 0 END) <> (SELECT COALESCE(MAX(CASE WHEN "
     "a.outcome = 'delivered' THEN 1 ELSE 0 END), 0) FROM hookhub_attempts a "
     "WHERE a.delivery_id = d.id)) ORDER BY d.id"
 )
 _HELD = (
     "SELECT d.id FROM hookhub_deliveries d "
     "JOIN hookhub_endpoints p ON p.id = d.endpoint_id AND p.deleted_at IS NULL "
-    f"WHERE d.sequence BETWEEN ? AND ? AND d.status = 0 AND d.due_at = {HELD} "
+    f"WHERE d.sequence BETWEEN ? AND ? AND d.{IS_PENDING} AND d.due_at = {HELD} "
     "AND NOT EXISTS (SELECT 1 FROM hookhub_deliveries h WHERE h.endpoint_id = d.endpoint_id "
     "AND h.order_key = d.order_key AND h.id < d.id) ORDER BY d.id"
 )
 _WRONG_STATE = (
     "SELECT id FROM hookhub_deliveries WHERE sequence BETWEEN ? AND ? "
-    "AND (status NOT IN (0, 1, 2) OR (status = 1 AND delivered_at IS NULL)) ORDER BY id"
+    f"AND (status NOT IN ({PENDING}, {SUCCESS}, {FAILED}) "
+    f"OR (status = {SUCCESS} AND delivered_at IS NULL)) ORDER BY id"
 )
 _NO_ENDPOINT = (
     "SELECT d.id FROM hookhub_deliveries d LEFT JOIN hookhub_endpoints p ON p.id = d.endpoint_id "
@@ -241,11 +225,11 @@ def _check_range(reader: Reader, found: Audit, first: int, last: int) -> None:
     place = (first, last)
     _add_events(reader, found, first, last)
     for status, reason, count, _ in reader.sql(_STATES, place):
-        if status == 1:
+        if status == SUCCESS:
             found.delivered += count
-        elif status == 2 and reason not in SKIPPED:
+        elif status == FAILED and reason not in SKIPPED:
             found.failed += count
-        elif status == 0 and not reason:
+        elif status == PENDING and not reason:
             found.pending += count
         else:
             reason = reason or "unknown_state"
@@ -291,10 +275,8 @@ def _check_numbers(reader: Reader, found: Audit) -> None:
     )
     last_sequence, last_delivery, *used = rows[0]
     limits = (last_sequence, last_delivery, last_sequence)
-    found.differ(
-        "numbers",
-        (number for number, limit in zip(used, limits, strict=True) if (number or 0) > limit),
-    )
+    over = (n for n, limit in zip(used, limits, strict=True) if (n or 0) > limit)
+    found.differ("numbers", over)
 
 
 def _endpoints(reader: Reader) -> list[int]:
@@ -309,18 +291,15 @@ def _check_counters(reader: Reader, found: Audit, endpoint_id: int) -> None:
         "SELECT deliveries_total, success_count, deliveries_failed, removed_delivered, "
         "removed_failed, "
         "(SELECT COUNT(*) FROM hookhub_deliveries WHERE endpoint_id = ?), "
-        "(SELECT COUNT(*) FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0), "
-        "(SELECT COUNT(*) FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 2) "
+        f"(SELECT COUNT(*) FROM hookhub_deliveries WHERE endpoint_id = ? AND {IS_PENDING}), "
+        f"(SELECT COUNT(*) FROM hookhub_deliveries WHERE endpoint_id = ? AND status = {FAILED}) "
         "FROM hookhub_endpoints WHERE id = ? AND deleted_at IS NULL",
         (endpoint_id,) * 4,
     )
     for total, delivered, failed, gone_delivered, gone_failed, there, pending, there_failed in rows:
         kept = (total - gone_delivered - gone_failed, delivered - gone_delivered)
-        if (*kept, failed - gone_failed) != (
-            there,
-            there - pending - there_failed,
-            there_failed,
-        ):
+        counted = (there, there - pending - there_failed, there_failed)
+        if (*kept, failed - gone_failed) != counted:
             found.differ("counters", [endpoint_id])
 
 
@@ -336,7 +315,7 @@ def _check_overdue(
         "FROM hookhub_endpoints WHERE deleted_at IS NULL AND is_active ORDER BY id"
     )
     leased = reader.sql(
-        "SELECT endpoint_id, due_at, id FROM hookhub_deliveries WHERE status = 0 AND lease > 0"
+        f"SELECT endpoint_id, due_at, id FROM hookhub_deliveries WHERE {IS_PENDING} AND lease > 0"
     )
     for endpoint_id, sink, options, triggered_at, updated_at in rows:
         before = as_of - OVERDUE - _slowest(options)
@@ -344,8 +323,8 @@ def _check_overdue(
         if (sinks is not None and sink not in sinks) or max(triggered_at, updated_at) >= before:
             continue
         overdue = reader.sql(
-            "SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
-            "AND lease IS NULL AND due_at < ? ORDER BY due_at LIMIT ?",
+            f"SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND {IS_UNCLAIMED} "
+            "AND due_at < ? ORDER BY due_at LIMIT ?",
             (endpoint_id, before, SHOWN),
         )
         ended = [row[2] for row in leased if row[0] == endpoint_id and row[1] < before]

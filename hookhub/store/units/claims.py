@@ -14,8 +14,8 @@ from typing import Any
 
 from hookhub.contracts.deliveries import Claim
 from hookhub.contracts.events import Event
-from hookhub.store.database import Reader
-from hookhub.store.schema import HELD
+from hookhub.store.database import Reader, marks
+from hookhub.store.schema import HELD, IS_PENDING, IS_UNCLAIMED
 from hookhub.store.unit import Transaction
 from hookhub.store.units.stored import event_rows
 
@@ -81,10 +81,9 @@ def _take(
     tx: Transaction, endpoint_id: int, limit: int, until: int, lease: int
 ) -> list[tuple[Any, ...]]:
     """Claim what is due and nobody's."""
-    locking = "" if tx.is_sqlite else "FOR UPDATE SKIP LOCKED"
     return tx.sql(
-        f"{_CLAIM} IN (SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
-        f"AND lease IS NULL AND due_at <= ? ORDER BY due_at LIMIT ? {locking}) {_CLAIMED}",
+        f"{_CLAIM} IN (SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND {IS_UNCLAIMED} "
+        f"AND due_at <= ? ORDER BY due_at LIMIT ?{tx.skip_locked}) {_CLAIMED}",
         (until, lease, endpoint_id, tx.now, limit),
     )
 
@@ -93,10 +92,9 @@ def _take_ended(
     tx: Transaction, wanted: Mapping[int, int], until: int, lease: int
 ) -> list[tuple[Any, ...]]:
     """Claim what was leased by somebody who did not finish it in time."""
-    locking = "" if tx.is_sqlite else "FOR UPDATE SKIP LOCKED"
     found = tx.sql(
-        "SELECT id, endpoint_id FROM hookhub_deliveries WHERE status = 0 AND lease > 0 "
-        f"AND due_at <= ? ORDER BY due_at {locking}",
+        f"SELECT id, endpoint_id FROM hookhub_deliveries WHERE {IS_PENDING} AND lease > 0 "
+        f"AND due_at <= ? ORDER BY due_at{tx.skip_locked}",
         (tx.now,),
     )
     rows: list[tuple[Any, ...]] = []
@@ -114,7 +112,7 @@ def _lease_ends(reader: Reader) -> dict[int, int]:
         # All leases are positive, and the sum is no column: so neither database takes another index
         # than that of the leased ones, however many others are pending.
         "SELECT endpoint_id + 0, MIN(due_at) FROM hookhub_deliveries "
-        "WHERE status = 0 AND lease > 0 GROUP BY endpoint_id + 0"
+        f"WHERE {IS_PENDING} AND lease > 0 GROUP BY endpoint_id + 0"
     )
     return {row[0]: row[1] for row in rows}
 
@@ -153,8 +151,8 @@ def _next_due(
     found: dict[int, int | None] = {}
     for endpoint_id in endpoints:
         rows = reader.sql(
-            "SELECT due_at FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
-            "AND lease IS NULL ORDER BY due_at LIMIT 1",
+            f"SELECT due_at FROM hookhub_deliveries WHERE endpoint_id = ? AND {IS_UNCLAIMED} "
+            "ORDER BY due_at LIMIT 1",
             (endpoint_id,),
         )
         first = min(rows[0][0] if rows else HELD, ends.get(endpoint_id, HELD))
@@ -166,5 +164,5 @@ def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:
     if not sequences:
         return {}
     wanted = sorted(sequences)
-    found = event_rows(reader, f"WHERE sequence IN ({', '.join('?' * len(wanted))})", wanted)
+    found = event_rows(reader, f"WHERE sequence IN ({marks(wanted)})", wanted)
     return {event.sequence: event for event in found}

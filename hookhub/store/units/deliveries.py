@@ -7,19 +7,17 @@ a success always counts: the receiver has the event, whatever the lease says.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import peewee
-
 from hookhub.contracts.deliveries import AttemptRecord, Claim, Delivery, Page, Status
 from hookhub.contracts.errors import Conflict, NotFound
-from hookhub.store.database import Reader
-from hookhub.store.models import AttemptRow, DeliveryRow, EndpointRow, EventRow
-from hookhub.store.schema import FAILED, HELD, PENDING, SUCCESS
+from hookhub.store.database import Reader, marks
+from hookhub.store.schema import FAILED, HELD, IS_PENDING, PENDING, SUCCESS
 from hookhub.store.subscriptions import is_ordered
 from hookhub.store.unit import Transaction
+from hookhub.store.units.events import sequence_of
 
 STATUSES: dict[int, Status] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
 STEP = 1_000
@@ -115,7 +113,7 @@ def _holding_back(tx: Transaction, ids: Sequence[int]) -> list[int]:
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
         rows = tx.sql(
-            f"SELECT id FROM hookhub_deliveries WHERE id IN ({', '.join('?' * len(part))}) "
+            f"SELECT id FROM hookhub_deliveries WHERE id IN ({marks(part)}) "
             "AND order_key IS NOT NULL",
             part,
         )
@@ -133,20 +131,19 @@ def recorded_before(tx: Transaction, items: Sequence[Record]) -> set[int]:
 
     When the connection breaks at the wrong moment, a transaction was committed and nobody was told.
     """
-    found: set[int] = set()
-    for position, item in enumerate(items):
-        number = item.claim.attempts + 1
+    return {
+        position
+        for position, item in enumerate(items)
         if tx.sql(
             "SELECT 1 FROM hookhub_attempts WHERE delivery_id = ? AND number = ? "
             "AND started_at = ? LIMIT 1",
-            (item.claim.id, number, item.started_at),
-        ):
-            found.add(position)
-    return found
+            (item.claim.id, item.claim.attempts + 1, item.started_at),
+        )
+    }
 
 
 _DELIVERED = (
-    "UPDATE hookhub_deliveries SET status = 1, lease = NULL, "
+    f"UPDATE hookhub_deliveries SET status = {SUCCESS}, lease = NULL, "
     "attempts = CASE WHEN attempts > ? THEN attempts ELSE ? END, delivered_at = ?, "
     "next_retry_at = NULL, response_status = ?, response_body = ?, error = NULL, "
     "error_message = NULL WHERE id = ? AND status = ?"
@@ -154,7 +151,7 @@ _DELIVERED = (
 _NOT_DELIVERED = (
     "UPDATE hookhub_deliveries SET status = ?, due_at = ?, lease = NULL, attempts = ?, "
     "next_retry_at = ?, response_status = ?, response_body = ?, error = ?, error_message = ? "
-    "WHERE id = ? AND status = 0 AND lease = ?"
+    f"WHERE id = ? AND {IS_PENDING} AND lease = ?"
 )
 
 
@@ -192,7 +189,7 @@ def release_key(tx: Transaction, delivery_id: int) -> bool:
         return False
     tx.change("UPDATE hookhub_deliveries SET order_key = NULL WHERE id = ?", (delivery_id,))
     released = tx.change(
-        "UPDATE hookhub_deliveries SET due_at = ?, next_retry_at = ? WHERE status = 0 "
+        f"UPDATE hookhub_deliveries SET due_at = ?, next_retry_at = ? WHERE {IS_PENDING} "
         "AND due_at = ? AND id = (SELECT MIN(id) FROM hookhub_deliveries "
         "WHERE endpoint_id = ? AND order_key = ?)",
         (tx.now, tx.now, HELD, endpoint_id, key),
@@ -225,42 +222,28 @@ def _count(tx: Transaction, items: Sequence[Record], recorded: Sequence[Recorded
     )
 
 
+_FROM = (
+    "FROM hookhub_deliveries d JOIN hookhub_events e ON e.sequence = d.sequence "
+    "JOIN hookhub_endpoints p ON p.id = d.endpoint_id"
+)
 _SELECT = (
-    DeliveryRow.select(
-        DeliveryRow,
-        EventRow.id.alias("event_id"),
-        EventRow.type.alias("event_type"),
-        EventRow.payload,
-        EndpointRow.sink,
-        EndpointRow.name.alias("endpoint_name"),
-    )
-    .join(EventRow, on=(EventRow.sequence == DeliveryRow.sequence))
-    .switch(DeliveryRow)
-    .join(EndpointRow, on=(EndpointRow.id == DeliveryRow.endpoint_id))
+    "SELECT d.id, endpoint_id, sink, e.id AS event_id, type AS event_type, payload, status, "
+    "response_status, response_body, error, error_message, attempts AS attempt_number, "
+    "d.created_at, delivered_at, next_retry_at, name AS endpoint_name, "
+    f"status = {PENDING} AND due_at = {HELD} AS held {_FROM}"
 )
 
 
-def _delivery(row: Mapping[str, Any], attempts: tuple[AttemptRecord, ...] | None) -> Delivery:
-    return Delivery(
-        id=row["id"],
-        endpoint_id=row["endpoint_id"],
-        sink=row["sink"],
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        payload=row["payload"],
-        status=STATUSES[row["status"]],
-        response_status=row["response_status"],
-        response_body=row["response_body"],
-        error=row["error"],
-        error_message=row["error_message"],
-        attempt_number=row["attempts"],
-        created_at=row["created_at"],
-        delivered_at=row["delivered_at"],
-        next_retry_at=row["next_retry_at"],
-        held=row["status"] == PENDING and row["due_at"] == HELD,
-        attempts=attempts,
-        endpoint_name=row["endpoint_name"],
-    )
+def _deliveries(
+    reader: Reader, rest: str, params: Sequence[Any], *, attempts: bool = False
+) -> list[Delivery]:
+    """Those that a query finds, from WHERE on; on demand with their attempts."""
+    rows = reader.records(f"{_SELECT} {rest}", params)
+    found = _attempts(reader, [row["id"] for row in rows]) if attempts else {}
+    for row in rows:
+        row["status"], row["held"] = STATUSES[row["status"]], bool(row["held"])
+        row["attempts"] = found.get(row["id"], ()) if attempts else None
+    return [Delivery(**row) for row in rows]
 
 
 def list_deliveries(
@@ -270,26 +253,26 @@ def list_deliveries(
 
     Of those that are kept: the counters go on counting what retention has removed.
     """
-    query = _SELECT.where(DeliveryRow.endpoint_id == endpoint_id)
-    if status is not None:
-        # The number itself, not a parameter: partial indexes serve only what is known to match.
-        query = query.where(DeliveryRow.status == peewee.SQL(str(CODES[status])))
-    rows = reader.rows(query.order_by(DeliveryRow.id.desc()).limit(limit).offset(offset))
-    counters = reader.row(EndpointRow.select().where(EndpointRow.id == endpoint_id))
-    assert counters is not None
-    pending = (
-        counters["deliveries_total"] - counters["success_count"] - counters["deliveries_failed"]
+    # The number itself, not a parameter: partial indexes serve only what is known to match.
+    only = "" if status is None else f" AND d.status = {CODES[status]}"
+    items = _deliveries(
+        reader,
+        f"WHERE d.endpoint_id = ?{only} ORDER BY d.id DESC LIMIT ? OFFSET ?",
+        (endpoint_id, limit, offset),
     )
-    done = counters["success_count"] - counters["removed_delivered"]
-    failed = counters["deliveries_failed"] - counters["removed_failed"]
+    [(pending, done, failed)] = reader.sql(
+        "SELECT deliveries_total - success_count - deliveries_failed, "
+        "success_count - removed_delivered, deliveries_failed - removed_failed "
+        "FROM hookhub_endpoints WHERE id = ?",
+        (endpoint_id,),
+    )
     totals = {None: pending + done + failed, "success": done, "failed": failed, "pending": pending}
-    return Page([_delivery(row, None) for row in rows], totals[status], limit, offset)
+    return Page(items, totals[status], limit, offset)
 
 
 def deliveries_by_id(reader: Reader, ids: Sequence[int]) -> list[Delivery]:
     """Deliveries without their attempts, newest first."""
-    query = _SELECT.where(DeliveryRow.id.in_(ids)).order_by(DeliveryRow.id.desc())
-    return [_delivery(row, None) for row in reader.rows(query)] if ids else []
+    return _deliveries(reader, f"WHERE d.id IN ({marks(ids) or 'NULL'}) ORDER BY d.id DESC", ids)
 
 
 def get_delivery(reader: Reader, delivery_id: int) -> Delivery:
@@ -298,10 +281,10 @@ def get_delivery(reader: Reader, delivery_id: int) -> Delivery:
     Raises:
         NotFound: there is none with this id, or its endpoint was deleted.
     """
-    row = reader.row(_SELECT.where(DeliveryRow.id == delivery_id, EndpointRow.deleted_at.is_null()))
-    if row is None:
-        raise NotFound(f"There is no delivery {delivery_id}; its webhook may have been deleted.")
-    return _delivery(row, _attempts(reader, [delivery_id]).get(delivery_id, ()))
+    where = "WHERE d.id = ? AND p.deleted_at IS NULL"
+    for delivery in _deliveries(reader, where, (delivery_id,), attempts=True):
+        return delivery
+    raise NotFound(f"There is no delivery {delivery_id}; its webhook may have been deleted.")
 
 
 def list_event_deliveries(
@@ -312,36 +295,43 @@ def list_event_deliveries(
     Raises:
         NotFound: there is no such event, or no longer.
     """
-    sequence = reader.scalar(EventRow.select(EventRow.sequence).where(EventRow.id == event_id))
+    sequence = sequence_of(reader, event_id)
     if sequence is None:
         raise NotFound(f"There is no event {event_id!r}; it may have been deleted by retention.")
-    query = _SELECT.where(DeliveryRow.sequence == sequence, EndpointRow.deleted_at.is_null())
-    total = query.count(reader.database)
-    rows = reader.rows(query.order_by(DeliveryRow.id).limit(limit).offset(offset))
-    attempts = _attempts(reader, [row["id"] for row in rows])
-    items = [_delivery(row, attempts.get(row["id"], ())) for row in rows]
+    where = "WHERE d.sequence = ? AND p.deleted_at IS NULL"
+    [(total,)] = reader.sql(f"SELECT COUNT(*) {_FROM} {where}", (sequence,))
+    rest = f"{where} ORDER BY d.id LIMIT ? OFFSET ?"
+    items = _deliveries(reader, rest, (sequence, limit, offset), attempts=True)
     return Page(items, total, limit, offset)
 
 
 def _attempts(reader: Reader, delivery_ids: Sequence[int]) -> dict[int, tuple[AttemptRecord, ...]]:
     """The attempts of deliveries, oldest first."""
-    query = AttemptRow.select().where(AttemptRow.delivery_id.in_(delivery_ids))
     found: dict[int, tuple[AttemptRecord, ...]] = {}
-    for item in reader.rows(query.order_by(AttemptRow.id)):
-        attempt = AttemptRecord(
-            number=item["number"],
-            started_at=item["started_at"],
-            duration=item["duration"],
-            outcome=item["outcome"],
-            response_status=item["response_status"],
-            response_body=item["response_body"],
-            error=item["error"],
-            error_message=item["error_message"],
-            timings=None if item["timings"] is None else json.loads(item["timings"]),
-            response_headers=item["response_headers"],
-        )
-        found[item["delivery_id"]] = (*found.get(item["delivery_id"], ()), attempt)
+    for row in reader.records(
+        "SELECT delivery_id, number, started_at, duration, outcome, response_status, "
+        "response_body, error, error_message, timings, response_headers FROM hookhub_attempts "
+        f"WHERE delivery_id IN ({marks(delivery_ids) or 'NULL'}) ORDER BY id",
+        delivery_ids,
+    ):
+        delivery_id, timings = row.pop("delivery_id"), row["timings"]
+        row["timings"] = None if timings is None else json.loads(timings)
+        found[delivery_id] = (*found.get(delivery_id, ()), AttemptRecord(**row))
     return found
+
+
+_RETRY = (
+    f"UPDATE hookhub_deliveries SET status = {PENDING}, due_at = ?, next_retry_at = ?, "
+    "schedule_from = attempts, lease = NULL"
+)
+_GIVE_UP = f"UPDATE hookhub_deliveries SET status = {FAILED}, next_retry_at = NULL, lease = NULL"
+
+
+def _count_failed(tx: Transaction, endpoint_id: int, more: int) -> None:
+    tx.change(
+        "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed + ? WHERE id = ?",
+        (more, endpoint_id),
+    )
 
 
 def _hold_row(tx: Transaction, delivery_id: int) -> None:
@@ -371,16 +361,11 @@ def retry_delivery(tx: Transaction, delivery_id: int) -> Delivery:
         )
     # One that is being attempted right now is left alone: its result is worth more than a repeat.
     tx.change(
-        "UPDATE hookhub_deliveries SET status = 0, due_at = ?, next_retry_at = ?, "
-        "schedule_from = attempts, lease = NULL "
-        "WHERE id = ? AND (status <> 0 OR lease IS NULL OR due_at <= ?)",
+        f"{_RETRY} WHERE id = ? AND (status <> {PENDING} OR lease IS NULL OR due_at <= ?)",
         (tx.now, tx.now, delivery_id, tx.now),
     )
     if delivery.status == "failed":
-        tx.change(
-            "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed - 1 WHERE id = ?",
-            (delivery.endpoint_id,),
-        )
+        _count_failed(tx, delivery.endpoint_id, -1)
     return get_delivery(tx, delivery_id)
 
 
@@ -401,9 +386,8 @@ def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
     if not rows:
         raise Conflict(f"Delivery {delivery_id} holds back nothing; there is nothing to skip.")
     changed = tx.change(
-        "UPDATE hookhub_deliveries SET status = 2, next_retry_at = NULL, lease = NULL, "
-        "error = 'skipped', error_message = 'Skipped by hand.' "
-        "WHERE id = ? AND (status = 2 OR lease IS NULL OR due_at <= ?)",
+        f"{_GIVE_UP}, error = 'skipped', error_message = 'Skipped by hand.' "
+        f"WHERE id = ? AND (status = {FAILED} OR lease IS NULL OR due_at <= ?)",
         (delivery_id, tx.now),
     )
     if not changed:
@@ -411,10 +395,7 @@ def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
             f"Delivery {delivery_id} is being attempted right now; try again when that is over."
         )
     if delivery.status == "pending":
-        tx.change(
-            "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed + 1 WHERE id = ?",
-            (delivery.endpoint_id,),
-        )
+        _count_failed(tx, delivery.endpoint_id, 1)
     release_key(tx, delivery_id)
     return get_delivery(tx, delivery_id)
 
@@ -434,15 +415,11 @@ def _step(ids: Sequence[tuple[Any, ...]], limit: int) -> Step:
 def retry_failed(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP) -> Step:
     """Make failed deliveries of an endpoint due now, oldest first."""
     ids = tx.sql(
-        "UPDATE hookhub_deliveries SET status = 0, due_at = ?, next_retry_at = ?, "
-        "schedule_from = attempts, lease = NULL WHERE id IN (SELECT id FROM hookhub_deliveries "
-        "WHERE endpoint_id = ? AND status = 2 AND id > ? ORDER BY id LIMIT ?) RETURNING id",
+        f"{_RETRY} WHERE id IN (SELECT id FROM hookhub_deliveries "
+        f"WHERE endpoint_id = ? AND status = {FAILED} AND id > ? ORDER BY id LIMIT ?) RETURNING id",
         (tx.now, tx.now, endpoint_id, after, limit),
     )
-    tx.change(
-        "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed - ? WHERE id = ?",
-        (len(ids), endpoint_id),
-    )
+    _count_failed(tx, endpoint_id, -len(ids))
     return _step(ids, limit)
 
 
@@ -457,14 +434,10 @@ def cancel_pending(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: 
         tx.unhurried()
         limit = _ALL
     ids = tx.sql(
-        "UPDATE hookhub_deliveries SET status = 2, next_retry_at = NULL, lease = NULL, "
-        "order_key = NULL, error = 'cancelled', error_message = 'Cancelled by hand.' "
-        "WHERE id IN (SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND status = 0 "
+        f"{_GIVE_UP}, order_key = NULL, error = 'cancelled', error_message = 'Cancelled by hand.' "
+        f"WHERE id IN (SELECT id FROM hookhub_deliveries WHERE endpoint_id = ? AND {IS_PENDING} "
         "AND (lease IS NULL OR due_at <= ?) AND id > ? ORDER BY id LIMIT ?) RETURNING id",
         (endpoint_id, tx.now, after, limit),
     )
-    tx.change(
-        "UPDATE hookhub_endpoints SET deliveries_failed = deliveries_failed + ? WHERE id = ?",
-        (len(ids), endpoint_id),
-    )
+    _count_failed(tx, endpoint_id, len(ids))
     return _step(ids, limit)

@@ -7,12 +7,12 @@ far it came, and whoever asked goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from hookhub.contracts.deliveries import Delivery, DeliveryFilter, Found
 from hookhub.store.database import Reader
 from hookhub.store.units.deliveries import CODES, deliveries_by_id
+from hookhub.store.units.events import sequence_of
 from hookhub.store.units.replays import of_types
 
 STEP = 5_000
@@ -34,7 +34,7 @@ def search_deliveries(
             :attr:`Found.before` says so.
     """
     if wanted.event_id is not None:
-        sequence = _sequence(reader, wanted.event_id)
+        sequence = sequence_of(reader, wanted.event_id)
         found = [] if sequence is None else _of_event(reader, wanted, sequence, before, limit + 1)
         items = deliveries_by_id(reader, found[:limit])
         return Found(items, found[limit - 1] if len(found) > limit else None)
@@ -138,13 +138,6 @@ def _ids(
         f"SELECT d.id FROM {tables} WHERE {text} ORDER BY {order} DESC LIMIT ?", (*params, limit)
     )
     return [row[0] for row in rows]
-
-
-def _sequence(reader: Reader, event_id: str) -> int | None:
-    rows: Sequence[Any] = reader.sql(
-        "SELECT sequence FROM hookhub_events WHERE id = ?", (event_id,)
-    )
-    return rows[0][0] if rows else None
 
 
 def first_since(reader: Reader, moment: int) -> int:

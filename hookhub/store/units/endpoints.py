@@ -22,8 +22,7 @@ from hookhub.contracts.errors import ConfigError, NotFound, StoreError
 from hookhub.contracts.events import type_matcher
 from hookhub.secretbox import SecretBox
 from hookhub.store.database import Reader
-from hookhub.store.models import EndpointRow
-from hookhub.store.schema import HELD
+from hookhub.store.schema import HELD, IS_UNCLAIMED
 from hookhub.store.subscriptions import read_subscription, why
 from hookhub.store.unit import Transaction
 
@@ -33,11 +32,25 @@ MAX_SECRETS = 3
 """The newest secret and at most two that were rotated out and still sign."""
 
 
-def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
+_COLUMNS = (
+    "id, sink, name, description, event_types, config, is_active, disabled_reason, created_at, "
+    "updated_at, last_triggered_at, success_count, failure_count, secrets, options, failing_since"
+)
+
+
+def _endpoints(reader: Reader, rest: str = "", params: Sequence[Any] = ()) -> list[Endpoint]:
+    """Those that are not deleted, of the rest of a query from AND on."""
+    rows = reader.records(
+        f"SELECT {_COLUMNS} FROM hookhub_endpoints WHERE deleted_at IS NULL {rest}", params
+    )
+    return [_endpoint(row, reader) for row in rows]
+
+
+def _endpoint(row: dict[str, Any], reader: Reader) -> Endpoint:
     now = reader.now
     secrets: list[Secret] = []
     config: dict[str, Any] = {}
-    event_types, options, unreadable = _wishes(row)
+    event_types, options, unreadable = _wishes(row["id"], row["event_types"], row["options"])
     try:
         for text, until in json.loads(row["secrets"]):
             secrets.append(Secret(reader.box.open(text), until))
@@ -46,34 +59,23 @@ def _endpoint(row: Mapping[str, Any], reader: Reader) -> Endpoint:
         # Another hub sealed it with a key that this one has not: everything else about the
         # endpoint can be seen and changed all the same.
         secrets, unreadable = [], Unreadable("secret_unreadable", error.detail)
-    return Endpoint(
-        id=row["id"],
-        sink=row["sink"],
-        name=row["name"],
-        description=row["description"],
-        event_types=event_types,
-        config=config,
-        is_active=bool(row["is_active"]),
-        disabled_reason=row["disabled_reason"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        last_triggered_at=row["last_triggered_at"],
-        success_count=row["success_count"],
-        failure_count=row["failure_count"],
-        secrets=tuple(s for s in secrets if s.expires_at is None or s.expires_at > now),
-        options=options,
-        failing_since=row["failing_since"],
-        unreadable=unreadable,
-    )
+    row |= {
+        "event_types": event_types,
+        "config": config,
+        "is_active": bool(row["is_active"]),
+        "secrets": tuple(s for s in secrets if s.expires_at is None or s.expires_at > now),
+        "options": options,
+        "unreadable": unreadable,
+    }
+    return Endpoint(**row)
 
 
 def _wishes(
-    row: Mapping[str, Any],
+    endpoint_id: int, types: str, options: str
 ) -> tuple[tuple[str, ...], EndpointOptions, Unreadable | None]:
     """What an endpoint wants; as far as possible, if that cannot be understood here."""
-    types, options = row["event_types"], row["options"]
     try:
-        read_subscription(row["id"], types, options)
+        read_subscription(endpoint_id, types, options)
         return tuple(json.loads(types)), _load_options(options), None
     except Exception as error:
         reason = (
@@ -81,10 +83,10 @@ def _wishes(
             "options anew, or run the version of the hub that stored them; until then nothing is "
             "sent to it, and what it misses is replayed."
         )
+    found: Any = None
     with suppress(ValueError):
         found = json.loads(types)
-        types = found if isinstance(found, list) else types
-    shown = tuple(map(str, types)) if isinstance(types, list) else (types,)
+    shown = tuple(map(str, found)) if isinstance(found, list) else (types,)
     kept = DEFAULT_OPTIONS
     with suppress(ValueError, TypeError, AttributeError):
         kept = _load_options(options)
@@ -116,21 +118,19 @@ def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
     """Store a new endpoint; events committed after this one's transaction are delivered to it."""
     tx.endpoints_changed()
     secrets = [Secret(new.secret)] if new.secret is not None else []
-    endpoint_id = tx.execute(
-        EndpointRow.insert(
-            sink=sink,
-            name=new.name,
-            description=new.description,
-            event_types=json.dumps(list(new.event_types)),
-            config=_dump_config(tx.box, new.config),
-            options=_dump_options(new.options),
-            secrets=_dump_secrets(tx.box, secrets),
-            is_active=new.is_active,
-            created_at=tx.now,
-            updated_at=tx.now,
-        )
-    )
-    return get_endpoint(tx, sink, endpoint_id)
+    values = {
+        "sink": sink,
+        "name": new.name,
+        "description": new.description,
+        "event_types": json.dumps(list(new.event_types)),
+        "config": _dump_config(tx.box, new.config),
+        "options": _dump_options(new.options),
+        "secrets": _dump_secrets(tx.box, secrets),
+        "is_active": new.is_active,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+    return get_endpoint(tx, sink, tx.insert("hookhub_endpoints", values))
 
 
 def get_endpoint(reader: Reader, sink: str | None, endpoint_id: int) -> Endpoint:
@@ -150,26 +150,21 @@ def get_endpoint(reader: Reader, sink: str | None, endpoint_id: int) -> Endpoint
 
 def find_endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
     """The endpoint with this id, whosever it is; None if there is none (any more)."""
-    row = reader.row(
-        EndpointRow.select().where(EndpointRow.id == endpoint_id, EndpointRow.deleted_at.is_null())
-    )
-    return None if row is None else _endpoint(row, reader)
+    return next(iter(_endpoints(reader, "AND id = ?", (endpoint_id,))), None)
 
 
 def mark_warned(tx: Transaction, endpoint_id: int) -> bool:
     """Note that the warning about a failing endpoint was given; False if it was before."""
-    changed: int = tx.execute(
-        EndpointRow.update(warned_at=tx.now).where(
-            EndpointRow.id == endpoint_id, EndpointRow.warned_at.is_null()
-        )
+    changed = tx.change(
+        "UPDATE hookhub_endpoints SET warned_at = ? WHERE id = ? AND warned_at IS NULL",
+        (tx.now, endpoint_id),
     )
     return changed > 0
 
 
 def load_endpoints(reader: Reader) -> dict[int, Endpoint]:
     """All endpoints that are not deleted, by id."""
-    rows = reader.rows(EndpointRow.select().where(EndpointRow.deleted_at.is_null()))
-    return {row["id"]: _endpoint(row, reader) for row in rows}
+    return {endpoint.id: endpoint for endpoint in _endpoints(reader)}
 
 
 def endpoints_generation(reader: Reader) -> int:
@@ -193,18 +188,17 @@ def list_endpoints(
     Args:
         event_type: only those that this type would be delivered to, or that name this pattern.
     """
-    query = EndpointRow.select().where(EndpointRow.sink == sink, EndpointRow.deleted_at.is_null())
+    rest, params = "AND sink = ?", [sink]
     if is_active is not None:
-        query = query.where(EndpointRow.is_active == is_active)
+        rest += " AND is_active" if is_active else " AND NOT is_active"
     if event_type is None:
-        total = query.count(reader.database)
-        rows = reader.rows(query.order_by(EndpointRow.id).limit(limit).offset(offset))
-        return Page([_endpoint(row, reader) for row in rows], total, limit, offset)
+        counted = f"SELECT COUNT(*) FROM hookhub_endpoints WHERE deleted_at IS NULL {rest}"
+        [(total,)] = reader.sql(counted, params)
+        page = _endpoints(reader, f"{rest} ORDER BY id LIMIT ? OFFSET ?", (*params, limit, offset))
+        return Page(page, total, limit, offset)
     found = [
         endpoint
-        for endpoint in (
-            _endpoint(row, reader) for row in reader.rows(query.order_by(EndpointRow.id))
-        )
+        for endpoint in _endpoints(reader, f"{rest} ORDER BY id", params)
         if event_type in endpoint.event_types or type_matcher(endpoint.event_types)(event_type)
     ]
     return Page(found[offset : offset + limit], len(found), limit, offset)
@@ -238,7 +232,7 @@ def update_endpoint(
             values |= {"disabled_reason": None, "failing_since": None, "warned_at": None}
         else:
             raise TypeError(f"An endpoint has no {name!r}.")
-    tx.execute(EndpointRow.update(values).where(EndpointRow.id == endpoint_id))
+    tx.update("hookhub_endpoints", endpoint_id, values)
     changed = get_endpoint(tx, sink, endpoint_id)
     if "options" in changes and not changed.options.ordered:
         release_held(tx, endpoint_id)
@@ -250,7 +244,7 @@ def release_held(tx: Transaction, endpoint_id: int) -> None:
     tx.unhurried()
     tx.change(
         "UPDATE hookhub_deliveries SET due_at = ? "
-        "WHERE endpoint_id = ? AND status = 0 AND lease IS NULL AND due_at = ?",
+        f"WHERE endpoint_id = ? AND {IS_UNCLAIMED} AND due_at = ?",
         (tx.now, endpoint_id, HELD),
     )
     tx.change(
@@ -279,21 +273,18 @@ def rotate_secret(
         for item in endpoint.secrets
         if item.value != secret
     ]
-    tx.execute(
-        EndpointRow.update(
-            secrets=_dump_secrets(tx.box, [Secret(secret), *old]), updated_at=tx.now
-        ).where(EndpointRow.id == endpoint_id)
-    )
+    values = {"secrets": _dump_secrets(tx.box, [Secret(secret), *old]), "updated_at": tx.now}
+    tx.update("hookhub_endpoints", endpoint_id, values)
     return get_endpoint(tx, sink, endpoint_id)
 
 
 def disable_endpoint(tx: Transaction, endpoint_id: int, reason: str) -> bool:
     """Switch an endpoint off on the hub's own account; False if it was off already."""
     tx.endpoints_changed()
-    changed: int = tx.execute(
-        EndpointRow.update(is_active=False, disabled_reason=reason, updated_at=tx.now).where(
-            EndpointRow.id == endpoint_id, EndpointRow.is_active
-        )
+    changed = tx.change(
+        "UPDATE hookhub_endpoints SET is_active = FALSE, disabled_reason = ?, updated_at = ? "
+        "WHERE id = ? AND is_active",
+        (reason, tx.now, endpoint_id),
     )
     return changed > 0
 
@@ -308,11 +299,8 @@ def delete_endpoint(tx: Transaction, sink: str, endpoint_id: int) -> None:
     """
     tx.endpoints_changed()
     get_endpoint(tx, sink, endpoint_id)
-    tx.execute(
-        EndpointRow.update(deleted_at=tx.now, is_active=False, secrets="[]", config=NOTHING).where(
-            EndpointRow.id == endpoint_id
-        )
-    )
+    wiped = {"deleted_at": tx.now, "is_active": False, "secrets": "[]", "config": NOTHING}
+    tx.update("hookhub_endpoints", endpoint_id, wiped)
 
 
 def endpoint_stats(reader: Reader, sink: str) -> EndpointStats:

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from hookhub.contracts.errors import HookhubError, IdempotencyMismatch, NotFound, StoreUnavailable
 from hookhub.contracts.events import Accepted, Draft, Event
-from hookhub.store.database import Reader
+from hookhub.store.database import Reader, marks
 from hookhub.store.epochs import History, Seen, read_history
-from hookhub.store.models import IdempotencyRow, OutboxRow
 from hookhub.store.unit import Transaction
 from hookhub.store.units.stored import as_bytes, event_rows
 
@@ -41,15 +40,16 @@ def accept(
             return tx.append_all(drafts)
         return [_append_once(tx, draft) if draft.own_id else tx.append(draft) for draft in drafts]
     print_ = fingerprint(drafts)
-    first = tx.row(IdempotencyRow.select().where(IdempotencyRow.key == idempotency_key))
-    if first is not None:
-        if first["fingerprint"] != print_:
+    for first, result in tx.sql(
+        "SELECT fingerprint, result FROM hookhub_idempotency WHERE key = ?", (idempotency_key,)
+    ):
+        if first != print_:
             raise IdempotencyMismatch(
                 "This Idempotency-Key was used before with another body; send the same body to "
                 "repeat a request, or a new key for a new one.",
                 errors=[{"loc": ["Idempotency-Key"], "msg": "used with another body"}],
             )
-        return [Accepted(*item, repeated=True) for item in json.loads(first["result"])]
+        return [Accepted(*item, repeated=True) for item in json.loads(result)]
     accepted = accept(tx, drafts)
     result = json.dumps([[item.id, item.sequence, item.deliveries] for item in accepted])
     tx.sql(
@@ -103,10 +103,9 @@ class OutboxItem(NamedTuple):
 def _waiting_rows(tx: Transaction, limit: int) -> list[tuple[Any, ...]]:
     names = ("type", "payload", "key", "source", "event_id")
     columns = as_bytes(tx, names)
-    locking = "" if tx.is_sqlite else " FOR UPDATE SKIP LOCKED"
     return tx.sql(
         f"SELECT id, {columns} FROM hookhub_outbox WHERE error IS NULL "
-        f"ORDER BY id LIMIT ?{locking}",
+        f"ORDER BY id LIMIT ?{tx.skip_locked}",
         (limit,),
     )
 
@@ -144,11 +143,11 @@ def relay_outbox(
         else:
             taken.append(raw[0])
     if taken:
-        tx.execute(OutboxRow.delete().where(OutboxRow.id.in_(taken)))
+        tx.change(f"DELETE FROM hookhub_outbox WHERE id IN ({marks(taken)})", taken)
     for row_id, reason in rejected:
         # PostgreSQL's text holds neither NUL nor halves of surrogate pairs.
         shown = reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-        tx.execute(OutboxRow.update(error=shown).where(OutboxRow.id == row_id))
+        tx.update("hookhub_outbox", row_id, {"error": shown})
     return len(taken), rejected
 
 
@@ -162,6 +161,12 @@ def get_event(reader: Reader, event_id: str) -> Event:
     if not found:
         raise NotFound(f"There is no event {event_id[:80]!r}; GET /events lists what is kept.")
     return found[0]
+
+
+def sequence_of(reader: Reader, event_id: str) -> int | None:
+    """The sequence of the event with this id; None if there is none."""
+    rows = reader.sql("SELECT sequence FROM hookhub_events WHERE id = ?", (event_id,))
+    return rows[0][0] if rows else None
 
 
 def read_events(reader: Reader, after: int, limit: int) -> list[Event]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hookhub.store.database import Reader
-from hookhub.store.models import KeyRow
 from hookhub.store.unit import Transaction
 
 MAX_SIGNING = 3
@@ -35,16 +34,12 @@ class KeyPair:
 
 def load_keys(reader: Reader) -> list[KeyPair]:
     """All key pairs, newest first."""
-    rows = reader.rows(KeyRow.select().order_by(KeyRow.id.desc()))
+    rows = reader.sql(
+        "SELECT id, created_at, public, private, retired_at FROM hookhub_keys ORDER BY id DESC"
+    )
     return [
-        KeyPair(
-            row["id"],
-            row["created_at"],
-            row["public"],
-            reader.box.open(row["private"]),
-            row["retired_at"],
-        )
-        for row in rows
+        KeyPair(id, created_at, public, reader.box.open(private), retired_at)
+        for id, created_at, public, private, retired_at in rows
     ]
 
 
@@ -55,7 +50,7 @@ def ensure_key(tx: Transaction, make: MakePair) -> list[KeyPair]:
     keys = load_keys(tx)
     if keys and keys[0].signs(tx.now):
         return keys
-    tx.execute(KeyRow.update(retired_at=tx.now).where(KeyRow.retired_at.is_null()))
+    tx.change("UPDATE hookhub_keys SET retired_at = ? WHERE retired_at IS NULL", (tx.now,))
     _insert(tx, make)
     return load_keys(tx)
 
@@ -67,16 +62,17 @@ def rotate_key(tx: Transaction, make: MakePair, overlap: float) -> list[KeyPair]
     for position, key in enumerate(load_keys(tx), 1):
         end = until if position < MAX_SIGNING else tx.now
         if key.retired_at is None or key.retired_at > end:
-            tx.execute(KeyRow.update(retired_at=end).where(KeyRow.id == key.id))
+            tx.update("hookhub_keys", key.id, {"retired_at": end})
     _wipe_retired(tx)
     _insert(tx, make)
     return load_keys(tx)
 
 
 def _wipe_retired(tx: Transaction) -> None:
-    tx.execute(KeyRow.update(private="").where(KeyRow.retired_at <= tx.now))
+    tx.change("UPDATE hookhub_keys SET private = '' WHERE retired_at <= ?", (tx.now,))
 
 
 def _insert(tx: Transaction, make: MakePair) -> None:
     private, public = make()
-    tx.execute(KeyRow.insert(created_at=tx.now, private=tx.box.seal(private), public=public))
+    values = {"created_at": tx.now, "private": tx.box.seal(private), "public": public}
+    tx.insert("hookhub_keys", values)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hookhub.contracts.deliveries import Claim
-from hookhub.store.database import Reader
+from hookhub.store.database import Reader, marks
+from hookhub.store.schema import IS_LEASED, IS_PENDING
 from hookhub.store.unit import Transaction
 
 NODES = 2**24
@@ -41,7 +42,7 @@ def leasing_nodes(reader: Reader) -> set[int]:
     after = GUARDED
     while True:
         rows = reader.sql(
-            "SELECT lease FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL "
+            f"SELECT lease FROM hookhub_deliveries WHERE {IS_LEASED} "
             "AND lease >= ? ORDER BY lease LIMIT 1",
             (after,),
         )
@@ -54,11 +55,10 @@ def leasing_nodes(reader: Reader) -> set[int]:
 
 def release_node(tx: Transaction, node: int) -> int:
     """Make everything due now that a dead node had claimed; returns how many."""
-    locking = "" if tx.is_sqlite else "FOR UPDATE SKIP LOCKED"
     return tx.change(
         "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL WHERE id IN ("
-        "SELECT id FROM hookhub_deliveries WHERE status = 0 AND lease IS NOT NULL "
-        f"AND lease >= ? AND lease < ? {locking})",
+        f"SELECT id FROM hookhub_deliveries WHERE {IS_LEASED} "
+        f"AND lease >= ? AND lease < ?{tx.skip_locked})",
         (tx.now, lease_base(node), lease_base(node + 1)),
     )
 
@@ -72,8 +72,8 @@ def release_lost(tx: Transaction, leases: Sequence[int]) -> int:
     if not leases:
         return 0
     return tx.change(
-        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL WHERE status = 0 "
-        f"AND lease IS NOT NULL AND lease IN ({', '.join('?' * len(leases))})",
+        f"UPDATE hookhub_deliveries SET due_at = ?, lease = NULL WHERE {IS_LEASED} "
+        f"AND lease IN ({marks(leases)})",
         (tx.now, *leases),
     )
 
@@ -81,27 +81,23 @@ def release_lost(tx: Transaction, leases: Sequence[int]) -> int:
 def release_leases(tx: Transaction) -> int:
     """Make every leased delivery due now: only for a database that no other process uses."""
     return tx.change(
-        "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL "
-        "WHERE status = 0 AND lease IS NOT NULL",
-        (tx.now,),
+        f"UPDATE hookhub_deliveries SET due_at = ?, lease = NULL WHERE {IS_LEASED}", (tx.now,)
     )
 
 
 def renew(tx: Transaction, claim: Claim, until: int) -> bool:
     """Let a lease end later; False if it is not this claim's any more."""
-    return (
-        tx.change(
-            "UPDATE hookhub_deliveries SET due_at = ? WHERE id = ? AND lease = ? AND status = 0",
-            (until, claim.id, claim.lease),
-        )
-        > 0
+    changed = tx.change(
+        f"UPDATE hookhub_deliveries SET due_at = ? WHERE id = ? AND lease = ? AND {IS_PENDING}",
+        (until, claim.id, claim.lease),
     )
+    return changed > 0
 
 
 def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
     """Undo claims that were not attempted: due again at once."""
     tx.many(
         "UPDATE hookhub_deliveries SET due_at = ?, lease = NULL "
-        "WHERE id = ? AND lease = ? AND status = 0",
+        f"WHERE id = ? AND lease = ? AND {IS_PENDING}",
         [(tx.now, claim.id, claim.lease) for claim in claims],
     )

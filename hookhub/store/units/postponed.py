@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hookhub.store.database import Reader
-from hookhub.store.schema import HELD
+from hookhub.store.schema import HELD, IS_LEASED, IS_PENDING, IS_RUNNING, IS_UNCLAIMED
 from hookhub.store.unit import Transaction
 
 PAGE = 500
@@ -47,7 +47,7 @@ def waiting_page(reader: Reader, endpoint_id: int, before: tuple[int, int]) -> l
         "SELECT d.id, d.due_at, d.attempts, d.schedule_from, "
         "(SELECT MAX(a.retry_wait) FROM hookhub_attempts a "
         "WHERE a.delivery_id = d.id AND a.number = d.attempts) FROM hookhub_deliveries d "
-        "WHERE d.endpoint_id = ? AND d.status = 0 AND d.lease IS NULL AND d.due_at > ? "
+        f"WHERE d.endpoint_id = ? AND d.{IS_PENDING} AND d.lease IS NULL AND d.due_at > ? "
         "AND d.due_at <= ? AND (d.due_at < ? OR d.id < ?) "
         f"ORDER BY d.due_at DESC, d.id DESC LIMIT {PAGE}",
         (endpoint_id, reader.now, min(due_at, HELD - 1), due_at, delivery_id),
@@ -59,7 +59,7 @@ def bring_forward(tx: Transaction, changes: Sequence[tuple[Waiting, int]]) -> No
     """Let them be due earlier, unless something happened to them meanwhile."""
     tx.many(
         "UPDATE hookhub_deliveries SET due_at = ?, next_retry_at = ? "
-        "WHERE id = ? AND due_at = ? AND status = 0 AND lease IS NULL",
+        f"WHERE id = ? AND due_at = ? AND {IS_UNCLAIMED}",
         [(due_at, due_at, row.id, row.due_at) for row, due_at in changes],
     )
 
@@ -67,10 +67,7 @@ def bring_forward(tx: Transaction, changes: Sequence[tuple[Waiting, int]]) -> No
 def cap_leases(tx: Transaction, until: int) -> None:
     """Let no lease end later than this, be it of a delivery or of a replay."""
     tx.change(
-        "UPDATE hookhub_deliveries SET due_at = ? "
-        "WHERE status = 0 AND lease IS NOT NULL AND due_at > ? AND due_at < ?",
+        f"UPDATE hookhub_deliveries SET due_at = ? WHERE {IS_LEASED} AND due_at > ? AND due_at < ?",
         (until, until, HELD),
     )
-    tx.change(
-        "UPDATE hookhub_jobs SET lease = ? WHERE state = 'running' AND lease > ?", (until, until)
-    )
+    tx.change(f"UPDATE hookhub_jobs SET lease = ? WHERE {IS_RUNNING} AND lease > ?", (until, until))

@@ -8,7 +8,7 @@ its turn any more. So an event is replayed exactly once, whatever is killed when
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -17,12 +17,11 @@ from hookhub.contracts.deliveries import Page, Replay, ReplayChoice, ReplayState
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import OWN
 from hookhub.filters import Filter
-from hookhub.store.database import Reader
-from hookhub.store.models import JobRow
+from hookhub.store.database import Reader, marks
+from hookhub.store.schema import FAILED, IS_PENDING, IS_RUNNING, RUNNING
 from hookhub.store.subscriptions import load_subscription
 from hookhub.store.unit import Transaction
 
-KIND = "replay"
 PAGE = 100
 """Payloads that are in memory at once when a filter looks into them."""
 
@@ -41,7 +40,7 @@ class Wanted:
     until: int | None = None
 
 
-class Candidate(NamedTuple):
+class PastEvent(NamedTuple):
     """An event to replay."""
 
     sequence: int
@@ -78,7 +77,10 @@ def condition(reader: Reader, wanted: Wanted, after: int, to: int) -> Condition:
     )
     place = (after, to, endpoint)
     if wanted.only == "failed":
-        text = f"EXISTS {to_it} AND d.status = 2) AND NOT EXISTS {to_it} AND d.status <> 2)"
+        text = (
+            f"EXISTS {to_it} AND d.status = {FAILED}) "
+            f"AND NOT EXISTS {to_it} AND d.status <> {FAILED})"
+        )
         parts.append(Condition(text, (*place, *place)))
     elif wanted.only == "never_sent":
         # Of what retention has removed nobody knows any more whether it was sent.
@@ -121,14 +123,14 @@ def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
     return found
 
 
-def find(reader: Reader, wanted: Wanted, after: int, to: int, limit: int) -> list[Candidate]:
+def find(reader: Reader, wanted: Wanted, after: int, to: int, limit: int) -> list[PastEvent]:
     """The first events of a part of the range that are to be replayed."""
     return list(islice(_walk(reader, wanted, after, to, limit), limit))
 
 
 def _walk(
     reader: Reader, wanted: Wanted, after: int, to: int, page: int = PAGE
-) -> Iterator[Candidate]:
+) -> Iterator[PastEvent]:
     passes = _filter(reader, wanted)
     # Payloads may be large: only so many at a time, and only if they are looked into.
     page, payload = (page, "NULL") if passes is None else (min(page, PAGE), "e.payload")
@@ -141,7 +143,7 @@ def _walk(
         )
         for sequence, key, content in rows:
             if passes is None or passes.matches(json.loads(content)):
-                yield Candidate(sequence, key)
+                yield PastEvent(sequence, key)
         if len(rows) < page:
             return
         after = rows[-1][0]
@@ -152,7 +154,7 @@ def _filter(reader: Reader, wanted: Wanted) -> Filter | None:
     return load_subscription(reader, wanted.endpoint_id).filter if rows else None
 
 
-def _still(reader: Reader, wanted: Wanted, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _still(reader: Reader, wanted: Wanted, candidates: Sequence[PastEvent]) -> list[PastEvent]:
     """Those of the candidates that are to be replayed at this moment, too."""
     if not candidates:
         return []
@@ -160,35 +162,27 @@ def _still(reader: Reader, wanted: Wanted, candidates: Sequence[Candidate]) -> l
     text, params = condition(reader, wanted, sequences[0] - 1, sequences[-1])
     rows = reader.sql(
         f"SELECT e.sequence, e.key FROM hookhub_events e WHERE {text} "
-        f"AND e.sequence IN ({', '.join('?' * len(sequences))}) ORDER BY e.sequence",
+        f"AND e.sequence IN ({marks(sequences)}) ORDER BY e.sequence",
         (*params, *sequences),
     )
-    return [Candidate(*row) for row in rows]
+    return [PastEvent(*row) for row in rows]
 
 
 # -- jobs -----------------------------------------------------------------------------------
 
 
-def _replay(row: Mapping[str, Any]) -> Replay:
-    return Replay(
-        id=row["id"],
-        endpoint_id=row["endpoint_id"],
-        state=row["state"],
-        events=tuple(json.loads(row["event_types"])),
-        only=row["choice"],
-        after=row["start_after"],
-        last=row["end_at"],
-        since=row["since"],
-        until=row["until"],
-        gap=bool(row["gap"]),
-        position=row["position"],
-        total=row["total"],
-        done=row["done"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        finished_at=row["finished_at"],
-        error=row["error"],
-    )
+_SELECT = (
+    "SELECT id, endpoint_id, state, event_types AS events, choice AS only, start_after AS after, "
+    "end_at AS last, since, until, gap, position, total, done, created_at, updated_at, "
+    "finished_at, error FROM hookhub_jobs"
+)
+
+
+def _replays(reader: Reader, rest: str, params: Sequence[Any]) -> list[Replay]:
+    return [
+        Replay(**row | {"events": tuple(json.loads(row["events"])), "gap": bool(row["gap"])})
+        for row in reader.records(f"{_SELECT} {rest}", params)
+    ]
 
 
 def wanted_by(replay: Replay) -> Wanted:
@@ -206,32 +200,29 @@ def wanted_by(replay: Replay) -> Wanted:
 
 def insert_replay(tx: Transaction, wanted: Wanted, gap: bool) -> Replay:
     """A new replay; it runs from now on."""
-    new_id = tx.execute(
-        JobRow.insert(
-            kind=KIND,
-            state="running",
-            endpoint_id=wanted.endpoint_id,
-            event_types=json.dumps(wanted.events),
-            choice=wanted.only,
-            start_after=wanted.after,
-            end_at=wanted.last,
-            since=wanted.since,
-            until=wanted.until,
-            gap=gap,
-            position=wanted.after,
-            created_at=tx.now,
-            updated_at=tx.now,
-        )
-    )
-    return get_replay(tx, new_id)
+    values = {
+        "kind": "replay",
+        "state": RUNNING,
+        "endpoint_id": wanted.endpoint_id,
+        "event_types": json.dumps(wanted.events),
+        "choice": wanted.only,
+        "start_after": wanted.after,
+        "end_at": wanted.last,
+        "since": wanted.since,
+        "until": wanted.until,
+        "gap": gap,
+        "position": wanted.after,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+    return get_replay(tx, tx.insert("hookhub_jobs", values))
 
 
 def get_replay(reader: Reader, replay_id: int) -> Replay:
     """The replay with this id. Raises NotFound."""
-    row = reader.row(JobRow.select().where(JobRow.id == replay_id, JobRow.kind == KIND))
-    if row is None:
-        raise NotFound(f"There is no replay {replay_id}; GET /replays lists them.")
-    return _replay(row)
+    for replay in _replays(reader, "WHERE id = ?", (replay_id,)):
+        return replay
+    raise NotFound(f"There is no replay {replay_id}; GET /replays lists them.")
 
 
 def list_replays(
@@ -243,14 +234,13 @@ def list_replays(
     offset: int = 0,
 ) -> Page[Replay]:
     """Replays, newest first."""
-    query = JobRow.select().where(JobRow.kind == KIND)
-    if endpoint_id is not None:
-        query = query.where(JobRow.endpoint_id == endpoint_id)
-    if state is not None:
-        query = query.where(JobRow.state == state)
-    total = query.count(reader.database)
-    rows = reader.rows(query.order_by(JobRow.id.desc()).limit(limit).offset(offset))
-    return Page([_replay(row) for row in rows], total, limit, offset)
+    wanted = {"endpoint_id": endpoint_id, "state": state}
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    where = "WHERE " + " AND ".join(["1 = 1", *(f"{name} = ?" for name in asked)])
+    params = list(asked.values())
+    [(total,)] = reader.sql(f"SELECT COUNT(*) FROM hookhub_jobs {where}", params)
+    page = f"{where} ORDER BY id DESC LIMIT ? OFFSET ?"
+    return Page(_replays(reader, page, (*params, limit, offset)), total, limit, offset)
 
 
 _FROM: dict[ReplayState, tuple[ReplayState, ...]] = {
@@ -270,7 +260,7 @@ def change_state(tx: Transaction, replay_id: int, state: ReplayState) -> Replay:
     before = _FROM[state]
     changed = tx.change(
         "UPDATE hookhub_jobs SET state = ?, updated_at = ?, finished_at = ?, error = NULL, "
-        f"owner = NULL, lease = 0 WHERE id = ? AND state IN ({', '.join('?' * len(before))})",
+        f"owner = NULL, lease = 0 WHERE id = ? AND state IN ({marks(before)})",
         (state, tx.now, tx.now if state == "cancelled" else None, replay_id, *before),
     )
     replay = get_replay(tx, replay_id)
@@ -289,7 +279,7 @@ def claimable(reader: Reader) -> bool:
     """Whether there is a replay that nobody works on."""
     return bool(
         reader.sql(
-            "SELECT 1 FROM hookhub_jobs WHERE state = 'running' AND lease <= ? LIMIT 1",
+            f"SELECT 1 FROM hookhub_jobs WHERE {IS_RUNNING} AND lease <= ? LIMIT 1",
             (reader.now,),
         )
     )
@@ -298,7 +288,7 @@ def claimable(reader: Reader) -> bool:
 def claim_replays(tx: Transaction, owner: str, until: int) -> list[Replay]:
     """Take the replays that nobody works on, until the lease ends (microseconds)."""
     rows = tx.sql(
-        "UPDATE hookhub_jobs SET owner = ?, lease = ? WHERE state = 'running' "
+        f"UPDATE hookhub_jobs SET owner = ?, lease = ? WHERE {IS_RUNNING} "
         "AND lease <= ? RETURNING id",
         (owner, until, tx.now),
     )
@@ -307,11 +297,8 @@ def claim_replays(tx: Transaction, owner: str, until: int) -> list[Replay]:
 
 def owned(reader: Reader, replay_id: int, owner: str) -> Replay | None:
     """The replay as it stands, if it runs and is still this owner's."""
-    rows = reader.sql(
-        "SELECT 1 FROM hookhub_jobs WHERE id = ? AND owner = ? AND state = 'running'",
-        (replay_id, owner),
-    )
-    return get_replay(reader, replay_id) if rows else None
+    mine = f"WHERE id = ? AND owner = ? AND {IS_RUNNING}"
+    return next(iter(_replays(reader, mine, (replay_id, owner))), None)
 
 
 def release_replays(tx: Transaction) -> int:
@@ -326,7 +313,7 @@ def pending(reader: Reader, endpoint_id: int, most: int) -> int:
     """
     rows = reader.sql(
         "SELECT COUNT(*) FROM (SELECT 1 FROM hookhub_deliveries "
-        "WHERE endpoint_id = ? AND status = 0 AND EXISTS (SELECT 1 FROM hookhub_endpoints "
+        f"WHERE endpoint_id = ? AND {IS_PENDING} AND EXISTS (SELECT 1 FROM hookhub_endpoints "
         "WHERE id = ? AND deleted_at IS NULL) LIMIT ?) AS found",
         (endpoint_id, endpoint_id, most),
     )
@@ -339,7 +326,7 @@ def keep(tx: Transaction, replay_id: int, owner: str, until: int, total: int | N
     return (
         tx.change(
             "UPDATE hookhub_jobs SET lease = ?, total = COALESCE(?, total) "
-            "WHERE id = ? AND owner = ? AND state = 'running'",
+            f"WHERE id = ? AND owner = ? AND {IS_RUNNING}",
             (until, total, replay_id, owner),
         )
         > 0
@@ -349,9 +336,9 @@ def keep(tx: Transaction, replay_id: int, owner: str, until: int, total: int | N
 def fail(tx: Transaction, replay_id: int, owner: str, reason: str) -> None:
     """Give a replay up."""
     tx.change(
-        "UPDATE hookhub_jobs SET state = 'failed', error = ?, updated_at = ?, finished_at = ?, "
-        "owner = NULL, lease = 0 WHERE id = ? AND owner = ? AND state = 'running'",
-        (reason, tx.now, tx.now, replay_id, owner),
+        "UPDATE hookhub_jobs SET state = ?, error = ?, updated_at = ?, finished_at = ?, "
+        f"owner = NULL, lease = 0 WHERE id = ? AND owner = ? AND {IS_RUNNING}",
+        ("failed", reason, tx.now, tx.now, replay_id, owner),
     )
 
 
@@ -359,7 +346,7 @@ def step(
     tx: Transaction,
     replay: Replay,
     owner: str,
-    candidates: Collection[Candidate],
+    candidates: Collection[PastEvent],
     position: int,
     until: int,
 ) -> Replay | None:
@@ -378,7 +365,7 @@ def step(
     finished = position >= replay.last
     taken = tx.change(
         "UPDATE hookhub_jobs SET position = ?, lease = ?, updated_at = ? "
-        "WHERE id = ? AND owner = ? AND state = 'running' AND position = ?",
+        f"WHERE id = ? AND owner = ? AND {IS_RUNNING} AND position = ?",
         (position, until, tx.now, replay.id, owner, replay.position),
     )
     if not taken:
@@ -394,11 +381,6 @@ def step(
         tx.replay(replay.endpoint_id, events)
     tx.change(
         "UPDATE hookhub_jobs SET done = done + ?, state = ?, finished_at = ? WHERE id = ?",
-        (
-            len(events),
-            "done" if finished else "running",
-            tx.now if finished else None,
-            replay.id,
-        ),
+        (len(events), "done" if finished else RUNNING, tx.now if finished else None, replay.id),
     )
     return get_replay(tx, replay.id)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from hookhub.store.database import Reader
+from hookhub.store.database import Reader, marks
 from hookhub.store.schema import FAILED, HELD, SUCCESS
 from hookhub.store.unit import Transaction
 
@@ -149,7 +149,7 @@ def remove_deliveries(tx: Transaction, ids: Sequence[int], ages: Ages) -> Remove
     """
     tx.lock()
     locking = "" if tx.is_sqlite else " FOR UPDATE"
-    rows = tx.sql(f"{_ROW} WHERE id IN ({_marks(ids)}) ORDER BY id{locking}", ids)
+    rows = tx.sql(f"{_ROW} WHERE id IN ({marks(ids)}) ORDER BY id{locking}", ids)
     return _remove(tx, [row for row in map(Row._make, rows) if row.too_old(ages)])
 
 
@@ -157,9 +157,9 @@ def _remove(tx: Transaction, rows: Sequence[Row]) -> Removed:
     if not rows:
         return Removed()
     ids = [row.id for row in rows]
-    marks = _marks(ids)
-    attempts = tx.change(f"DELETE FROM hookhub_attempts WHERE delivery_id IN ({marks})", ids)
-    tx.change(f"DELETE FROM hookhub_deliveries WHERE id IN ({marks})", ids)
+    those = f"({marks(ids)})"
+    attempts = tx.change(f"DELETE FROM hookhub_attempts WHERE delivery_id IN {those}", ids)
+    tx.change(f"DELETE FROM hookhub_deliveries WHERE id IN {those}", ids)
     counts: dict[int, list[int]] = {}
     of_event: dict[int, int] = {}
     for row in rows:
@@ -181,7 +181,7 @@ def _remove(tx: Transaction, rows: Sequence[Row]) -> Removed:
 def _remove_events(tx: Transaction, removed: dict[int, int]) -> int:
     sequences = sorted(removed)
     deleted = tx.change(
-        f"DELETE FROM hookhub_events WHERE sequence IN ({_marks(sequences)}) "
+        f"DELETE FROM hookhub_events WHERE sequence IN ({marks(sequences)}) "
         f"AND sequence < (SELECT events_from FROM hookhub_state WHERE id = 1) AND {_ALONE}",
         (*sequences, sequences[0], sequences[-1]),
     )
@@ -226,10 +226,6 @@ def forget_jobs(tx: Transaction, before: int, limit: int) -> int:
     """Forget jobs that ended before this; returns how many."""
     return tx.change(
         "DELETE FROM hookhub_jobs WHERE id IN (SELECT id FROM hookhub_jobs "
-        "WHERE finished_at < ? AND state IN ('done', 'cancelled', 'failed') LIMIT ?)",
+        "WHERE finished_at < ? LIMIT ?)",
         (before, limit),
     )
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from hookhub.statistics.histogram import Histogram
 from hookhub.statistics.samples import MICROSECONDS, RANGES, Counts, Gauges, Point, Range, begin_of
 from hookhub.store.database import Reader
+from hookhub.store.schema import IS_PENDING
 from hookhub.store.unit import Transaction
 
 SPARE = 5
@@ -139,7 +140,7 @@ def backlog(reader: Reader) -> Backlog:
 
 OLDEST = (
     "SELECT MIN((SELECT d.created_at FROM hookhub_deliveries d "
-    "WHERE d.endpoint_id = e.id AND d.status = 0 ORDER BY d.id LIMIT 1)) "
+    f"WHERE d.endpoint_id = e.id AND d.{IS_PENDING} ORDER BY d.id LIMIT 1)) "
     "FROM hookhub_endpoints e WHERE e.deleted_at IS NULL "
     "AND e.deliveries_total > e.success_count + e.deliveries_failed"
 )

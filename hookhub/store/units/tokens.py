@@ -7,11 +7,9 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.store.database import Reader
-from hookhub.store.models import TokenRow
 from hookhub.store.unit import Transaction
 
 SCOPES = ("events:write", "events:read", "webhooks:read", "webhooks:write", "admin")
@@ -44,18 +42,12 @@ def hash_token(raw: str) -> str:
     return hashlib.sha256(raw.encode()).hexdigest()
 
 
-def _token(row: Mapping[str, Any]) -> Token:
-    return Token(
-        row["id"],
-        row["name"],
-        row["prefix"],
-        row["description"],
-        tuple(json.loads(row["scopes"])),
-        row["created_at"],
-        row["expires_at"],
-        row["last_used_at"],
-        row["revoked_at"],
-    )
+_COLUMNS = ", ".join(Token.__slots__)
+
+
+def _tokens(reader: Reader, rest: str, params: Sequence[object] = ()) -> list[Token]:
+    rows = reader.records(f"SELECT {_COLUMNS} FROM hookhub_tokens {rest}", params)
+    return [Token(**row | {"scopes": tuple(json.loads(row["scopes"]))}) for row in rows]
 
 
 def insert_token(
@@ -73,24 +65,21 @@ def insert_token(
         Conflict: the name is taken.
     """
     tx.tokens_changed()
-    taken = tx.row(TokenRow.select().where(TokenRow.name == name))
-    if taken is not None:
+    for taken in _tokens(tx, "WHERE name = ?", (name,)):
         raise Conflict(
-            f"A token named {name!r} exists already (id {taken['id']}); choose another name, or "
+            f"A token named {name!r} exists already (id {taken.id}); choose another name, or "
             "delete that one first."
         )
-    token_id = tx.execute(
-        TokenRow.insert(
-            name=name,
-            prefix=raw[:PREFIX_LENGTH],
-            hash=hash_token(raw),
-            description=description,
-            scopes=json.dumps(list(scopes)),
-            created_at=tx.now,
-            expires_at=expires_at,
-        )
-    )
-    return get_token(tx, token_id)
+    values = {
+        "name": name,
+        "prefix": raw[:PREFIX_LENGTH],
+        "hash": hash_token(raw),
+        "description": description,
+        "scopes": json.dumps(list(scopes)),
+        "created_at": tx.now,
+        "expires_at": expires_at,
+    }
+    return get_token(tx, tx.insert("hookhub_tokens", values))
 
 
 def ensure_token(tx: Transaction, raw: str) -> None:
@@ -122,26 +111,25 @@ def get_token(reader: Reader, token_id: int) -> Token:
     Raises:
         NotFound: there is none.
     """
-    row = reader.row(TokenRow.select().where(TokenRow.id == token_id))
-    if row is None:
-        raise NotFound(f"There is no token {token_id}; GET /tokens lists them.")
-    return _token(row)
+    for token in _tokens(reader, "WHERE id = ?", (token_id,)):
+        return token
+    raise NotFound(f"There is no token {token_id}; GET /tokens lists them.")
 
 
 def find_token(reader: Reader, hashed: str) -> Token | None:
     """The token whose secret has this hash."""
-    row = reader.row(TokenRow.select().where(TokenRow.hash == hashed))
-    return None if row is None else _token(row)
+    return next(iter(_tokens(reader, "WHERE hash = ?", (hashed,))), None)
 
 
 def tokens_by_hash(reader: Reader) -> dict[str, Token]:
     """All tokens by the hashes of their secrets."""
-    return {row["hash"]: _token(row) for row in reader.rows(TokenRow.select())}
+    hashes = dict(reader.sql("SELECT id, hash FROM hookhub_tokens"))
+    return {hashes[token.id]: token for token in list_tokens(reader)}
 
 
 def list_tokens(reader: Reader) -> list[Token]:
     """All tokens, in the order they were made."""
-    return [_token(row) for row in reader.rows(TokenRow.select().order_by(TokenRow.id))]
+    return _tokens(reader, "ORDER BY id")
 
 
 def set_revoked(tx: Transaction, token_id: int, *, revoked: bool) -> Token:
@@ -154,8 +142,7 @@ def set_revoked(tx: Transaction, token_id: int, *, revoked: bool) -> Token:
     if (token.revoked_at is not None) == revoked:
         return token
     tx.tokens_changed()
-    revoked_at = tx.now if revoked else None
-    tx.execute(TokenRow.update(revoked_at=revoked_at).where(TokenRow.id == token_id))
+    tx.update("hookhub_tokens", token_id, {"revoked_at": tx.now if revoked else None})
     return get_token(tx, token_id)
 
 
@@ -166,7 +153,7 @@ def delete_token(tx: Transaction, token_id: int) -> None:
         NotFound: there is none with this id.
     """
     tx.tokens_changed()
-    if not tx.execute(TokenRow.delete().where(TokenRow.id == token_id)):
+    if not tx.change("DELETE FROM hookhub_tokens WHERE id = ?", (token_id,)):
         raise NotFound(f"There is no token {token_id}; GET /tokens lists them.")
 
 

@@ -20,7 +20,7 @@ from hookhub.background.outbox import OutboxRelay
 from hookhub.background.retention import Retention
 from hookhub.config import Settings
 from hookhub.contracts.components import Component
-from hookhub.contracts.errors import HookhubError, PayloadTooLarge, ValidationFailed
+from hookhub.contracts.errors import HookhubError, PayloadTooLarge, wrong_field
 from hookhub.contracts.events import (
     EVENT_ID,
     KEY_MAX,
@@ -166,9 +166,10 @@ class Hub:
         if timestamp is not None:
             check_timestamps((timestamp,))
         if type in self.registry.own:
-            raise ValidationFailed(
+            raise wrong_field(
                 f"Events of type {type!r} are the hub's own; only the hub itself makes them.",
-                errors=[{"loc": ["type"], "msg": "is the hub's own"}],
+                "type",
+                msg="is the hub's own",
             )
         draft = self._draft(type, payload, key, source, id, timestamp)
         size, limit = len(draft.payload), self._max_payload
@@ -343,16 +344,12 @@ class Hub:
 
 def _check_labels(id: str | None, key: str | None, source: str | None) -> None:
     if id is not None and not EVENT_ID.fullmatch(id):
-        raise ValidationFailed(
-            "An event's own id is 1 to 64 letters, digits, '_' or '-' (no dot).",
-            errors=[{"loc": ["id"], "msg": "1 to 64 letters, digits, '_' or '-'"}],
-        )
+        allowed = "1 to 64 letters, digits, '_' or '-'"
+        raise wrong_field(f"An event's own id is {allowed} (no dot).", "id", msg=allowed)
     for name, value, limit in (("key", key, KEY_MAX), ("source", source, SOURCE_MAX)):
         if value is not None and not (len(value) <= limit and _LABEL.fullmatch(value)):
             message = f"must be 1 to {limit} characters, none of them a control character"
-            raise ValidationFailed(f"{name} {message}.", errors=[{"loc": [name], "msg": message}])
+            raise wrong_field(f"{name} {message}.", name, msg=message)
     if source == OWN:
-        raise ValidationFailed(
-            f"The source {OWN!r} is the hub's own; name yours.",
-            errors=[{"loc": ["source"], "msg": "is the hub's own"}],
-        )
+        sentence = f"The source {OWN!r} is the hub's own; name yours."
+        raise wrong_field(sentence, "source", msg="is the hub's own")

@@ -23,7 +23,6 @@ from hookhub.contracts.errors import HookhubError, TooManyRequests, Unauthorized
 from hookhub.contracts.routes import Principal
 from hookhub.store import Store
 from hookhub.store.units.tokens import (
-    SCOPES,
     Token,
     delete_token,
     ensure_first_token,
@@ -39,7 +38,7 @@ from hookhub.store.units.tokens import (
     touch_tokens,
 )
 
-__all__ = ["SCOPES", "Token", "Tokens"]
+__all__ = ["Token", "Tokens"]
 
 CHECK_INTERVAL = 0.4
 TICKET_LIFETIME = 30.0

@@ -4,6 +4,7 @@
 file and the environment, and ``problems`` tells a person what is wrong, and where.
 """
 
+from hookhub.config.checks import parse_bind
 from hookhub.config.load import DEFAULT_FILE, load_settings
 from hookhub.config.models import (
     AuthSettings,
@@ -35,4 +36,5 @@ __all__ = [
     "Settings",
     "Table",
     "load_settings",
+    "parse_bind",
 ]

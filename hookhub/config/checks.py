@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -13,14 +14,22 @@ _ADDRESS_LIKE = re.compile(r"(^|\.)[0-9]+\.?$")
 _BIND = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>\d{1,5})")
 
 
-def check_bind(value: str) -> str:
-    """An address to listen on: ``host:port``, ``:port``, ``[v6]:port`` or ``unix:/path``.
+class Bind(NamedTuple):
+    """An address to listen on."""
 
-    Port 0 lets the system choose; no host means every address of the machine.
-    """
+    host: str
+    """Without brackets; empty for every address of the machine."""
+    port: int
+    """0 lets the system choose."""
+    path: str | None = None
+    """Of a Unix socket, in place of both."""
+
+
+def parse_bind(value: str) -> Bind:
+    """Read ``host:port``, ``:port``, ``[v6]:port`` or ``unix:/path``. Raises ValueError."""
     if value.startswith("unix:"):
         if len(value) > len("unix:"):
-            return value
+            return Bind("", 0, value.removeprefix("unix:"))
         raise ValueError("needs a path after 'unix:', such as 'unix:/run/hookhub.sock'")
     found = _BIND.fullmatch(value)
     if found is None:
@@ -31,6 +40,12 @@ def check_bind(value: str) -> str:
         raise ValueError("must have a port between 0 and 65535")
     if found["v6"] is not None:
         _check_v6(found["v6"])
+    return Bind(found["v6"] or found["host"], int(found["port"]))
+
+
+def check_bind(value: str) -> str:
+    """See :func:`parse_bind`."""
+    parse_bind(value)
     return value
 
 

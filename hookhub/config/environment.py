@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from hookhub.config.problems import (
-    Problem,
-    Source,
+    SettingsSource,
+    WrongSetting,
     tables,
     unknown_key,
     unknown_table,
@@ -21,9 +21,9 @@ PREFIX = "HOOKHUB_"
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def apply_environment(environ: Mapping[str, str], source: Source) -> list[Problem]:
+def apply_environment(environ: Mapping[str, str], source: SettingsSource) -> list[WrongSetting]:
     """Put the variables into ``source``; return what is wrong with them."""
-    problems: list[Problem] = []
+    problems: list[WrongSetting] = []
     for name in sorted(environ):
         if not name.startswith(PREFIX):
             continue
@@ -37,10 +37,12 @@ def apply_environment(environ: Mapping[str, str], source: Source) -> list[Proble
     return problems
 
 
-def _apply(name: str, path: tuple[str, ...], raw: str, source: Source) -> Problem | None:
+def _apply(
+    name: str, path: tuple[str, ...], raw: str, source: SettingsSource
+) -> WrongSetting | None:
     table, *keys = path
     if "" in path:
-        return Problem(path, name, "is not of the form HOOKHUB_<TABLE>__<KEY>")
+        return WrongSetting(path, name, "is not of the form HOOKHUB_<TABLE>__<KEY>")
     if table not in tables():
         return unknown_table(table, name)
     field = tables()[table].model_fields.get(keys[0]) if len(keys) == 1 else None
@@ -49,12 +51,12 @@ def _apply(name: str, path: tuple[str, ...], raw: str, source: Source) -> Proble
     try:
         value = _plugin_value(raw) if field is None else _value(field, raw)
     except ValueError as error:
-        return Problem(path, name, str(error))
+        return WrongSetting(path, name, str(error))
     _put(source, path, value, name)
     return None
 
 
-def _put(source: Source, path: tuple[str, ...], value: Any, name: str) -> None:
+def _put(source: SettingsSource, path: tuple[str, ...], value: Any, name: str) -> None:
     table = source.data
     for part in path[:-1]:
         table = table.setdefault(part, {})
@@ -124,11 +126,13 @@ def _kinds(annotation: Any) -> set[Any]:
     return set().union(*(_kinds(part) for part in get_args(annotation)))
 
 
-def _forgotten_underscore(name: str, rest: str) -> list[Problem]:
+def _forgotten_underscore(name: str, rest: str) -> list[WrongSetting]:
     """``HOOKHUB_SERVER_BIND`` would be ignored in silence; it is certainly meant as a setting."""
     for table, model in tables().items():
         for key in model.model_fields:
             if rest == f"{table}_{key}":
                 meant = f"{PREFIX}{table}__{key}".upper()
-                return [Problem((table, key), name, f"has one underscore too few; write {meant}")]
+                return [
+                    WrongSetting((table, key), name, f"has one underscore too few; write {meant}")
+                ]
     return []

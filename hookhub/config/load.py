@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hookhub.config.environment import apply_environment
 from hookhub.config.models import Settings
-from hookhub.config.problems import Problem, Source, problems_of, refuse
+from hookhub.config.problems import SettingsSource, WrongSetting, problems_of, refuse
 from hookhub.contracts.errors import ConfigError
 
 DEFAULT_FILE = "hookhub.toml"
@@ -43,13 +43,13 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _read(path: Path | None) -> Source:
+def _read(path: Path | None) -> SettingsSource:
     chosen = path or Path(DEFAULT_FILE)
     try:
         text = chosen.read_bytes().decode("utf-8")
     except FileNotFoundError:
         if path is None:
-            return Source(str(chosen), "", {}, {})
+            return SettingsSource(str(chosen), "", {}, {})
         raise ConfigError(
             f"There is no configuration file {str(chosen)!r}; check --config (or HOOKHUB_CONFIG), "
             "or leave it out: every setting has a default."
@@ -62,7 +62,7 @@ def _read(path: Path | None) -> Source:
         raise ConfigError(
             f"{chosen} cannot be read: {error.strerror}; check that it is a file and its rights."
         ) from None
-    return Source(str(chosen), text, _parse(str(chosen), text), {})
+    return SettingsSource(str(chosen), text, _parse(str(chosen), text), {})
 
 
 def _parse(name: str, text: str) -> dict[str, Any]:
@@ -76,12 +76,12 @@ def _parse(name: str, text: str) -> dict[str, Any]:
         raise ConfigError(f"{name}, line {line}: this is not TOML: {wrong}.") from None
 
 
-def _missing_files(settings: Settings, source: Source) -> list[Problem]:
+def _missing_files(settings: Settings, source: SettingsSource) -> list[WrongSetting]:
     problems = []
     for key in ("certfile", "keyfile"):
         name = getattr(settings.server, key)
         if name is not None and not Path(name).is_file():
             place = source.place(("server", key))
             message = f"is {name!r}, but there is no such file"
-            problems.append(Problem(("server", key), place, message))
+            problems.append(WrongSetting(("server", key), place, message))
     return problems

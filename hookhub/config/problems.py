@@ -32,7 +32,7 @@ _SECRET: frozenset[KeyPath] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SettingsSource:
     """Where the settings come from."""
 
     file: str
@@ -55,7 +55,7 @@ class Source:
         return below[0] if below else self.file
 
 
-class Problem(NamedTuple):
+class WrongSetting(NamedTuple):
     """One wrong setting."""
 
     path: KeyPath
@@ -68,7 +68,7 @@ class Problem(NamedTuple):
         return f"{self.place}: {show(self.path)} {self.message}{end}"
 
 
-def refuse(problems: Sequence[Problem]) -> ConfigError:
+def refuse(problems: Sequence[WrongSetting]) -> ConfigError:
     """One error for all of them."""
     if len(problems) == 1:
         detail = problems[0].sentence()
@@ -98,7 +98,7 @@ def tables() -> dict[str, type[Table] | type[PluginsSettings]]:
     return found
 
 
-def unknown_table(name: str, place: str) -> Problem:
+def unknown_table(name: str, place: str) -> WrongSetting:
     """A table that does not exist, or a key outside of any table."""
     owners = [table for table, model in tables().items() if name in model.model_fields]
     near = nearest(name, tables())
@@ -108,10 +108,10 @@ def unknown_table(name: str, place: str) -> Problem:
         hint = f"did you mean {owners[0]}.{name}, that is {name!r} below [{owners[0]}]?"
     else:
         hint = "the tables are " + ", ".join(f"[{table}]" for table in tables())
-    return Problem((name,), place, f"is unknown; {hint}")
+    return WrongSetting((name,), place, f"is unknown; {hint}")
 
 
-def unknown_key(path: KeyPath, place: str) -> Problem:
+def unknown_key(path: KeyPath, place: str) -> WrongSetting:
     """A key that its table does not have."""
     table, key = str(path[0]), str(path[1])
     known = list(tables()[table].model_fields)
@@ -121,17 +121,17 @@ def unknown_key(path: KeyPath, place: str) -> Problem:
         f"{key!r} of [{name}]" for name, model in tables().items() if key in model.model_fields
     ]
     hint = f"did you mean {' or '.join(meant)}?" if meant else f"[{table}] has {', '.join(known)}"
-    return Problem(path, place, f"is unknown; {hint}")
+    return WrongSetting(path, place, f"is unknown; {hint}")
 
 
-def problems_of(error: ValidationError, source: Source) -> list[Problem]:
+def problems_of(error: ValidationError, source: SettingsSource) -> list[WrongSetting]:
     """Pydantic's findings as problems with a place."""
     return [
         _problem(found, source) for found in error.errors(include_url=False, include_context=True)
     ]
 
 
-def _problem(found: ErrorDetails, source: Source) -> Problem:
+def _problem(found: ErrorDetails, source: SettingsSource) -> WrongSetting:
     path: KeyPath = found["loc"]
     place = source.place(path)
     if found["type"] == "extra_forbidden":
@@ -140,8 +140,8 @@ def _problem(found: ErrorDetails, source: Source) -> Problem:
         problem = unknown_key(path, place)
         return problem._replace(message=f"is no table of a plugin, so it {problem.message}")
     if len(path) == 1 and found["type"] in ("model_type", "model_attributes_type"):
-        return Problem(path, place, f"must be a table; the keys go below a line [{path[0]}]")
-    return Problem(path, place, _wrong(found, path))
+        return WrongSetting(path, place, f"must be a table; the keys go below a line [{path[0]}]")
+    return WrongSetting(path, place, _wrong(found, path))
 
 
 def _misspelt_plugin_key(path: KeyPath) -> bool:

@@ -249,3 +249,14 @@ class Unavailable(HookhubError):
     code = "unavailable"
     status = 503
     title = "Unavailable"
+
+
+def wrong_field(detail: str, *loc: str | int, msg: str | None = None) -> ValidationFailed:
+    """The 422 for one field that a model cannot check by itself.
+
+    Args:
+        detail: a sentence for a person.
+        loc: where the field is: ``"payload", "user_id"``; nothing for the whole body.
+        msg: what is wrong with it, if that is shorter than ``detail``.
+    """
+    return ValidationFailed(detail, errors=[{"loc": list(loc), "msg": msg or detail}])

@@ -13,7 +13,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -27,9 +26,12 @@ from hookhub.contracts.errors import (
     UnknownEventType,
     UnreadableEvent,
     ValidationFailed,
+    wrong_field,
 )
 from hookhub.contracts.hints import nearest
 from hookhub.contracts.strict_json import parse_json as parse_json
+from hookhub.contracts.timestamps import format_timestamp as format_timestamp
+from hookhub.contracts.timestamps import parse_timestamp as parse_timestamp
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+")
 EVENT_TYPE_MAX = 255
@@ -41,28 +43,6 @@ KEY_MAX = 255
 SOURCE_MAX = 255
 ERRORS_NAMED = 1_000
 """Wrong fields of one value that are named."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@lru_cache(maxsize=1024)
-def format_timestamp(microseconds: int) -> str:
-    """RFC 3339 in UTC with ``Z``, always with six decimals, from microseconds since 1970."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def parse_timestamp(text: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time; a time without a zone is taken as UTC.
-
-    Raises:
-        ValueError: the text is not a time.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
@@ -102,10 +82,8 @@ def canonical_json(payload: Mapping[str, Any]) -> str:
     try:
         return _encode_canonical(payload)
     except (ValueError, TypeError) as error:
-        raise ValidationFailed(
-            f"The payload cannot be written as JSON: {error}.",
-            errors=[{"loc": ["payload"], "msg": str(error)}],
-        ) from None
+        sentence = f"The payload cannot be written as JSON: {error}."
+        raise wrong_field(sentence, "payload", msg=str(error)) from None
     except RecursionError:
         raise MalformedRequest("The payload is nested too deeply; flatten it.") from None
 

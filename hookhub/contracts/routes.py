@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import trio
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from hookhub.contracts.errors import HookhubError, ValidationFailed
+from hookhub.contracts.errors import wrong_field as wrong_field
 from hookhub.contracts.events import EVENT_TYPE_MAX, TYPE_PATTERN, check_pattern, field_errors
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -96,6 +97,11 @@ class Header:
 
     description: str
     pattern: str = PRINTABLE
+
+
+Scope = Literal["events:write", "events:read", "webhooks:read", "webhooks:write", "admin"]
+"""What a token may do; ``admin`` may do all."""
+SCOPES: tuple[str, ...] = get_args(Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +268,6 @@ class Paging(Query):
 def only(model: BaseModel) -> dict[str, Any]:
     """The members that the request really sent: what PATCH must change, and nothing else."""
     return {name: getattr(model, name) for name in model.model_fields_set}
-
-
-def wrong_field(message: str, *loc: str | int) -> ValidationFailed:
-    """The 422 for one field that a model cannot check by itself."""
-    return ValidationFailed(message, errors=[{"loc": list(loc), "msg": message}])
 
 
 def checked(model: type[ModelT], **members: Any) -> ModelT:

@@ -22,14 +22,14 @@ from hookhub.egress.http.dial import Timings
 from hookhub.egress.http.dialler import Dialler
 from hookhub.egress.http.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.http.idle import WATCH, IdleConnections
-from hookhub.egress.http.sending import Answer, Place, Sender, place
+from hookhub.egress.http.sending import ReceivedAnswer, RequestStart, Sender, request_start
 from hookhub.egress.http.tls import TlsContexts, check_trust
 from hookhub.egress.http.transport import GuardedTransport
 from hookhub.egress.http.wire import request_head
 
-__all__ = ["EGRESS_ERRORS", "Answer", "Egress", "EgressError", "classify"]
+__all__ = ["EGRESS_ERRORS", "Egress", "EgressError", "ReceivedAnswer", "classify"]
 
-_MAX_PLACES = 4096
+_MAX_STARTS = 4096
 
 
 class Egress:
@@ -68,7 +68,7 @@ class Egress:
         self._sender = Sender(dialler, self._idle)
         self._transport = GuardedTransport(self._sender)
         # Taking a URL apart costs as much as signing.
-        self._place = lru_cache(maxsize=_MAX_PLACES)(_post_to)
+        self._start_of = lru_cache(maxsize=_MAX_STARTS)(_post_to)
 
     def check_url(self, url: str) -> str:
         """The URL in its normal form, as it should be stored.
@@ -101,7 +101,7 @@ class Egress:
         timings: Timings,
         trust: str | None = None,
         owner: Hashable = None,
-    ) -> Answer:
+    ) -> ReceivedAnswer:
         """One POST, as :meth:`transport` makes it, without httpx's models: half the CPU.
 
         Args:
@@ -119,7 +119,7 @@ class Egress:
             EgressBlocked: the host has no address that may be called.
             EgressError: a kind of failure; see :func:`classify`.
         """
-        origin, start = self._place(url, trust, owner)
+        origin, start = self._start_of(url, trust, owner)
         data = request_head(start, headers, len(body)) + body
         return await self._sender.send(origin, "POST", data, timings)
 
@@ -142,8 +142,8 @@ class Egress:
         self._idle.close()
 
 
-def _post_to(url: str, trust: str | None, owner: Hashable) -> Place:
+def _post_to(url: str, trust: str | None, owner: Hashable) -> RequestStart:
     try:
-        return place("POST", httpx.URL(url), trust, owner)
+        return request_start("POST", httpx.URL(url), trust, owner)
     except httpx.InvalidURL as error:
         raise wrong_field(f"The URL is none: {error}.", "url") from None

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hookhub.contracts.errors import InvalidCursor, ValidationFailed
+from hookhub.contracts.errors import InvalidCursor, ValidationFailed, wrong_field
 from hookhub.contracts.events import Cursor, Event, format_timestamp, parse_timestamp
 from hookhub.store import Reader
 from hookhub.store.units.events import first_at_or_after, history_bounds
@@ -111,4 +111,4 @@ def _place(name: str, text: str | None, epoch: str) -> Place:
 
 
 def _wrong(name: str, message: str) -> ValidationFailed:
-    return ValidationFailed(f"{name}: {message}.", errors=[{"loc": [name], "msg": message}])
+    return wrong_field(f"{name}: {message}.", name, msg=message)

@@ -78,7 +78,7 @@ class Leave:
     """Set when connections without a request are to end; ``draining`` is set then as well."""
 
 
-class Connection(TCPServer):
+class ServerConnection(TCPServer):
     """One accepted connection: Hypercorn's, until an upgrade takes it away."""
 
     stream: SocketStream  # type: ignore[assignment]
@@ -266,8 +266,8 @@ class _Connections:
         upgrades: Mapping[str, UpgradeHandler],
         leave: Leave,
     ) -> None:
-        self._connect = partial(Connection, app, config, context, state, upgrades, leave)
-        self._open: set[Connection] = set()
+        self._connect = partial(ServerConnection, app, config, context, state, upgrades, leave)
+        self._open: set[ServerConnection] = set()
         self._left = trio.lowlevel.ParkingLot()
 
     async def run(self, stream: SocketStream) -> None:

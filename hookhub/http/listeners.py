@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import select
 import ssl
 import stat
@@ -16,7 +15,7 @@ from contextlib import suppress
 
 import trio
 
-from hookhub.config import ServerSettings
+from hookhub.config import ServerSettings, parse_bind
 from hookhub.contracts.errors import ConfigError
 
 Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
@@ -28,7 +27,6 @@ ACCEPT_TIMEOUT = 1.0
 """Seconds that the last connections have to be accepted, when there are no descriptors for them."""
 
 _SO_ATTACH_FILTER = 26
-_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 _CHANGE = "set [server] bind (or HOOKHUB_SERVER__BIND) to another address"
 
 
@@ -41,11 +39,8 @@ async def open_listeners(settings: ServerSettings) -> list[Listener]:
         ConfigError: says which address cannot be used, why, and what to do.
     """
     context = _tls_context(settings)
-    bind = settings.bind
-    if bind.startswith("unix:"):
-        plain = [await _open_unix(bind[len("unix:") :])]
-    else:
-        plain = await _open_tcp(bind)
+    host, port, path = parse_bind(settings.bind)
+    plain = await _open_tcp(settings.bind, host, port) if path is None else [await _open_unix(path)]
     if context is None:
         return list(plain)
     return [trio.SSLListener(listener, context, https_compatible=True) for listener in plain]
@@ -112,10 +107,8 @@ def _drop_handshakes(sock: trio.socket.SocketType) -> None:
 
 def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     certfile, keyfile = settings.certfile, settings.keyfile
-    if certfile is None and keyfile is None:
+    if certfile is None or keyfile is None:  # The settings have both or none.
         return None
-    if certfile is None:
-        raise ConfigError("[server] keyfile is set but certfile is not; TLS needs both.")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     # HTTP/2 is not offered: over it browsers would open WebSockets with CONNECT (RFC 8441), which
     # leaves no socket of its own to take over. A proxy in front may speak it to browsers.
@@ -135,14 +128,7 @@ def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     return context
 
 
-async def _open_tcp(bind: str) -> list[trio.SocketListener]:
-    found = _TCP.fullmatch(bind)
-    if found is None or int(found["port"]) > 65535:
-        raise ConfigError(
-            f"[server] bind is {bind!r}; it must be 'host:port', ':port' (every address), "
-            "'[::1]:port' or 'unix:/path'."
-        )
-    host, port = found["v6"] or found["host"], int(found["port"])
+async def _open_tcp(bind: str, host: str, port: int) -> list[trio.SocketListener]:
     try:
         # No host means every address of the machine.
         addresses = await trio.socket.getaddrinfo(
@@ -216,8 +202,6 @@ def _bind_error(bind: str, error: OSError) -> ConfigError:
 
 async def _open_unix(path: str) -> trio.SocketListener:
     bind = f"unix:{path}"
-    if not path:
-        raise ConfigError("[server] bind is 'unix:' without a path; write 'unix:/path'.")
     try:
         await _remove_stale(path)
         return await _bind_one(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM, 0, path)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
 
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.events import OWN
 from hookhub.contracts.hints import nearest
-from hookhub.contracts.routes import Route
+from hookhub.contracts.routes import SCOPES, Route
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)(:int)?\}")
@@ -22,11 +22,8 @@ Address = tuple[str, str]
 """Method and path, the parameters without their names."""
 
 
-def check_route(route: object, scopes: Collection[str]) -> Route:
+def check_route(route: object) -> Route:
     """A route that can be served, and called by somebody.
-
-    Args:
-        scopes: those that a token may have.
 
     Raises:
         PluginError: it cannot; says why.
@@ -43,9 +40,9 @@ def check_route(route: object, scopes: Collection[str]) -> Route:
         raise PluginError(f"{at} has two parameters of one name.")
     if not is_async(route.handler):
         raise PluginError(f"{at} has a handler that is not async; write it as 'async def'.")
-    if route.scope is not None and route.scope not in scopes:
-        near = nearest(route.scope, scopes)
-        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(scopes)}."
+    if route.scope is not None and route.scope not in SCOPES:
+        near = nearest(route.scope, SCOPES)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(SCOPES)}."
         raise PluginError(f"{at} needs the scope {route.scope!r}, which no token can have; {hint}")
     _check_models(route, at)
     return route

@@ -18,7 +18,7 @@ GROUP = "hookhub"
 
 
 @dataclass(slots=True)
-class Candidate:
+class Loadable:
     """A plugin that could be loaded."""
 
     version: str
@@ -30,25 +30,25 @@ class Candidate:
 
 def find(
     extra: Sequence[tuple[str, object]], installed: Iterable[EntryPoint] | None
-) -> Mapping[str, list[Candidate]]:
+) -> Mapping[str, list[Loadable]]:
     """All candidates by name; more than one of a name is a conflict for the caller to tell."""
     found = _installed(entry_points(group=GROUP) if installed is None else installed)
     for name in {name for name, _ in extra}:
         found[name] = [
-            Candidate("", "", partial(_the, plugin)) for at, plugin in extra if at == name
+            Loadable("", "", partial(_the, plugin)) for at, plugin in extra if at == name
         ]
     return found
 
 
-def _installed(points: Iterable[EntryPoint]) -> dict[str, list[Candidate]]:
-    found: dict[str, dict[tuple[str, str], Candidate]] = {}
+def _installed(points: Iterable[EntryPoint]) -> dict[str, list[Loadable]]:
+    found: dict[str, dict[tuple[str, str], Loadable]] = {}
     for point in points:
         # Each look at these reads the file anew.
         metadata = point.dist.metadata if point.dist else Message()
         owner, version = metadata["Name"] or "", metadata["Version"] or ""
         requires = metadata.get_all("Requires-Dist") or ()
         # An editable installation may be seen twice; it is one plugin all the same.
-        found.setdefault(point.name, {})[owner, point.value] = Candidate(
+        found.setdefault(point.name, {})[owner, point.value] = Loadable(
             version, owner, point.load, requires
         )
     return {name: list(candidates.values()) for name, candidates in found.items()}
@@ -58,7 +58,7 @@ def _the(plugin: object) -> object:
     return plugin
 
 
-def check_requirements(candidate: Candidate) -> None:
+def check_requirements(candidate: Loadable) -> None:
     """Whether this hookhub is one that the plugin's distribution can do with.
 
     Raises:
@@ -80,7 +80,7 @@ def check_requirements(candidate: Candidate) -> None:
             )
 
 
-def claimed_twice(name: str, candidates: Sequence[Candidate]) -> PluginError:
+def claimed_twice(name: str, candidates: Sequence[Loadable]) -> PluginError:
     """The error for a name that several distributions use."""
     owners = [
         f"{item.distribution} {item.version}" if item.distribution else "the calling program"

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hookhub.access.tokens import SCOPES
 from hookhub.contracts.components import Component, Migration
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.routes import Route, UpgradeHandler
@@ -39,7 +38,7 @@ def inspect_component(component: Component) -> Brought:
     upgrades = dict(component.upgrades())
     for path, handler in upgrades.items():
         check_upgrade(path, handler)
-    routes = [check_route(route, SCOPES) for route in component.routes()]
+    routes = [check_route(route) for route in component.routes()]
     return Brought(routes, upgrades, _migrations(component))
 
 

@@ -21,8 +21,8 @@ from hookhub.config.checks import check_plugin_name
 from hookhub.contracts import hookspecs
 from hookhub.contracts.errors import ConfigError, PluginError, StoreUnavailable
 from hookhub.contracts.hints import did_you_mean
-from hookhub.plugins.discovery import GROUP, Candidate, check_requirements, claimed_twice, find
-from hookhub.plugins.report import PluginReport, Record
+from hookhub.plugins.discovery import GROUP, Loadable, check_requirements, claimed_twice, find
+from hookhub.plugins.report import PluginRecord, PluginReport
 
 
 class Plugins:
@@ -34,7 +34,7 @@ class Plugins:
     def __init__(self, settings: PluginsSettings) -> None:
         self._settings = settings
         self._manager = _new_manager()
-        self._plugins: dict[str, Record] = {}
+        self._plugins: dict[str, PluginRecord] = {}
 
     @classmethod
     def load(
@@ -61,11 +61,11 @@ class Plugins:
         plugins.check_required()
         return plugins
 
-    def _add(self, name: str, candidates: list[Candidate]) -> None:
+    def _add(self, name: str, candidates: list[Loadable]) -> None:
         first = candidates[0]
         versions = ", ".join(dict.fromkeys(item.version for item in candidates))
         owners = ", ".join(dict.fromkeys(item.distribution for item in candidates))
-        plugin = self._plugins[name] = Record(versions, owners)
+        plugin = self._plugins[name] = PluginRecord(versions, owners)
         if name in self._settings.disabled:
             plugin.disabled = True
             return

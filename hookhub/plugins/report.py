@@ -35,7 +35,7 @@ class PluginReport:
 
 
 @dataclass(slots=True)
-class Record:
+class PluginRecord:
     """A plugin that was found, and what became of it; :class:`PluginReport` in the making."""
 
     version: str

@@ -131,6 +131,7 @@ def test_other_variables_are_left_alone() -> None:
         ("[server]\nbind = 'a:70000'\n", "a port between 0 and 65535"),
         ("[server]\nbind = '::1:80'\n", "must be 'host:port'"),
         ("[server]\nbind = '[::x]:80'\n", "an IPv6 address in its brackets"),
+        ("[server]\nkeyfile = 'key.pem'\n", "has keyfile but no certfile; TLS needs both"),
         ("[server]\nbind = 'unix:'\n", "needs a path after 'unix:'"),
         ("[server]\npublic_url = 'hub.example'\n", "must be a URL such as"),
         (

@@ -15,7 +15,7 @@ import trio
 
 from hookhub.config import EgressSettings
 from hookhub.egress import EGRESS_ERRORS, Egress, classify
-from hookhub.egress.http.connection import Connection
+from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.dial import Dialled
 from hookhub.egress.http.failures import BadAnswer
 from hookhub.egress.http.idle import DISTRUST, WATCH, IdleConnections, Origin
@@ -167,13 +167,13 @@ class Resting:
 
     def __init__(self) -> None:
         self._peers: list[socket.socket] = []
-        self.made: list[Connection] = []
+        self.made: list[ClientConnection] = []
 
-    def add(self, idle: IdleConnections, origin: Origin) -> Connection:
+    def add(self, idle: IdleConnections, origin: Origin) -> ClientConnection:
         raw, peer = socket.socketpair()
         self._peers.append(peer)
         line = Line(raw, trio.socket.from_stdlib_socket(raw))
-        connection = Connection(Dialled(line, line))
+        connection = ClientConnection(Dialled(line, line))
         connection.can_be_reused = lambda: True  # type: ignore[method-assign]
         self.made.append(connection)
         idle.put(origin, connection)
@@ -242,7 +242,9 @@ async def test_success_before_the_request_is_none() -> None:
     """What a receiver says before it was asked says nothing about the request."""
     raw, peer = socket.socketpair()
     with peer:
-        connection = Connection(Dialled(*[Line(raw, trio.socket.from_stdlib_socket(raw))] * 2))
+        connection = ClientConnection(
+            Dialled(*[Line(raw, trio.socket.from_stdlib_socket(raw))] * 2)
+        )
         peer.send(answer(b"fine"))
         await connection.send("POST", b"{}", None)
         with pytest.raises(BadAnswer, match="before the request was sent"):

@@ -22,7 +22,7 @@ from hookhub.config import EgressSettings
 from hookhub.contracts.errors import ConfigError, EgressBlocked, ValidationFailed
 from hookhub.egress import EGRESS_ERRORS, Egress, EgressError, classify
 from hookhub.egress.guard.addresses import Guard
-from hookhub.egress.http.connection import Connection
+from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.dial import Dialled
 from hookhub.egress.http.failures import Disconnected
 from hookhub.egress.http.idle import IdleConnections, Origin
@@ -772,12 +772,12 @@ class Kept:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.made: list[Connection] = []
+        self.made: list[ClientConnection] = []
 
-    async def add(self, idle: IdleConnections, name: str) -> Connection:
+    async def add(self, idle: IdleConnections, name: str) -> ClientConnection:
         raw = socket.create_connection(("127.0.0.1", self.port))
         line = Line(raw, trio.socket.from_stdlib_socket(raw))
-        connection = Connection(Dialled(line, line))
+        connection = ClientConnection(Dialled(line, line))
         connection.can_be_reused = lambda: True  # type: ignore[method-assign]
         self.made.append(connection)
         idle.put(origin(name), connection)

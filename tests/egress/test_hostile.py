@@ -19,10 +19,10 @@ import trio
 
 from hookhub.config import EgressSettings
 from hookhub.contracts.errors import EgressBlocked, ValidationFailed
-from hookhub.egress import EGRESS_ERRORS, Answer, Egress, classify
+from hookhub.egress import EGRESS_ERRORS, Egress, ReceivedAnswer, classify
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.names import ThreadResolver
-from hookhub.egress.http.connection import Connection
+from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.dial import MAX_TARGETS, Dialled, resolve
 from hookhub.egress.http.failures import BadRequest, EgressError
 from hookhub.egress.http.idle import KEEP_AT_ALL, IdleConnections, Origin
@@ -87,7 +87,7 @@ def floods(begin: bytes, more: bytes) -> Talk:
     return talk
 
 
-async def post(egress: Egress, url: str) -> tuple[Answer, bytes]:
+async def post(egress: Egress, url: str) -> tuple[ReceivedAnswer, bytes]:
     """One POST, its answer read to the end."""
     with trio.fail_after(20):
         answer = await egress.post(url, [("X-Own", "1")], b"{}", timings={}, owner=1)
@@ -511,7 +511,7 @@ async def test_busy_connection_is_not_kept_for_ever(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
         line = Line(raw, trio.socket.from_stdlib_socket(raw))
-        connection = Connection(Dialled(line, line))
+        connection = ClientConnection(Dialled(line, line))
         await connection.send("POST", b"x", None)
         idle = IdleConnections()
         idle.trust(origin)

@@ -31,7 +31,7 @@ from structlog.testing import capture_logs
 from hookhub.config import ServerSettings
 from hookhub.contracts.errors import ConfigError
 from hookhub.contracts.routes import UpgradeRequest
-from hookhub.http.connections import Connection, serve
+from hookhub.http.connections import ServerConnection, serve
 from hookhub.http.limits import QuietLogger, hypercorn_config
 from hookhub.http.listeners import listener_url, open_listeners, refuse_connections
 from hookhub.http.protocol import TakeoverRequired, UpgradableH11
@@ -345,7 +345,7 @@ def test_hypercorn_internals() -> None:
     assert handle.index("Updated(idle=False)") < handle.index("self._check_protocol(event)")
     assert handle.index("self._check_protocol(event)") < handle.index("self._create_stream(event)")
     assert issubclass(UpgradableH11, H11Protocol)
-    assert issubclass(Connection, TCPServer)
+    assert issubclass(ServerConnection, TCPServer)
     assert not issubclass(TakeoverRequired, OSError), "TCPServer.run swallows OSError"
 
 
@@ -460,22 +460,13 @@ async def test_a_port_in_use_is_told() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"bind": "8080"}, r"'8080'; it must be 'host:port'"),
-        ({"bind": "127.0.0.1:99999"}, r"must be 'host:port'"),
-        ({"bind": "::1:8080"}, r"'\[::1\]:port'"),
-        ({"bind": "unix:"}, r"without a path"),
         ({"bind": "unix:/no/such/directory/x"}, r"Cannot listen on unix:/no/such"),
         ({"bind": "203.0.113.1:0"}, r"does not have the address of 203.0.113.1:0"),
         ({"certfile": "/no/such.pem", "keyfile": "/no/key.pem"}, r"no file '/no/such.pem'"),
         ({"certfile": __file__, "keyfile": __file__}, r"both must be PEM"),
-        ({"keyfile": "/no/key.pem"}, r"TLS needs both"),
     ],
 )
 async def test_impossible_addresses_are_told(settings: dict[str, str], message: str) -> None:
-    """Each mistake names its setting and what is allowed."""
+    """What only shows when it is tried names its setting, too."""
     with pytest.raises(ConfigError, match=message):
-        await open_listeners(
-            ServerSettings.model_construct(
-                **{"bind": "127.0.0.1:0", "certfile": None, "keyfile": None, **settings}
-            )
-        )
+        await open_listeners(ServerSettings(**{"bind": "127.0.0.1:0", **settings}))

@@ -10,8 +10,7 @@ from hookhub.cli.shared.options import json_option
 from hookhub.cli.shared.output import cell, note, print_json, print_table, say
 from hookhub.cli.shared.remote import Remote
 from hookhub.cli.shared.where import Here, where_options
-
-SCOPES = ("events:write", "events:read", "webhooks:read", "webhooks:write", "admin")
+from hookhub.contracts.routes import SCOPES
 
 
 @click.group("token")

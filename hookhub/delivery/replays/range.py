@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hookhub.contracts.deliveries import ReplayChoice
-from hookhub.contracts.errors import ValidationFailed
+from hookhub.contracts.errors import ValidationFailed, wrong_field
 from hookhub.contracts.events import check_pattern
 from hookhub.feed.ranges import Place, resolve_range
 from hookhub.store import Reader
@@ -74,6 +74,4 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _wrong(name: str, message: str, *position: int) -> ValidationFailed:
-    return ValidationFailed(
-        f"{name}: {message}.", errors=[{"loc": [name, *position], "msg": message}]
-    )
+    return wrong_field(f"{name}: {message}.", name, *position, msg=message)

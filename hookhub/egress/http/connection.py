@@ -16,7 +16,7 @@ from hookhub.egress.http.reading import AnswerReader
 from hookhub.egress.http.wire import Head, plain_answer
 
 
-class Connection:
+class ClientConnection:
     """A connected stream that carries one exchange after another.
 
     Args:

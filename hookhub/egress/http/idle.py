@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import trio
 
-from hookhub.egress.http.connection import Connection
+from hookhub.egress.http.connection import ClientConnection
 
 KEEP_IDLE = 4.0
 """Seconds: below the 5 s after which Node.js and uvicorn close, so that we rarely race them."""
@@ -68,14 +68,14 @@ class IdleConnections:
         self._distrusted: dict[Origin, float] = {}
         # Both in order of last use, the oldest first: so the oldest of all is the leftmost of its
         # origin.
-        self._origins: dict[Connection, Origin] = {}
-        self._waiting: dict[Origin, deque[Connection]] = {}
+        self._origins: dict[ClientConnection, Origin] = {}
+        self._waiting: dict[Origin, deque[ClientConnection]] = {}
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._origins)
 
-    def take(self, origin: Origin) -> Connection | None:
+    def take(self, origin: Origin) -> ClientConnection | None:
         """A connection to this origin that waits: the one that was used last; if the origin is not
         trusted yet, the one that has rested longest, and for long enough.
 
@@ -107,7 +107,7 @@ class IdleConnections:
             self._forget(connection)
             connection.close()
 
-    def put(self, origin: Origin, connection: Connection) -> None:
+    def put(self, origin: Origin, connection: ClientConnection) -> None:
         """Keep a connection whose exchange is complete, or close it."""
         self._expire()
         waiting = self._waiting.get(origin, ())
@@ -144,7 +144,7 @@ class IdleConnections:
             self._forget(oldest)
             oldest.close()
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: ClientConnection) -> None:
         origin = self._origins.pop(connection)
         if not self._waiting[origin]:
             del self._waiting[origin]

@@ -9,7 +9,7 @@ import httpx
 import structlog
 import trio
 
-from hookhub.egress.http.connection import Connection
+from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.dial import Timings
 from hookhub.egress.http.dialler import Dialler
 from hookhub.egress.http.failures import Disconnected
@@ -27,21 +27,21 @@ class Timeouts(NamedTuple):
     read: float | None = None
 
 
-class Answer:
+class ReceivedAnswer:
     """An answer whose head is here. Close it in any case: that gives back its connection, or ends
     it if the body was not read to its end."""
 
     def __init__(
         self,
         head: Head,
-        connection: Connection,
+        connection: ClientConnection,
         origin: Origin,
         idle: IdleConnections,
         timeout: float | None,
     ) -> None:
         self.head = head
         self.status = head.status
-        self._connection: Connection | None = connection
+        self._connection: ClientConnection | None = connection
         self._origin = origin
         self._idle = idle
         self._timeout = timeout
@@ -93,7 +93,7 @@ class Sender:
         data: bytes,
         timings: Timings,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - it cannot be changed
-    ) -> Answer:
+    ) -> ReceivedAnswer:
         """Send a whole request and read the head of its answer.
 
         Args:
@@ -118,11 +118,11 @@ class Sender:
                     raise
                 self._resent += 1
                 timings.pop("wait", None)
-        connection = Connection(await self._dialler.dial(origin, timeouts.connect, timings))
+        connection = ClientConnection(await self._dialler.dial(origin, timeouts.connect, timings))
         self._dialled += 1
         return await self._exchange(connection, origin, method, data, timings, timeouts)
 
-    async def _kept(self, origin: Origin) -> Connection | None:
+    async def _kept(self, origin: Origin) -> ClientConnection | None:
         """A connection from the exchange before, on which nothing waits at any layer."""
         while (connection := self._idle.take(origin)) is not None:
             try:
@@ -142,7 +142,7 @@ class Sender:
 
     async def _exchange(
         self,
-        connection: Connection,
+        connection: ClientConnection,
         origin: Origin,
         method: str,
         data: bytes,
@@ -150,7 +150,7 @@ class Sender:
         timeouts: Timeouts,
         *,
         kept: bool = False,
-    ) -> Answer:
+    ) -> ReceivedAnswer:
         began = trio.current_time()
         try:
             await connection.send(method, data, timeouts.write)
@@ -163,7 +163,7 @@ class Sender:
             raise
         finally:
             timings["wait"] = trio.current_time() - began
-        return Answer(head, connection, origin, self._idle, timeouts.read)
+        return ReceivedAnswer(head, connection, origin, self._idle, timeouts.read)
 
     def close_idle(self) -> None:
         """Close the connections that wait."""
@@ -180,14 +180,14 @@ class Sender:
         }
 
 
-class Place(NamedTuple):
+class RequestStart(NamedTuple):
     """Where a URL leads, and the first lines of a request to it."""
 
     origin: Origin
     start: str
 
 
-def place(method: str, url: httpx.URL, trust: str | None, owner: Hashable) -> Place:
+def request_start(method: str, url: httpx.URL, trust: str | None, owner: Hashable) -> RequestStart:
     """Take a URL apart.
 
     Args:
@@ -203,4 +203,4 @@ def place(method: str, url: httpx.URL, trust: str | None, owner: Hashable) -> Pl
     port = url.port or (443 if url.scheme == "https" else 80)
     origin = Origin(url.scheme, url.raw_host.decode("ascii"), port, trust, owner)
     target, host = url.raw_path.decode("ascii"), url.netloc.decode("ascii")
-    return Place(origin, f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n")
+    return RequestStart(origin, f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n")

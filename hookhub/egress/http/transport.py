@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from hookhub.egress.http.sending import Answer, Sender, Timeouts, place
+from hookhub.egress.http.sending import ReceivedAnswer, Sender, Timeouts, request_start
 from hookhub.egress.http.wire import request_head
 
 
@@ -38,7 +38,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         content = await request.aread()
         extensions = request.extensions
         trust, owner = extensions.get("trust"), extensions.get("owner")
-        origin, start = place(request.method, request.url, trust, owner)
+        origin, start = request_start(request.method, request.url, trust, owner)
         timings: MutableMapping[str, Any] = extensions.get("timings", {})
         limits = extensions.get("timeout", {})
         timeouts = Timeouts(limits.get("connect"), limits.get("write"), limits.get("read"))
@@ -64,7 +64,7 @@ class _Body(httpx.AsyncByteStream):
     An iterator and no async generator: a caller may stop in the middle and just close.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ReceivedAnswer) -> None:
         self._answer = answer
 
     def __aiter__(self) -> AsyncIterator[bytes]:

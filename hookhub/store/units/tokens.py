@@ -12,7 +12,6 @@ from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.store.database import Reader
 from hookhub.store.unit import Transaction
 
-SCOPES = ("events:write", "events:read", "webhooks:read", "webhooks:write", "admin")
 PREFIX_LENGTH = 10
 
 

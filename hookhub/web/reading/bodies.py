@@ -18,6 +18,7 @@ from hookhub.contracts.errors import (
     MalformedRequest,
     UnsupportedMediaType,
     ValidationFailed,
+    wrong_field,
 )
 from hookhub.contracts.events import ERRORS_NAMED, field_errors, parse_json
 from hookhub.contracts.routes import Query, Route
@@ -251,9 +252,7 @@ def _pairs(query_string: bytes) -> list[tuple[str, str]]:
         message = "is not UTF-8, percent-encoded"
     except ValueError:
         message = f"has more than {MAX_QUERY_FIELDS} parameters"
-    raise ValidationFailed(
-        f"The query string {message}.", errors=[{"loc": ["query"], "msg": message}]
-    )
+    raise wrong_field(f"The query string {message}.", "query", msg=message)
 
 
 def _converter(schema: Mapping[str, Any]) -> Callable[[str], Any]:

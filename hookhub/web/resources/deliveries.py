@@ -14,7 +14,7 @@ from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import format_timestamp
 from hookhub.contracts.routes import Answer, Id, Paging, Request, Response, Route
 from hookhub.delivery.answer_headers import CUT, MAX_FIELDS, MAX_HEADERS, header_pairs
-from hookhub.web.resources.models import Time, id_field, time_or_none
+from hookhub.web.resources.models import Time, id_field
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -137,8 +137,8 @@ def delivery_json(delivery: Delivery, **more: Any) -> bytes:
         "error_message": delivery.error_message,
         "attempt_number": delivery.attempt_number,
         "created_at": format_timestamp(delivery.created_at),
-        "delivered_at": time_or_none(delivery.delivered_at),
-        "next_retry_at": time_or_none(delivery.next_retry_at),
+        "delivered_at": format_timestamp(delivery.delivered_at),
+        "next_retry_at": format_timestamp(delivery.next_retry_at),
         "held": delivery.held,
         **more,
     }

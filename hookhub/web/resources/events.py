@@ -32,7 +32,7 @@ from hookhub.web.resources.models import (
     payload_filter,
     replay_headers,
 )
-from hookhub.web.resources.poll import Found, Poll
+from hookhub.web.resources.poll import FoundFrames, Poll
 from hookhub.web.resources.taking import take
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Events:
         tail = f'], "cursor": "{found.position}", "has_more": {more}{gap}}}'
         return Response(b'{"items": [' + b", ".join(found.frames) + tail.encode())
 
-    async def _following(self, position: Cursor, match: Select, limit: int) -> Found:
+    async def _following(self, position: Cursor, match: Select, limit: int) -> FoundFrames:
         """The first events after a position."""
         frames: list[bytes] = []
         gap, missed = False, 0
@@ -142,15 +142,15 @@ class _Events:
             part = await self._hub.feed.read(position, match, limit - len(frames))
             if part.missed is None:
                 # What was found until now is of an epoch that has ended meanwhile.
-                return Found([], part.position, True, None)
+                return FoundFrames([], part.position, True, None)
             frames += [entry.frame for entry in part.entries]
             gap, missed = gap or part.gap, missed + part.missed
             unchanged, position = part.position == position, part.position
             if unchanged or len(frames) >= limit:
                 break
-        return Found(frames, position, gap, missed)
+        return FoundFrames(frames, position, gap, missed)
 
-    async def _newest(self, floor: Cursor, match: Select, limit: int) -> Found:
+    async def _newest(self, floor: Cursor, match: Select, limit: int) -> FoundFrames:
         """The last events after a position, and the position of now."""
         feed = self._hub.feed
         now = feed.cursor()
@@ -162,12 +162,12 @@ class _Events:
             low = max(lowest, high - WINDOW)
             found = await self._between(Cursor(now.epoch, low), high, match)
             if found is None:
-                return Found([], feed.cursor(), True, None)
+                return FoundFrames([], feed.cursor(), True, None)
             frames = found + frames
             if low == lowest or len(frames) >= limit:
                 break
             high = low
-        return Found(frames[-limit:], now)
+        return FoundFrames(frames[-limit:], now)
 
     async def _between(self, low: Cursor, high: int, match: Select) -> list[bytes] | None:
         """The events after ``low`` up to and including ``high``, at most WINDOW.
@@ -191,7 +191,7 @@ class _Events:
         return Response(event.encode(self._hub.feed.epoch))
 
 
-def _gap(resume: Resume | None, found: Found) -> str:
+def _gap(resume: Resume | None, found: FoundFrames) -> str:
     """What a page says about events that are gone: at its cursor, or since that was looked up."""
     gaps = [item for item in (resume, found) if item is not None and item.gap]
     counts = [item.missed for item in gaps if item.missed is not None]

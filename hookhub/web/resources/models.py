@@ -16,7 +16,6 @@ from hookhub.contracts.events import (
     OWN,
     SOURCE_MAX,
     Accepted,
-    format_timestamp,
     parse_json,
 )
 from hookhub.contracts.routes import (
@@ -185,11 +184,6 @@ def payload_filter(text: str | None) -> Filter | None:
     except MalformedRequest as error:
         raise wrong_field(error.detail, "query", "where") from None
     return compile_filter(spec, ("query", "where"))
-
-
-def time_or_none(microseconds: int | None) -> str | None:
-    """RFC 3339 of a time that there may not be."""
-    return None if microseconds is None else format_timestamp(microseconds)
 
 
 def id_field(description: str) -> Any:

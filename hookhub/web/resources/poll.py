@@ -19,7 +19,7 @@ CHECK = 0.5
 """Seconds after which a revoked token is noticed."""
 
 
-class Found(NamedTuple):
+class FoundFrames(NamedTuple):
     """What a look at the feed found."""
 
     frames: list[bytes]
@@ -73,7 +73,9 @@ class Poll:
         """Answer now."""
         self._scope.cancel()
 
-    async def wait(self, seconds: float, look: Callable[[Cursor], Awaitable[Found]]) -> Found:
+    async def wait(
+        self, seconds: float, look: Callable[[Cursor], Awaitable[FoundFrames]]
+    ) -> FoundFrames:
         """Look again whenever there is something newer, until something is found or missing.
 
         Ends with nothing when the time is over, the hub stops or the client hangs up.
@@ -88,7 +90,7 @@ class Poll:
         full = self._hub.presence.full(self.principal)
         if full is not None:
             raise TooManyRequests(f"{full.capitalize()}.", headers={"Retry-After": "30"})
-        found = Found([], self._place)
+        found = FoundFrames([], self._place)
         self._scope.deadline = trio.current_time() + seconds
         with self._hub.presence.member(self), self._scope:
             async with trio.open_nursery() as nursery:

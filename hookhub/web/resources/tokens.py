@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -19,15 +19,14 @@ from hookhub.contracts.routes import (
     Request,
     Response,
     Route,
+    Scope,
     Text,
     wrong_field,
 )
-from hookhub.web.resources.models import Time, id_field, time_or_none
+from hookhub.web.resources.models import Time, id_field
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
-
-Scope = Literal["events:write", "events:read", "webhooks:read", "webhooks:write", "admin"]
 
 TIME_MAX = parse_timestamp("9999-12-31T23:59:59Z")
 
@@ -84,9 +83,9 @@ def token_json(token: Token) -> dict[str, Any]:
         "description": token.description,
         "scopes": list(token.scopes),
         "created_at": format_timestamp(token.created_at),
-        "expires_at": time_or_none(token.expires_at),
-        "last_used_at": time_or_none(token.last_used_at),
-        "revoked_at": time_or_none(token.revoked_at),
+        "expires_at": format_timestamp(token.expires_at),
+        "last_used_at": format_timestamp(token.last_used_at),
+        "revoked_at": format_timestamp(token.revoked_at),
     }
 
 

@@ -18,7 +18,7 @@ from hookhub.testing.waiting import wait_until_async
 from hookhub_websocket import fanout as fanout_module
 from hookhub_websocket.batches import EVENTS, SIZE, Batches
 from hookhub_websocket.feeder import Feeder
-from hookhub_websocket.filters import Filter
+from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import plain_frame, text_frame
 from hookhub_websocket.sink import WebSocketSink
 
@@ -74,7 +74,7 @@ async def test_a_cursor_ahead_of_this_process_is_waited_for(
 ) -> None:
     """Another process has committed what this one has yet to publish: nothing is sent twice."""
     await emit(3)
-    feeder = Feeder(hub.feed, Batches(hub.feed), Filter(hub.feed.select, 10))
+    feeder = Feeder(hub.feed, Batches(hub.feed), ConnectionFilter(hub.feed.select, 10))
     feeder.position = 5
     assert feeder.lag == 0
     assert await feeder.next_batch() == b""
@@ -194,7 +194,7 @@ async def test_a_gap_is_told_before_what_follows_it(
     """A resume in the middle of a read from the store: its answer goes first."""
     await emit(10)
     hub.feed._ring.clear()
-    feeder = Feeder(hub.feed, Batches(hub.feed), Filter(hub.feed.select, 10))
+    feeder = Feeder(hub.feed, Batches(hub.feed), ConnectionFilter(hub.feed.select, 10))
     feeder.position = 2
     read = Feed.read
 

@@ -17,7 +17,7 @@ from hookhub.hub import Hub
 from hookhub_websocket import messages
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.feeder import Feeder
-from hookhub_websocket.filters import Filter
+from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import text_frame
 
 
@@ -211,7 +211,7 @@ async def test_history_that_goes_while_it_is_replayed_is_a_gap(
 ) -> None:
     """Retention went faster than the client: it is told how much it missed, then goes on."""
     await emit(10)
-    feeder = Feeder(hub.feed, Batches(hub.feed), Filter(hub.feed.select, 10))
+    feeder = Feeder(hub.feed, Batches(hub.feed), ConnectionFilter(hub.feed.select, 10))
     assert feeder.resume(await hub.feed.resume(Cursor(hub.feed.epoch, 2))) is None
     await hub.write(lambda tx: tx.sql("DELETE FROM hookhub_events WHERE sequence <= ?", (6,)))
     cursor = str(Cursor(hub.feed.epoch, 6))
@@ -225,7 +225,7 @@ async def test_news_of_another_choice_waits_for_its_answer(
     """What a message changes while unwanted events are passed over goes out after its answer."""
     await emit(2_001)  # more than one read looks at
     await emit(type="ticket.created")
-    filter = Filter(hub.feed.select, 10)
+    filter = ConnectionFilter(hub.feed.select, 10)
     filter.subscribe(["ticket.*"])
     feeder = Feeder(hub.feed, Batches(hub.feed), filter)
     feeder.position = 0

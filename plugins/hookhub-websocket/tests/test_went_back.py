@@ -15,7 +15,7 @@ from hookhub.store import Transaction
 from hookhub.testing.serving import TOKEN
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.feeder import Feeder
-from hookhub_websocket.filters import Filter
+from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import text_frame
 from hookhub_websocket.messages import gap
 from hookhub_websocket.replays import Replay
@@ -75,7 +75,7 @@ async def test_a_replay_and_a_resume_under_way_end(hub: Hub, emit: Callable[...,
     """The one is not complete, the other has its verdict: the gap."""
     await emit(5)
     epoch = hub.feed.epoch
-    chosen = Filter(hub.feed.select, 10)
+    chosen = ConnectionFilter(hub.feed.select, 10)
     feeder = Feeder(hub.feed, Batches(hub.feed), chosen)
     assert feeder.resume(await hub.feed.resume(Cursor(epoch, 1))) is None
     found = await hub.read(lambda reader: resolve_range(reader, Cursor(epoch, 0), None))

@@ -12,7 +12,7 @@ from hookhub.contracts.errors import ConfigError
 from hookhub.contracts.events import check_pattern, field_errors
 
 
-class LogSettings(Table):
+class LogSinkSettings(Table):
     """What ``[plugins.log]`` may hold."""
 
     file: str | None = Field(
@@ -25,18 +25,18 @@ class LogSettings(Table):
     )
 
 
-def read_settings(table: Mapping[str, Any]) -> LogSettings:
+def read_settings(table: Mapping[str, Any]) -> LogSinkSettings:
     """Check the plugin's table.
 
     Raises:
         ConfigError: names every wrong key and says what is allowed.
     """
     try:
-        return LogSettings.model_validate(table)
+        return LogSinkSettings.model_validate(table)
     except ValidationError as error:
         errors = field_errors(error, "plugins", "log")
     wrong = "; ".join(f"{'.'.join(map(str, item['loc'][2:]))}: {item['msg']}" for item in errors)
     allowed = "; ".join(
-        f"{name} ({field.description})" for name, field in LogSettings.model_fields.items()
+        f"{name} ({field.description})" for name, field in LogSinkSettings.model_fields.items()
     )
     raise ConfigError(f"[plugins.log] {wrong}. It may hold: {allowed}.", errors=errors)

@@ -9,7 +9,7 @@ import trio
 
 from hookhub.contracts.routes import Route
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.egress import EGRESS_ERRORS, Answer, Egress, classify
+from hookhub.egress import EGRESS_ERRORS, Egress, ReceivedAnswer, classify
 from hookhub_webhook.api import WebhookApi
 from hookhub_webhook.config import NAME, check_config, redact_config, secret_values
 from hookhub_webhook.keys import KeysApi
@@ -85,7 +85,7 @@ class Exchange:
         self._keep = keep
         self._start = trio.current_time()
         self._timings: dict[str, float] = {}
-        self._answer: Answer | None = None
+        self._answer: ReceivedAnswer | None = None
         self._body = b""
         self._cut = False
         self._remark: str | None = None
@@ -123,7 +123,7 @@ class Exchange:
             return self._failed("connect_timeout", message)
         return self._failed("read_timeout", f"The receiver {finding} within {seconds:g} s.")
 
-    async def _take_body(self, answer: Answer) -> None:
+    async def _take_body(self, answer: ReceivedAnswer) -> None:
         """Keep the first part of the body; with 2xx the receiver has the event, whatever comes."""
         try:
             body = answer.whole_body()
@@ -136,7 +136,7 @@ class Exchange:
         finally:
             answer.close()
 
-    async def _read_briefly(self, answer: Answer) -> None:
+    async def _read_briefly(self, answer: ReceivedAnswer) -> None:
         try:
             with trio.move_on_after(BODY_GRACE) as grace:
                 await self._read(answer)
@@ -147,7 +147,7 @@ class Exchange:
             self._cut = True
             self._remark = f"The answer's body took longer than {BODY_GRACE:g} s; the rest is cut."
 
-    async def _read(self, answer: Answer) -> None:
+    async def _read(self, answer: ReceivedAnswer) -> None:
         pieces = 0
         while not self._cut and (piece := await answer.piece()) is not None:
             pieces += 1
@@ -166,7 +166,7 @@ class Exchange:
         self._cut = True
         self._remark = f"Of the answer's body the first {len(self._body)} bytes are kept."
 
-    def _judged(self, answer: Answer) -> AttemptResult:
+    def _judged(self, answer: ReceivedAnswer) -> AttemptResult:
         self._timings["total"] = trio.current_time() - self._start
         return judge(
             answer.status,

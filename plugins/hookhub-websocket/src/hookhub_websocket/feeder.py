@@ -10,7 +10,7 @@ import trio
 from hookhub import Cursor, Entry
 from hookhub_websocket import messages
 from hookhub_websocket.batches import SIZE, Batch, Batches
-from hookhub_websocket.filters import Filter
+from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import Encode, plain_frame, text_frame
 from hookhub_websocket.messages import BadMessage
 
@@ -54,7 +54,7 @@ class Feeder:
         self,
         feed: Feed,
         batches: Batches,
-        filter: Filter,
+        filter: ConnectionFilter,
         missed: Callable[[], None] = lambda: None,
         encode: Encode = plain_frame,
     ) -> None:

@@ -10,7 +10,7 @@ from hookhub.contracts.events import check_pattern
 from hookhub.feed import Select, Wanted
 
 
-class Filter:
+class ConnectionFilter:
     """The subscriptions of one connection: type patterns, each with a payload condition or none.
 
     Without any, it gets everything; the first subscription replaces that, later ones add to it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hookhub import Cursor, Entry
 from hookhub_websocket import messages
-from hookhub_websocket.filters import Filter
+from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import text_frame
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Replay:
     """
 
     def __init__(
-        self, feed: Feed, epoch: str, filter: Filter, range: Range, id: str | int | None
+        self, feed: Feed, epoch: str, filter: ConnectionFilter, range: Range, id: str | int | None
     ) -> None:
         self._feed = feed
         self._epoch = epoch

@@ -27,7 +27,7 @@ from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why
 from hookhub_websocket.fanout import Fanout
 from hookhub_websocket.feeder import Feeder
-from hookhub_websocket.filters import Filter
+from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import Encode, plain_frame, text_frame
 from hookhub_websocket.link import Link
 from hookhub_websocket.messages import BadMessage, ClientMessage
@@ -90,7 +90,9 @@ class Session:
         self.user_agent = user_agent
         self.link = link
         self.outbox = link.outbox
-        self.filter = Filter(hub.feed.select, settings.max_patterns, settings.max_conditions)
+        self.filter = ConnectionFilter(
+            hub.feed.select, settings.max_patterns, settings.max_conditions
+        )
         self.feeder = Feeder(hub.feed, batches, self.filter, hub.presence.gap, encode)
         self.signals = SignalBox(hub.signals, link.outbox.wake)
         self.messages_received = 0

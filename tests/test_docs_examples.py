@@ -29,7 +29,7 @@ from hookhub.egress import Egress
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
-from hookhub.testing.receiver import Answer, Hang, Receiver, open_receiver
+from hookhub.testing.receiver import Reply, Hang, Receiver, open_receiver
 from hookhub.testing.requirements import find_program
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
@@ -326,7 +326,7 @@ async def test_example_plugins_run_in_a_hub(receiver: Receiver, tmp_path: Path) 
     site.mkdir()
     install("hookhub-chat", site)
     install("hookhub-orders", site)
-    receiver.script(Answer(503))
+    receiver.script(Reply(503))
     hub = HubProcess(
         tmp_path,
         {"delivery": {"retry_schedule": [0.1]}, "plugins": {"required": ["chat", "orders"]}},

@@ -2,7 +2,7 @@
 
 ::
 
-    async with open_receiver(Answer(503), Answer(200)) as receiver:
+    async with open_receiver(Reply(503), Reply(200)) as receiver:
         ...                                   # make the hub call receiver.url
         first, second = await receiver.wait_for(2)
         assert second.header("x-webhook-attempt") == "2"
@@ -57,7 +57,7 @@ class ReceivedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """A well-formed answer.
 
     Args:
@@ -85,7 +85,7 @@ class Twice:
             of its own).
     """
 
-    answer: Answer
+    answer: Reply
     delay: float = 0.0
 
 
@@ -124,7 +124,7 @@ class Drip:
     headers: Headers = ()
 
 
-Behaviour: TypeAlias = Answer | Twice | Hang | Close | Reset | Raw | Drip
+Behaviour: TypeAlias = Reply | Twice | Hang | Close | Reset | Raw | Drip
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +134,7 @@ class Receiver:
     url: str
     """``http://127.0.0.1:PORT/hook`` (``https`` with a TLS context)."""
     port: int
-    default: Behaviour = field(default_factory=Answer)
+    default: Behaviour = field(default_factory=Reply)
     """What answers when the script is used up."""
     respond: Callable[[ReceivedRequest], Behaviour] | None = None
     """Decides by the request; comes before the script."""
@@ -272,7 +272,7 @@ class _Conversation:
             return False
         behaviour = self._receiver._take(request)
         match behaviour:
-            case Answer():
+            case Reply():
                 return await self._answer(behaviour, left)
             case Twice():
                 return await self._answer(behaviour.answer, left, behaviour)
@@ -317,7 +317,7 @@ class _Conversation:
         assert not isinstance(event, type) or event is h11.PAUSED
         return event
 
-    async def _answer(self, answer: Answer, left: trio.Event, twice: Twice | None = None) -> bool:
+    async def _answer(self, answer: Reply, left: trio.Event, twice: Twice | None = None) -> bool:
         if answer.wait is not None:
             await answer.wait.wait()
         headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]

@@ -13,7 +13,7 @@ import trio
 
 from hookhub.testing.certificates import Authority
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Answer, ReceivedRequest, Receiver, Twice, open_receiver
+from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver, Twice, open_receiver
 
 WEBHOOKS = 4
 """At each receiver."""
@@ -32,7 +32,7 @@ async def answering_twice(authority: Authority | None, delay: float) -> AsyncIte
     """A receiver whose answers say which delivery they are for."""
 
     def respond(request: ReceivedRequest) -> Twice:
-        return Twice(Answer(body=(request.header("x-webhook-delivery") or "").encode()), delay)
+        return Twice(Reply(body=(request.header("x-webhook-delivery") or "").encode()), delay)
 
     context = authority.certify()[1] if authority else None
     async with open_receiver(ssl_context=context) as receiver:

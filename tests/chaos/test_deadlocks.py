@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Answer, open_receiver
+from hookhub.testing.receiver import Reply, open_receiver
 
 WEBHOOKS = 50
 SECONDS = 25.0
@@ -64,7 +64,7 @@ async def test_no_deadlock(hubs: list[HubProcess], postgres_url: str) -> None:
     """Each would cost everybody a second."""
     waits: list[float] = []
     async with open_receiver() as receiver:
-        answers = (Answer(500 if number % 2 else 200) for number in count())
+        answers = (Reply(500 if number % 2 else 200) for number in count())
         receiver.respond = lambda _: next(answers)
         clients = [hub.async_client() for hub in hubs]
         await make_webhooks(clients[0], receiver.url)

@@ -9,7 +9,7 @@ import trio
 
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.receiver import (
-    Answer,
+    Reply,
     Behaviour,
     Close,
     Hang,
@@ -57,7 +57,7 @@ class Switch:
         if not self.on:
             return self._off
         self.answered.append(request)
-        return Answer()
+        return Reply()
 
 
 async def test_kill_9_with_a_dead_receiver(start_hub: StartHub) -> None:
@@ -114,7 +114,7 @@ async def test_retries_go_on_after_a_restart(start_hub: StartHub) -> None:
         hub = await trio.to_thread.run_sync(
             start_hub, {"delivery": {"retry_schedule": [0.1, 1.5, 0.1], "jitter": 0.0}}
         )
-        async with open_receiver(Answer(500), Answer(500)) as receiver:
+        async with open_receiver(Reply(500), Reply(500)) as receiver:
             async with hub.async_client() as http:
                 made = await _post(http, "/webhooks", _webhook(receiver.url))
                 await _post(http, "/events", _event(1))

@@ -8,7 +8,7 @@ import httpx
 import trio
 
 from hookhub.testing.fixtures import StartHub
-from hookhub.testing.receiver import Answer, Receiver, open_receiver
+from hookhub.testing.receiver import Reply, Receiver, open_receiver
 from hookhub.testing.waiting import wait_until_async
 
 EVENTS = 1_500
@@ -44,7 +44,7 @@ async def test_kill_9_in_the_middle_of_a_replay(start_hub: StartHub) -> None:
     with trio.fail_after(120):
         hub = await trio.to_thread.run_sync(start_hub)
         async with open_receiver() as receiver:
-            receiver.default = Answer(200)
+            receiver.default = Reply(200)
             async with hub.async_client() as http:
                 webhook_id = await _made(http, receiver)
                 answer = await http.post(f"/webhooks/{webhook_id}/replay", json={})

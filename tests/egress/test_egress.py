@@ -31,7 +31,7 @@ from hookhub.egress.http.reading import MAX_HEAD
 from hookhub.egress.http.tls import MAX_CONTEXTS, TlsContexts, check_trust
 from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import (
-    Answer,
+    Reply,
     Behaviour,
     Close,
     Drip,
@@ -289,7 +289,7 @@ def test_wrong_network_stops_the_start(item: str) -> None:
 
 async def test_request_arrives_as_it_was_given(egress: Egress) -> None:
     """Method, target, headers and body arrive to the byte, with nothing added but the length."""
-    async with open_receiver(Answer(201, b"done", [("X-Answer", "yes")])) as receiver:
+    async with open_receiver(Reply(201, b"done", [("X-Answer", "yes")])) as receiver:
         request = httpx.Request(
             "POST",
             f"{receiver.url}?a=b%20c",
@@ -368,7 +368,7 @@ async def unused_port() -> int:
 
 async def test_redirect_is_an_answer_like_any_other(egress: Egress) -> None:
     """Redirects are not followed, with httpx's client on top neither."""
-    async with open_receiver(Answer(302, headers=[("Location", "/elsewhere")])) as receiver:
+    async with open_receiver(Reply(302, headers=[("Location", "/elsewhere")])) as receiver:
         async with httpx.AsyncClient(transport=egress.transport(), trust_env=False) as client:
             response = await client.post(receiver.url, content=b"{}")
         assert response.status_code == 302
@@ -671,7 +671,7 @@ async def test_connection_is_kept_for_the_next_request(egress: Egress) -> None:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        Answer(close=True),
+        Reply(close=True),
         Raw(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
         Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
     ],
@@ -715,7 +715,7 @@ async def test_close_that_crosses_the_request_is_made_good_once(
     egress: Egress, behaviour: Behaviour
 ) -> None:
     """A kept connection that ends without a byte of an answer: once more, on a new connection."""
-    async with open_receiver(Answer(), behaviour, Answer(202)) as receiver:
+    async with open_receiver(Reply(), behaviour, Reply(202)) as receiver:
         await post(egress, receiver.url)
         response, _ = await post(egress, receiver.url, b"[1]")
         assert response.status_code == 202
@@ -727,8 +727,8 @@ async def test_close_that_crosses_the_request_is_made_good_once(
     ("script", "sent"),
     [
         ([Close()], 1),
-        ([Answer(), Close(), Close()], 3),
-        ([Answer(), Raw(b"HTTP/1.1 2")], 2),
+        ([Reply(), Close(), Close()], 3),
+        ([Reply(), Raw(b"HTTP/1.1 2")], 2),
     ],
 )
 async def test_nothing_else_is_sent_twice(
@@ -736,7 +736,7 @@ async def test_nothing_else_is_sent_twice(
 ) -> None:
     """No second try on a new connection, after a second one, or once an answer had begun."""
     async with open_receiver(*script) as receiver:
-        if isinstance(script[0], Answer):
+        if isinstance(script[0], Reply):
             await post(egress, receiver.url)
         assert (await failure(egress, receiver.url))[0] == "reset"
         assert len(receiver.requests) == sent
@@ -744,7 +744,7 @@ async def test_nothing_else_is_sent_twice(
 
 async def test_timeout_on_a_kept_connection_is_not_sent_again(egress: Egress) -> None:
     """A receiver that is slow on a kept connection gets the request once."""
-    async with open_receiver(Answer(), Hang()) as receiver:
+    async with open_receiver(Reply(), Hang()) as receiver:
         await post(egress, receiver.url)
         assert (await failure(egress, receiver.url, timeout={"read": 0.05}))[0] == "read_timeout"
         assert len(receiver.requests) == 2

@@ -14,7 +14,7 @@ from hookhub.contracts.deliveries import EndpointOptions
 from hookhub.contracts.events import parse_timestamp
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
-from hookhub.testing.receiver import Answer, Receiver
+from hookhub.testing.receiver import Reply, Receiver
 from hookhub_webhook.config import MASK
 
 URL = "https://example.com/hook"
@@ -443,7 +443,7 @@ async def test_enable_and_disable(api: httpx.AsyncClient) -> None:
 async def test_test_delivery(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """A test sends an example once and shows what came of it; nothing is stored or counted."""
     made = await create(api, url=receiver.url, event_type="ticket.*", secret="s")
-    receiver.script(Answer(200, b"fine"), Answer(500, b"broken"))
+    receiver.script(Reply(200, b"fine"), Reply(500, b"broken"))
     path = f"/webhooks/{made['id']}/test"
     good = (await api.post(path)).json()
     assert (good["success"], good["response_status"], good["response_body"]) == (True, 200, "fine")

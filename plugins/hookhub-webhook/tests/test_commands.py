@@ -15,7 +15,7 @@ import trio
 
 from hookhub.testing.commands import run_hookhub
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Answer, Receiver
+from hookhub.testing.receiver import Reply, Receiver
 
 Ask = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -154,12 +154,12 @@ async def test_testing_delivering_retrying(ask: Ask, hub: HubProcess, receiver: 
     await call("create", "live", receiver.url, "--events", "user.created")
     good = await call("test", "live")
     assert (good.returncode, receiver.requests[0].header("x-webhook-event")) == (0, "user.created")
-    receiver.script(Answer(500, b"no \x1b[31m"))
+    receiver.script(Reply(500, b"no \x1b[31m"))
     bad = await call("test", "live")
     assert bad.returncode == 1
     assert "\x1b" not in bad.stdout
     assert "500" in bad.stdout
-    receiver.script(Answer(500))
+    receiver.script(Reply(500))
     assert "1 delivery" in (await call("user.created", "user_id=1", group="send")).stdout
     await receiver.wait_for(3)
     pending = await call("deliveries", "live", "--status", "pending")

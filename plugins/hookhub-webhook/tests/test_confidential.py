@@ -14,7 +14,7 @@ import pytest
 from hookhub.config import Settings
 from hookhub.hub import Hub
 from hookhub.store import Transaction
-from hookhub.testing.receiver import Answer, ReceivedRequest, Receiver
+from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver
 from hookhub.testing.serving import settings_for_tests
 from hookhub.testing.waiting import wait_until_async
 from hookhub_webhook.config import MASK
@@ -125,12 +125,12 @@ async def test_headers_may_be_given_again(api: httpx.AsyncClient, receiver: Rece
 # -- In what is kept of answers --------------------------------------------------------------------
 
 
-def echo(request: ReceivedRequest) -> Answer:
+def echo(request: ReceivedRequest) -> Reply:
     """Answers with all that was sent, in the ways in which that is written."""
     value = request.header("authorization") or ""
     body = {"all": dict(request.headers), "target": request.target, "alone": value[7:]}
     text = json.dumps(body) + json.dumps(body).replace("/", "\\/") + repr(httpx.QueryParams(body))
-    return Answer(500, text.encode(), [("X-Echo", value), ("X-Target", request.target)])
+    return Reply(500, text.encode(), [("X-Echo", value), ("X-Target", request.target)])
 
 
 async def test_answers_are_kept_without_known_secrets(
@@ -162,7 +162,7 @@ async def test_redirect_to_the_same_path_does_not_tell_it(
     api: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     """A service that asks for https repeats the path, which is the credential, in its Location."""
-    receiver.default = Answer(301, b"", [("Location", f"https://hooks.example{PATH}")])
+    receiver.default = Reply(301, b"", [("Location", f"https://hooks.example{PATH}")])
     made = await create(api, url=receiver.url.replace("/hook", PATH))
     delivery = await delivered(api, made, "failed")
     assert "'https://hooks.example***'" in delivery["error_message"]
@@ -174,7 +174,7 @@ async def test_a_short_path_is_not_told_either(api: httpx.AsyncClient, receiver:
     query, and as a whole URL."""
     url = receiver.url.replace("/hook", "/s3cr3t")
     said = f"Cannot POST /s3cr3t?k=t0k3n; no route /s3cr3t (k=t0k3n) at {url}"
-    receiver.default = Answer(404, said.encode())
+    receiver.default = Reply(404, said.encode())
     made = await create(api, url=f"{url}?k=t0k3n")
     delivery = await delivered(api, made, "failed")
     assert "Cannot POST ***; no route *** (***) at http" in delivery["response_body"]
@@ -184,7 +184,7 @@ async def test_a_short_path_is_not_told_either(api: httpx.AsyncClient, receiver:
 
 async def test_ordinary_words_are_left_alone(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """Short values, and words that only contain a value, are no secrets that anybody could see."""
-    receiver.default = Answer(200, b'{"ok": true, "env": "production", "hook": "webhook"}')
+    receiver.default = Reply(200, b'{"ok": true, "env": "production", "hook": "webhook"}')
     headers = {"X-Flag": "true", "X-Part": "product", "Accept": "application/json"}
     made = await create(api, url=receiver.url, headers=headers)
     delivery = await delivered(api, made, "success")

@@ -19,7 +19,7 @@ from hookhub.config import EgressSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
-from hookhub.testing.receiver import Answer, ReceivedRequest, Twice, open_receiver
+from hookhub.testing.receiver import Reply, ReceivedRequest, Twice, open_receiver
 from hookhub.testing.samples import attempt_of
 from hookhub_webhook import WebhookSink
 
@@ -44,7 +44,7 @@ async def test_second_answer_is_credited_to_nobody(scheme: str, delay: float) ->
     numbers = iter(range(1, EXCHANGES + 1))
 
     def respond(request: ReceivedRequest) -> Twice:
-        return Twice(Answer(body=(request.header("x-webhook-delivery") or "").encode()), delay)
+        return Twice(Reply(body=(request.header("x-webhook-delivery") or "").encode()), delay)
 
     async def webhook(endpoint_id: int, url: str) -> None:
         trust = {"ca": authority.pem} if scheme == "https" else {}

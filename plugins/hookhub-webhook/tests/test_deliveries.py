@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from hookhub.config import Settings
 from hookhub.contracts.events import canonical_json
-from hookhub.testing.receiver import Answer, Close, Receiver
+from hookhub.testing.receiver import Reply, Close, Receiver
 from hookhub.testing.serving import settings_for_tests
 from hookhub.testing.waiting import wait_until_async
 from hookhub_webhook.signing import hub_signature, signing_secret
@@ -61,7 +61,7 @@ async def settled(api: httpx.AsyncClient, path: str, status: str, count: int = 1
 async def test_event_arrives_signed(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """An accepted event is posted, byte for byte, and recorded as the API shows it."""
     payload = {"user_id": 1, "first_name": "Аня", "z": [1e22, 2**70], "a": "\ud800"}
-    receiver.default = Answer(200, b"thanks")
+    receiver.default = Reply(200, b"thanks")
     path = await subscribe(api, receiver.url, secret="s")
     # Half of a surrogate pair is JSON, if no text: it travels as it came.
     body = canonical_json({"type": "user.created", "payload": payload}).encode()
@@ -105,7 +105,7 @@ async def test_failure_is_retried_with_the_same_id(
     api: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     """A retry is the same message: same id and body, another attempt."""
-    receiver.script(Answer(500))
+    receiver.script(Reply(500))
     path = await subscribe(api, receiver.url)
     event_id = await emit(api, {"user_id": 1})
     first, second = await receiver.wait_for(2)
@@ -122,7 +122,7 @@ async def test_failed_deliveries_can_be_seen_and_retried(
     api: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     """Out of attempts is ``failed``, with the reason; ``retry-failed`` tries them all again."""
-    receiver.script(Answer(500, b"no", close=True), Close())
+    receiver.script(Reply(500, b"no", close=True), Close())
     path = await subscribe(api, receiver.url)
     await emit(api, {"user_id": 1})
     [delivery] = await settled(api, path, "failed")
@@ -148,7 +148,7 @@ async def test_failed_deliveries_can_be_seen_and_retried(
 
 async def test_pending_deliveries_can_be_ended(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """``DELETE …/deliveries?status=pending`` ends what waits; nothing else can be deleted."""
-    receiver.default = Answer(500)
+    receiver.default = Reply(500)
     path = await subscribe(api, receiver.url, retry_schedule=[3600])
     await emit(api, {"user_id": 1})
     await receiver.wait_for(1)
@@ -167,7 +167,7 @@ async def test_pending_deliveries_can_be_ended(api: httpx.AsyncClient, receiver:
 
 async def test_410_disables_with_a_reason(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """A receiver that says 410 gets nothing more until a person enables it again."""
-    receiver.script(Answer(410))
+    receiver.script(Reply(410))
     path = await subscribe(api, receiver.url)
     await emit(api, {"user_id": 1})
     [delivery] = await settled(api, path, "failed")
@@ -215,7 +215,7 @@ async def test_a_receiver_that_fails_is_shown_as_failing(
     api: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     """Five failures open the breaker; a success closes it, and nothing is failing any more."""
-    receiver.default = Answer(500)
+    receiver.default = Reply(500)
     path = await subscribe(api, receiver.url, retry_schedule=[0] * 5)
     await emit(api, {"user_id": 1})
 
@@ -227,7 +227,7 @@ async def test_a_receiver_that_fails_is_shown_as_failing(
     assert webhook["failing_since"] is not None
     assert webhook["disabled_reason"] is None
     assert (await api.get("/webhooks")).json()["items"] == [webhook]
-    receiver.default = Answer(200)
+    receiver.default = Reply(200)
     # Changed by hand: what it did before says nothing any more.
     changed = (await api.patch(path, json={"timeout": 5})).json()
     assert changed["breaker"] == "closed"
@@ -238,7 +238,7 @@ async def test_a_receiver_that_fails_is_shown_as_failing(
 
 async def test_strict_order(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """A failed one holds back its key only; the waiting ones say so, and skipping lets them go."""
-    receiver.respond = lambda request: Answer(500 if request.json()["user_id"] == 1 else 200)
+    receiver.respond = lambda request: Reply(500 if request.json()["user_id"] == 1 else 200)
     path = await subscribe(api, receiver.url, ordered=True)
     await emit(api, {"user_id": 1}, key="a")
     [failed] = await settled(api, path, "failed")
@@ -267,7 +267,7 @@ async def test_the_rate_limit_holds(api: httpx.AsyncClient, receiver: Receiver) 
 async def test_concurrency_holds(api: httpx.AsyncClient, receiver: Receiver) -> None:
     """With ``concurrency`` 1 there is never more than one request under way."""
     gates = [trio.Event() for _ in range(3)]
-    receiver.script(*(Answer(wait=gate) for gate in gates))
+    receiver.script(*(Reply(wait=gate) for gate in gates))
     path = await subscribe(api, receiver.url, concurrency=1)
     for number in range(3):
         await emit(api, {"user_id": number})
@@ -285,7 +285,7 @@ async def test_attempts_keep_the_headers_of_the_answer(
     """Whichever way the answer was read, and whether it was a good one; never a cookie."""
     headers = [("X-Request-Id", "7"), ("Set-Cookie", "sid=s3cr3t"), ("x-twice", "1")]
     for close, status in ((False, 500), (True, 200)):
-        receiver.script(Answer(status, b"so", [*headers, ("x-twice", "2")], close=close))
+        receiver.script(Reply(status, b"so", [*headers, ("x-twice", "2")], close=close))
     path = await subscribe(api, receiver.url)
     await emit(api, {"user_id": 1})
     [delivery] = await settled(api, path, "success")

@@ -16,7 +16,7 @@ import trio
 
 from hookhub.client import AsyncClient, verify
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Answer, ReceivedRequest, Receiver
+from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver
 
 StartHub = Callable[..., HubProcess]
 
@@ -157,7 +157,7 @@ async def test_a_killed_listener_goes_on(start_hub: StartHub, receiver: Receiver
 async def test_it_prints_each_answer(start_hub: StartHub, receiver: Receiver) -> None:
     """Refusals too; nothing a program answers steers the terminal."""
     hub = await trio.to_thread.run_sync(start_hub)
-    receiver.script(Answer(500, b"broken \x1b[2J"))
+    receiver.script(Reply(500, b"broken \x1b[2J"))
     await send(hub, 1, 2)
     options = ("--since", "all", "-n", "2")
     async with listening(hub, receiver, *options) as program:

@@ -21,7 +21,7 @@ from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.receiver import (
-    Answer,
+    Reply,
     Behaviour,
     Close,
     Drip,
@@ -151,7 +151,7 @@ async def test_certificates_of_its_own_are_trusted(sink: WebhookSink) -> None:
 
 async def test_redirect_is_not_followed(sink: WebhookSink, receiver: Receiver) -> None:
     """3xx fails; the sentence names the target, which sees no request."""
-    receiver.script(Answer(307, headers=[("Location", "/elsewhere")]))
+    receiver.script(Reply(307, headers=[("Location", "/elsewhere")]))
     result = await attempt(sink, receiver.url)
     assert (result.outcome, result.response_status, result.error) == (Outcome.RETRY, 307, "status")
     assert "/elsewhere" in str(result.error_message)
@@ -160,7 +160,7 @@ async def test_redirect_is_not_followed(sink: WebhookSink, receiver: Receiver) -
 
 async def test_410_disables(sink: WebhookSink, receiver: Receiver) -> None:
     """410 gives up and disables the webhook."""
-    receiver.script(Answer(410))
+    receiver.script(Reply(410))
     result = await attempt(sink, receiver.url)
     assert (result.outcome, result.disable_endpoint) == (Outcome.GIVE_UP, True)
 
@@ -170,7 +170,7 @@ async def test_retry_after_date_counts_from_the_attempt(
 ) -> None:
     """A date in ``Retry-After`` becomes seconds by the hub's clock."""
     # The sample attempt is made at 22:13:20.
-    receiver.script(Answer(503, headers=[("Retry-After", "Tue, 14 Nov 2023 22:14:50 GMT")]))
+    receiver.script(Reply(503, headers=[("Retry-After", "Tue, 14 Nov 2023 22:14:50 GMT")]))
     assert (await attempt(sink, receiver.url)).retry_after == 90.0
 
 
@@ -191,7 +191,7 @@ async def test_first_part_of_the_answer_is_kept(
     egress: Egress, receiver: Receiver, body: bytes, kept: str
 ) -> None:
     """No more than ``[delivery] max_response`` bytes of an answer are kept, as text."""
-    receiver.script(Answer(500, body))
+    receiver.script(Reply(500, body))
     result = await attempt(sink_of(egress, max_response=100), receiver.url)
     assert (result.response_status, result.response_body) == (500, kept)
 
@@ -215,7 +215,7 @@ async def test_endless_body_costs_only_its_first_part(
 
 async def test_endless_body_is_remarked(sink: WebhookSink, receiver: Receiver) -> None:
     """A body over the cap is a success of which the attempt says that there was more."""
-    receiver.script(Answer(200, b"x" * 20_000), Answer(200, b"x" * 16 * 1024))
+    receiver.script(Reply(200, b"x" * 20_000), Reply(200, b"x" * 16 * 1024))
     result = await attempt(sink, receiver.url)
     assert (result.outcome, result.error) == (Outcome.DELIVERED, None)
     assert "the first 16384 bytes are kept" in str(result.error_message)

@@ -12,7 +12,7 @@ import h11
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Answer, ReceivedRequest, Receiver, open_receiver
+from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver, open_receiver
 
 EVENT = json.dumps({"type": "user.created", "payload": {"user_id": 1}}).encode()
 LATE = 3.0
@@ -143,11 +143,11 @@ class Trial:
         async with self._hub.async_client() as http:
             (await http.post("/webhooks", json=webhook)).raise_for_status()
 
-    def _respond(self, request: ReceivedRequest) -> Answer:
+    def _respond(self, request: ReceivedRequest) -> Reply:
         self._attempts += 1
         wait = trio.Event()
         self._nursery.start_soon(self._answer, wait, 0.0 if self._attempts % 10 else 1.5)
-        return Answer(wait=wait)
+        return Reply(wait=wait)
 
     async def _answer(self, wait: trio.Event, seconds: float) -> None:
         await trio.sleep(seconds)

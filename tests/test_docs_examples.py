@@ -29,7 +29,7 @@ from hookhub.egress import Egress
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.ports import free_port
-from hookhub.testing.receiver import Reply, Hang, Receiver, open_receiver
+from hookhub.testing.receiver import Hang, Receiver, Reply, open_receiver
 from hookhub.testing.requirements import find_program
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"

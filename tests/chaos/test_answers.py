@@ -13,7 +13,7 @@ import trio
 
 from hookhub.testing.certificates import Authority
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver, Twice, open_receiver
+from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply, Twice, open_receiver
 
 WEBHOOKS = 4
 """At each receiver."""

@@ -9,12 +9,12 @@ import trio
 
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.receiver import (
-    Reply,
     Behaviour,
     Close,
     Hang,
     ReceivedRequest,
     Receiver,
+    Reply,
     open_receiver,
 )
 from hookhub.testing.waiting import wait_until_async

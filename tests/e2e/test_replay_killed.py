@@ -8,7 +8,7 @@ import httpx
 import trio
 
 from hookhub.testing.fixtures import StartHub
-from hookhub.testing.receiver import Reply, Receiver, open_receiver
+from hookhub.testing.receiver import Receiver, Reply, open_receiver
 from hookhub.testing.waiting import wait_until_async
 
 EVENTS = 1_500

@@ -31,13 +31,13 @@ from hookhub.egress.http.reading import MAX_HEAD
 from hookhub.egress.http.tls import MAX_CONTEXTS, TlsContexts, check_trust
 from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import (
-    Reply,
     Behaviour,
     Close,
     Drip,
     Hang,
     Raw,
     Receiver,
+    Reply,
     Reset,
     open_receiver,
 )

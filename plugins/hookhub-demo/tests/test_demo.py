@@ -17,7 +17,7 @@ from hookhub.config import PluginsSettings
 from hookhub.contracts.errors import NotFound
 from hookhub_demo.command import demo_settings, keep_token
 from hookhub_demo.play import Play, run
-from hookhub_demo.receiver import Received, Receiver
+from hookhub_demo.receiver import DemoReceiver, Received
 from hookhub_demo.verify import standard_signature_holds
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -39,7 +39,7 @@ def signed(body: bytes, moment: float) -> dict[str, str]:
     }
 
 
-def post(receiver: Receiver, headers: dict[str, str], body: bytes) -> int:
+def post(receiver: DemoReceiver, headers: dict[str, str], body: bytes) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=10)
     try:
         connection.request("POST", "/", body, headers)
@@ -53,7 +53,7 @@ def test_the_receiver_takes_only_what_is_signed() -> None:
     seen: list[Received] = []
     body = json.dumps({"name": "Zoë", "n": 1.5}, sort_keys=True).encode()
     good = signed(body, time.time())
-    with Receiver(SECRET, seen.append) as receiver:
+    with DemoReceiver(SECRET, seen.append) as receiver:
         assert post(receiver, good, body) == 200
         assert post(receiver, good, body.replace(b"1.5", b"1.6")) == 401
         assert post(receiver, {**good, "X-Webhook-Signature": "sha256=00"}, body) == 401

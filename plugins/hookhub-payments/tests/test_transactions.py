@@ -14,11 +14,15 @@ from hookhub.contracts.components import Component
 from hookhub.contracts.errors import PayloadTooLarge
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
-from hookhub.store import Store
-from hookhub.store import Transaction as StoreTransaction
+from hookhub.store import Store, Transaction
 from hookhub.testing.conformance import ComponentConformance
 from hookhub.testing.serving import sqlite_url
-from hookhub_payments import NewTransaction, Transaction, create_transaction, insert_transaction
+from hookhub_payments import (
+    NewTransaction,
+    PaymentTransaction,
+    create_transaction,
+    insert_transaction,
+)
 from hookhub_payments.models import TransactionRow
 
 DEPOSIT: dict[str, Any] = {
@@ -152,7 +156,7 @@ class TestTogether:
     async def test_unit_fails(self, hub: Hub, api: httpx.AsyncClient) -> None:
         """A unit of one's own that fails after the insert takes the transaction back."""
 
-        def pay_in(tx: StoreTransaction) -> Transaction:
+        def pay_in(tx: Transaction) -> PaymentTransaction:
             insert_transaction(tx, hub, NewTransaction(**DEPOSIT))
             raise RuntimeError("no balance")
 
@@ -181,7 +185,7 @@ class TestRace:
                 while watcher.execute(waits).fetchone() == (0,):
                     await trio.lowlevel.checkpoint()
 
-        made: list[Transaction] = []
+        made: list[PaymentTransaction] = []
 
         async def make() -> None:
             made.append(await create_transaction(hub, **DEPOSIT))

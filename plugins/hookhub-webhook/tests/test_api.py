@@ -14,7 +14,7 @@ from hookhub.contracts.deliveries import EndpointOptions
 from hookhub.contracts.events import parse_timestamp
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
-from hookhub.testing.receiver import Reply, Receiver
+from hookhub.testing.receiver import Receiver, Reply
 from hookhub_webhook.config import MASK
 
 URL = "https://example.com/hook"

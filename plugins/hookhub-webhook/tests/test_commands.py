@@ -15,7 +15,7 @@ import trio
 
 from hookhub.testing.commands import run_hookhub
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Reply, Receiver
+from hookhub.testing.receiver import Receiver, Reply
 
 Ask = Callable[..., "subprocess.CompletedProcess[str]"]
 

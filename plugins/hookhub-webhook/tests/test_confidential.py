@@ -14,7 +14,7 @@ import pytest
 from hookhub.config import Settings
 from hookhub.hub import Hub
 from hookhub.store import Transaction
-from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver
+from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply
 from hookhub.testing.serving import settings_for_tests
 from hookhub.testing.waiting import wait_until_async
 from hookhub_webhook.config import MASK

@@ -19,7 +19,7 @@ from hookhub.config import EgressSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
-from hookhub.testing.receiver import Reply, ReceivedRequest, Twice, open_receiver
+from hookhub.testing.receiver import ReceivedRequest, Reply, Twice, open_receiver
 from hookhub.testing.samples import attempt_of
 from hookhub_webhook import WebhookSink
 

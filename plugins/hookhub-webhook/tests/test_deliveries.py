@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from hookhub.config import Settings
 from hookhub.contracts.events import canonical_json
-from hookhub.testing.receiver import Reply, Close, Receiver
+from hookhub.testing.receiver import Close, Receiver, Reply
 from hookhub.testing.serving import settings_for_tests
 from hookhub.testing.waiting import wait_until_async
 from hookhub_webhook.signing import hub_signature, signing_secret

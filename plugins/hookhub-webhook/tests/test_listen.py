@@ -16,7 +16,7 @@ import trio
 
 from hookhub.client import AsyncClient, verify
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver
+from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply
 
 StartHub = Callable[..., HubProcess]
 

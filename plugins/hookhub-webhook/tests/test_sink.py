@@ -21,13 +21,13 @@ from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.receiver import (
-    Reply,
     Behaviour,
     Close,
     Drip,
     Hang,
     Raw,
     Receiver,
+    Reply,
     Reset,
     open_receiver,
 )

@@ -17,8 +17,8 @@ from hookhub_websocket.batches import Batches
 from hookhub_websocket.feeder import Feeder
 from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import text_frame
+from hookhub_websocket.history import HistoryReplay
 from hookhub_websocket.messages import gap
-from hookhub_websocket.replays import Replay
 
 
 async def restore(hub: Hub, to: int) -> None:
@@ -79,7 +79,7 @@ async def test_a_replay_and_a_resume_under_way_end(hub: Hub, emit: Callable[...,
     feeder = Feeder(hub.feed, Batches(hub.feed), chosen)
     assert feeder.resume(await hub.feed.resume(Cursor(epoch, 1))) is None
     found = await hub.read(lambda reader: resolve_range(reader, Cursor(epoch, 0), None))
-    replay = Replay(hub.feed, epoch, chosen, found, 7)
+    replay = HistoryReplay(hub.feed, epoch, chosen, found, 7)
     await restore(hub, 2)
     assert await feeder.next_batch() == text_frame(gap(None, f"{hub.feed.epoch}-2"))
     assert await feeder.next_batch() == b""

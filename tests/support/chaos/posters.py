@@ -12,7 +12,7 @@ import h11
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import Reply, ReceivedRequest, Receiver, open_receiver
+from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply, open_receiver
 
 EVENT = json.dumps({"type": "user.created", "payload": {"user_id": 1}}).encode()
 LATE = 3.0

@@ -20,7 +20,7 @@ from hookhub.client import AsyncClient
 from hookhub.config import Settings
 from hookhub.contracts.errors import HookhubError, NotFound
 from hookhub.server import Started
-from hookhub_demo.receiver import Received, Receiver
+from hookhub_demo.receiver import DemoReceiver, Received
 from hookhub_demo.traffic import Traffic
 
 WEBHOOK_NAME = "hookhub demo"
@@ -50,7 +50,7 @@ class Play:
         # Derived, so that the next demo knows it without storing it a second time.
         derived = hmac.digest(token.encode(), b"webhook secret", "sha256")
         self._secret = "whsec_" + base64.b64encode(derived).decode()
-        self.receiver = Receiver(self._secret, show)
+        self.receiver = DemoReceiver(self._secret, show)
 
     @property
     def good(self) -> int:

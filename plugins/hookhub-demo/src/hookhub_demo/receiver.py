@@ -39,7 +39,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class Receiver:
+class DemoReceiver:
     """Listens on a free port of 127.0.0.1, in threads of its own.
 
     Args:
@@ -56,7 +56,7 @@ class Receiver:
         self.good = 0
         self.bad = 0
 
-    def __enter__(self) -> Receiver:
+    def __enter__(self) -> DemoReceiver:
         self._thread.start()
         return self
 

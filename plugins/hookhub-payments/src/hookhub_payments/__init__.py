@@ -10,16 +10,16 @@ from hookhub import EventType, Source, hookimpl
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
-    from hookhub_payments.shapes import NewTransaction, Transaction
+    from hookhub_payments.shapes import NewTransaction, PaymentTransaction
     from hookhub_payments.transactions import create_transaction
     from hookhub_payments.units import insert_transaction
 
-__all__ = ["NewTransaction", "Transaction", "create_transaction", "insert_transaction"]
+__all__ = ["NewTransaction", "PaymentTransaction", "create_transaction", "insert_transaction"]
 
 
 _PLACES = {
     "NewTransaction": "hookhub_payments.shapes",
-    "Transaction": "hookhub_payments.shapes",
+    "PaymentTransaction": "hookhub_payments.shapes",
     "create_transaction": "hookhub_payments.transactions",
     "insert_transaction": "hookhub_payments.units",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hookhub.contracts.events import format_timestamp
 from hookhub.contracts.routes import Answer, Body, Id, Line, Paging
@@ -34,8 +34,10 @@ class NewTransaction(Body):
     is_completed: bool = True
 
 
-class Transaction(Answer):
+class PaymentTransaction(Answer):
     """A transaction."""
+
+    model_config = ConfigDict(title="Transaction")
 
     id: int
     user_id: int
@@ -52,7 +54,7 @@ class Transaction(Answer):
     the status says it."""
 
     @classmethod
-    def from_row(cls, row: dict[str, Any], *, repeated: bool = False) -> Transaction:
+    def from_row(cls, row: dict[str, Any], *, repeated: bool = False) -> PaymentTransaction:
         """The transaction in a row of :class:`hookhub_payments.models.TransactionRow`."""
         derived = {
             "amount_rubles": row["amount_kopeks"] / 100,
@@ -74,7 +76,7 @@ class TransactionQuery(Paging):
 class TransactionList(Answer):
     """A part of the list of transactions, newest first."""
 
-    items: list[Transaction]
+    items: list[PaymentTransaction]
     total: int
     limit: int
     offset: int

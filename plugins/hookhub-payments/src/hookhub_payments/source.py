@@ -9,7 +9,7 @@ from hookhub import Migration, Request, Response, Route, Source
 from hookhub_payments.models import MIGRATIONS
 from hookhub_payments.shapes import (
     NewTransaction,
-    Transaction,
+    PaymentTransaction,
     TransactionList,
     TransactionQuery,
 )
@@ -40,7 +40,7 @@ class PaymentsSource(Source):
                 scope="events:write",
                 tag="transactions",
                 body=NewTransaction,
-                responses={201: Transaction, 200: Transaction},
+                responses={201: PaymentTransaction, 200: PaymentTransaction},
             ),
             Route(
                 "GET",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hookhub.contracts.errors import Conflict
 from hookhub.contracts.routes import checked
-from hookhub_payments.shapes import NewTransaction, Transaction, TransactionType
+from hookhub_payments.shapes import NewTransaction, PaymentTransaction, TransactionType
 from hookhub_payments.units import insert_transaction
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def create_transaction(
     external_id: str | None = None,
     description: str | None = None,
     is_completed: bool = True,
-) -> Transaction:
+) -> PaymentTransaction:
     """Make a transaction.
 
     Its event is ``payment.completed`` for a deposit and ``transaction.created`` for every other
@@ -49,7 +49,7 @@ async def create_transaction(
     return await write_transaction(hub, new)
 
 
-async def write_transaction(hub: Hub, new: NewTransaction) -> Transaction:
+async def write_transaction(hub: Hub, new: NewTransaction) -> PaymentTransaction:
     """:func:`create_transaction` for fields that are checked already."""
     try:
         return await hub.write(lambda tx: insert_transaction(tx, hub, new))

@@ -11,17 +11,17 @@ from hookhub_payments.events import SOURCE
 from hookhub_payments.models import TransactionRow
 from hookhub_payments.shapes import (
     NewTransaction,
-    Transaction,
+    PaymentTransaction,
     TransactionList,
     TransactionQuery,
 )
 
 if TYPE_CHECKING:
-    from hookhub import store
     from hookhub.hub import Hub
+    from hookhub.store import Reader, Transaction
 
 
-def insert_transaction(tx: store.Transaction, hub: Hub, new: NewTransaction) -> Transaction:
+def insert_transaction(tx: Transaction, hub: Hub, new: NewTransaction) -> PaymentTransaction:
     """Make a transaction; emits ``payment.completed`` or ``transaction.created``.
 
     A transaction whose ``external_id`` was used before is returned as it was made (``repeated``).
@@ -31,7 +31,7 @@ def insert_transaction(tx: store.Transaction, hub: Hub, new: NewTransaction) -> 
     """
     first = _find_first(tx, new)
     if first is not None:
-        return Transaction.from_row(first, repeated=True)
+        return PaymentTransaction.from_row(first, repeated=True)
     values = new.model_dump() | {"created_at": tx.now}
     try:
         transaction_id = tx.execute(TransactionRow.insert(**values))
@@ -42,7 +42,7 @@ def insert_transaction(tx: store.Transaction, hub: Hub, new: NewTransaction) -> 
             "The external_id was used by another request at this moment; try again to get the "
             "transaction that it made."
         ) from None
-    transaction = Transaction.from_row(values | {"id": transaction_id})
+    transaction = PaymentTransaction.from_row(values | {"id": transaction_id})
     tx.append(
         hub.draft(
             "payment.completed" if new.type == "deposit" else "transaction.created",
@@ -55,7 +55,7 @@ def insert_transaction(tx: store.Transaction, hub: Hub, new: NewTransaction) -> 
     return transaction
 
 
-def list_transactions(reader: store.Reader, query: TransactionQuery) -> TransactionList:
+def list_transactions(reader: Reader, query: TransactionQuery) -> TransactionList:
     """The transactions that fit the query, newest first."""
     chosen = TransactionRow.select()
     for name in ("user_id", "type", "payment_method", "external_id"):
@@ -64,14 +64,14 @@ def list_transactions(reader: store.Reader, query: TransactionQuery) -> Transact
             chosen = chosen.where(getattr(TransactionRow, name) == value)
     page = chosen.order_by(TransactionRow.id.desc()).limit(query.limit).offset(query.offset)
     return TransactionList(
-        items=[Transaction.from_row(row) for row in reader.rows(page)],
+        items=[PaymentTransaction.from_row(row) for row in reader.rows(page)],
         total=reader.scalar(chosen.select(peewee.fn.COUNT(TransactionRow.id))),
         limit=query.limit,
         offset=query.offset,
     )
 
 
-def _find_first(tx: store.Transaction, new: NewTransaction) -> dict[str, Any] | None:
+def _find_first(tx: Transaction, new: NewTransaction) -> dict[str, Any] | None:
     if new.external_id is None:
         return None
     method = peewee.fn.COALESCE(TransactionRow.payment_method, "")
@@ -82,7 +82,7 @@ def _find_first(tx: store.Transaction, new: NewTransaction) -> dict[str, Any] | 
     )
 
 
-def _payload(transaction: Transaction) -> dict[str, Any]:
+def _payload(transaction: PaymentTransaction) -> dict[str, Any]:
     return {
         "transaction_id": transaction.id,
         "user_id": transaction.user_id,

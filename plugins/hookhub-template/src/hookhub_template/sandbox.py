@@ -27,7 +27,7 @@ from hookhub_template.library import (
     kind,
 )
 from hookhub_template.syntax import CHARGE, LOOP, MARK, TEXT
-from hookhub_template.writers import JsonText, Writer, to_text
+from hookhub_template.writers import JsonText, ValueWriter, to_text
 
 NAMES: Final = ("type", "payload", "timestamp", "id", "sequence", "key", "source")
 """What a template knows."""
@@ -177,7 +177,7 @@ def _write(context: Context, value: Any) -> str:
     budget.spend(CALL)
     budget.charge(value)
     writer = context[WRITER]
-    assert isinstance(writer, Writer)
+    assert isinstance(writer, ValueWriter)
     return writer.value(value)
 
 

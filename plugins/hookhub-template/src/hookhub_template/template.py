@@ -18,7 +18,7 @@ from hookhub_template.budget import Budget
 from hookhub_template.library import BUDGET
 from hookhub_template.sandbox import NAMES, WRITER, Sandbox
 from hookhub_template.syntax import check_and_count, parse
-from hookhub_template.writers import Writer, writer_for
+from hookhub_template.writers import ValueWriter, writer_for
 
 TEMPLATE_MAX = 16 * 1024
 """Bytes of a template."""
@@ -132,7 +132,7 @@ def _values(event: Event) -> dict[str, Any]:
     return values
 
 
-def _render(template: Template, values: dict[str, Any], writer: Writer) -> None:
+def _render(template: Template, values: dict[str, Any], writer: ValueWriter) -> None:
     values |= {BUDGET: Budget(), WRITER: writer}
     try:
         # Not template.render(): each piece must reach the writer before the next value is made.

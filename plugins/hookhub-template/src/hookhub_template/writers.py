@@ -53,7 +53,7 @@ def to_text(value: Any) -> str:
     return to_json(value)
 
 
-class Writer:
+class ValueWriter:
     """Gathers what a template writes; plain text, in which nothing needs escaping."""
 
     def __init__(self) -> None:
@@ -88,14 +88,14 @@ class Writer:
         return body
 
 
-class MarkupWriter(Writer):
+class MarkupWriter(ValueWriter):
     """HTML and XML: values are text, unless a filter made markup of them."""
 
     def value(self, value: Any) -> str:
         return value if isinstance(value, Markup) else html.escape(to_text(value))
 
 
-class JsonWriter(Writer):
+class JsonWriter(ValueWriter):
     """JSON: values are escaped inside strings and encoded outside."""
 
     def __init__(self) -> None:
@@ -145,11 +145,11 @@ def _too_large() -> TransformError:
     return TransformError(f"The template makes more than {OUTPUT_MAX} bytes; write less.")
 
 
-def writer_for(content_type: str) -> Writer:
+def writer_for(content_type: str) -> ValueWriter:
     """The writer for a content type: JSON, markup, or plain text."""
     media = content_type.partition(";")[0].strip().lower()
     if media.endswith(("/json", "+json")):
         return JsonWriter()
     if media == "text/html" or media.endswith(("/xml", "+xml")):
         return MarkupWriter()
-    return Writer()
+    return ValueWriter()

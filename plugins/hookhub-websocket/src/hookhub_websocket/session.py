@@ -29,10 +29,10 @@ from hookhub_websocket.fanout import Fanout
 from hookhub_websocket.feeder import Feeder
 from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import Encode, plain_frame, text_frame
+from hookhub_websocket.history import HistoryReplay
 from hookhub_websocket.link import Link
 from hookhub_websocket.messages import BadMessage, ClientMessage
 from hookhub_websocket.rate import MessageRate, Pace
-from hookhub_websocket.replays import Replay
 from hookhub_websocket.settings import WebSocketSettings
 from hookhub_websocket.watch import Watch
 
@@ -98,7 +98,7 @@ class Session:
         self.messages_received = 0
         self._hub = hub
         self._fanout = fanout
-        self._replay: Replay | None = None
+        self._replay: HistoryReplay | None = None
         self._rate = MessageRate(settings.message_rate, settings.message_burst, link.last_heard)
         self.watch = Watch(hub, link, self.feeder, principal, settings)
 
@@ -322,7 +322,7 @@ class Session:
         except HookhubError as error:
             raise BadMessage.of(error, message.id) from None
         found = await self._hub.read(lambda reader: resolve_range(reader, begin, end))
-        self._replay = Replay(self._hub.feed, epoch, self.filter, found, message.id)
+        self._replay = HistoryReplay(self._hub.feed, epoch, self.filter, found, message.id)
         self.link.post(self._replay.begin())
         self.outbox.wake()
 

@@ -35,7 +35,7 @@ WATCH = 0.5
 log = structlog.get_logger("hookhub.websocket")
 
 
-class Ticket(Answer):
+class LiveTicket(Answer):
     """A one-time ticket for a live connection."""
 
     ticket: str = Field(description="For `/ws?ticket=…` or `/events/stream?ticket=…`; works once")
@@ -69,7 +69,7 @@ class WebSocketSink(LiveSink):
                 self.issue_ticket,
                 scope=SCOPE,
                 tag="live",
-                responses={200: Ticket},
+                responses={200: LiveTicket},
                 cross_origin=True,
             )
         ]
@@ -118,7 +118,8 @@ class WebSocketSink(LiveSink):
         assert request.principal is not None
         ticket, lifetime = self._hub.tokens.issue_ticket(request.principal)
         return Response(
-            Ticket(ticket=ticket, expires_in=lifetime), headers={"Cache-Control": "no-store"}
+            LiveTicket(ticket=ticket, expires_in=lifetime),
+            headers={"Cache-Control": "no-store"},
         )
 
     # -- connections -----------------------------------------------------------------------

@@ -19,7 +19,7 @@ SLICE = 200
 """Entries asked of the feed at once."""
 
 
-class Replay:
+class HistoryReplay:
     """Events of a range, each marked, between the messages ``replaying`` and ``replayed``.
 
     The live feed of the connection goes on beside it and does not notice: whoever keeps the cursor
@@ -34,7 +34,12 @@ class Replay:
     """
 
     def __init__(
-        self, feed: Feed, epoch: str, filter: ConnectionFilter, range: Range, id: str | int | None
+        self,
+        feed: Feed,
+        epoch: str,
+        filter: ConnectionFilter,
+        range: Range,
+        id: str | int | None,
     ) -> None:
         self._feed = feed
         self._epoch = epoch

@@ -9,33 +9,13 @@ for deliveries of the hub's own events.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
-
-from pydantic import BaseModel, Field
+from typing import Any
 
 from hookhub.contracts.deliveries import Endpoint
 from hookhub.contracts.events import OWN, format_timestamp
 from hookhub.feed.signals import Signals
 from hookhub.statistics.tally import Tally
 from hookhub.store.units.deliveries import Record, Recorded
-
-
-class DeliverySignal(BaseModel):
-    """The payload of all of them."""
-
-    delivery_id: int
-    sink: str
-    endpoint_id: int
-    endpoint_name: str
-    event_id: str
-    event_type: str
-    attempt_number: int = Field(description="1 for the first attempt")
-    status: Literal["pending", "success", "failed"] = Field(description="Of the delivery, by it")
-    response_status: int | None
-    error: str | None = Field(description="A stable word: dns, refused, read_timeout, status …")
-    error_message: str | None
-    duration_ms: float
-    next_retry_at: str | None = Field(description="RFC 3339; null unless pending")
 
 
 class DeliveryLife:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import BaseModel, Field
 
 from hookhub.contracts.events import EventType, Payload
 
@@ -35,6 +37,24 @@ class EndpointDisabled(Payload):
     id: int
     name: str
     reason: str
+
+
+class DeliverySignal(BaseModel):
+    """The payload of what live subscribers may watch of an attempt while it happens."""
+
+    delivery_id: int
+    sink: str
+    endpoint_id: int
+    endpoint_name: str
+    event_id: str
+    event_type: str
+    attempt_number: int = Field(description="1 for the first attempt")
+    status: Literal["pending", "success", "failed"] = Field(description="Of the delivery, by it")
+    response_status: int | None
+    error: str | None = Field(description="A stable word: dns, refused, read_timeout, status …")
+    error_message: str | None
+    duration_ms: float
+    next_retry_at: str | None = Field(description="RFC 3339; null unless pending")
 
 
 DELIVERY_FAILED = EventType(

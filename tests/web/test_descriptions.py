@@ -1,4 +1,4 @@
-"""OpenAPI, AsyncAPI and the page that shows them: complete, valid, and from this host alone."""
+"""OpenAPI and the page that shows them: complete, valid, and from this host alone."""
 
 from __future__ import annotations
 
@@ -153,19 +153,6 @@ async def test_a_body_that_may_be_left_out(openapi: dict[str, Any]) -> None:
     """It is described so."""
     assert openapi["paths"]["/things"]["put"]["requestBody"]["required"] is False
     assert openapi["paths"]["/things"]["post"]["requestBody"]["required"] is True
-
-
-async def test_asyncapi(api: httpx.AsyncClient) -> None:
-    """A message for every event type; what no plugin serves is not described."""
-    document = (await api.get("/asyncapi.json")).json()
-    assert document["asyncapi"] == "3.0.0"
-    for reference in references(document):
-        resolve(document, reference)
-    assert document["channels"].keys() == {"sse"}
-    messages = document["channels"]["sse"]["messages"]
-    assert {"user.created", "ticket.created", "gap"} <= messages.keys()
-    user = document["components"]["messages"]["user.created"]["payload"]
-    assert user["properties"]["payload"]["required"] == ["user_id"]
 
 
 async def test_the_root_leads_to_the_page(api: httpx.AsyncClient) -> None:

@@ -311,7 +311,7 @@ async def test_compressed_bodies_are_refused(api: httpx.AsyncClient) -> None:
     assert (await api.put("/things", content=b"{}", headers=headers)).status_code == 200
 
 
-PAGES = ["/", "/docs", "/docs/docs.js", "/openapi.json", "/asyncapi.json", "/admin", "/admin/"]
+PAGES = ["/", "/docs", "/docs/docs.js", "/openapi.json", "/admin", "/admin/"]
 PAGES += ["/admin/main.js", "/admin/none.js", "/hub.js", "/hub.d.ts", "/hub/none.js", "/none"]
 
 

@@ -1,1 +1,1 @@
-"""The API described: OpenAPI and AsyncAPI, made from what is served."""
+"""The API described as OpenAPI, made from what is served."""

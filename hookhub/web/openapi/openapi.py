@@ -39,7 +39,7 @@ Events in, a live feed and signed webhooks out.
 Every request but those for health and metrics needs a token, sent as `Authorization: Bearer …` or
 as `X-API-Key: …`; each operation names the scope that the token must have, and the scope `admin`
 has all. Errors are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC.
-The live feed is described at [/asyncapi.json](/asyncapi.json).
+The live feed is described at [/asyncapi.json](/asyncapi.json), if the hub has a WebSocket.
 """
 TAGS = {
     "events": "Events in, and the history of them",

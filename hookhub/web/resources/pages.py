@@ -1,4 +1,4 @@
-"""What browsers see: the API's descriptions (``/openapi.json``, ``/asyncapi.json``, ``/docs``).
+"""What browsers see: the API's description (``/openapi.json``, ``/docs``).
 
 Swagger UI comes from this package, and the pages allow nothing else: no other host is asked for
 anything.
@@ -15,7 +15,6 @@ from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import EventType
 from hookhub.contracts.files import PAGE_HEADERS
 from hookhub.contracts.routes import Request, Response, Route
-from hookhub.web.openapi.asyncapi import asyncapi_document
 from hookhub.web.openapi.openapi import Examples, openapi_document
 from hookhub.web.resources.batch import NewEvents
 from hookhub.web.resources.browser_client import BrowserClient
@@ -36,7 +35,7 @@ FILES = {
 
 
 class Pages:
-    """Serves the descriptions of a hub's API, and the client for browsers.
+    """Serves the description of a hub's API, and the client for browsers.
 
     Args:
         hub: whose API.
@@ -44,26 +43,23 @@ class Pages:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._openapi = self._asyncapi = b""
+        self._openapi = b""
         self._panel = False
 
     def describe(self, routes: Sequence[Route]) -> None:
-        """Write the descriptions, of those of these routes that are an API."""
+        """Write the description, of those of these routes that are an API."""
         self._panel = any(route.path == PANEL for route in routes)
         routes = [route for route in routes if route.described]
         registry = self._hub.registry
         examples = {item.name: _example(item) for item in registry}
         shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
-        websocket = "/ws" in self._hub.components.upgrades()
         transforms = [item.name for item in self._hub.transforms]
         self._openapi = json.dumps(openapi_document(routes, shown, registry, transforms)).encode()
-        self._asyncapi = json.dumps(asyncapi_document(registry, websocket=websocket)).encode()
 
     def routes(self) -> Sequence[Route]:
         """Where they are served."""
         return [
             Route("GET", "/openapi.json", self.openapi, None, "pages", described=False),
-            Route("GET", "/asyncapi.json", self.asyncapi, None, "pages", described=False),
             Route("GET", "/docs", self.docs, None, "pages", described=False),
             Route("GET", "/docs/{name}", self.file, None, "pages", described=False),
             Route("GET", "/", self.root, None, "pages", described=False),
@@ -73,10 +69,6 @@ class Pages:
     async def openapi(self, request: Request) -> Response:
         """The REST API as OpenAPI 3.1."""
         return Response(self._openapi)
-
-    async def asyncapi(self, request: Request) -> Response:
-        """The live feed as AsyncAPI 3.0."""
-        return Response(self._asyncapi)
 
     async def docs(self, request: Request) -> Response:
         """The API to browse and to try."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import httpx
@@ -43,6 +45,30 @@ HEARD: list[dict[str, Any]] = [
 async def document(api: httpx.AsyncClient) -> dict[str, Any]:
     found: dict[str, Any] = (await api.get("/asyncapi.json")).json()
     return found
+
+
+def references(node: Any) -> list[str]:
+    """All ``$ref`` in a document."""
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [found for value in node.values() for found in references(value)]
+    if isinstance(node, list):
+        return [found for value in node for found in references(value)]
+    return []
+
+
+async def test_a_message_for_every_event_type(document: dict[str, Any], hub: Hub) -> None:
+    """In both feeds, with the schema of its payload; and every reference leads somewhere."""
+    assert document["asyncapi"] == "3.0.0"
+    for reference in references(document):
+        reduce(getitem, reference.removeprefix("#/").split("/"), document)
+    types = [item.name for item in hub.registry]
+    assert types
+    for channel in ("sse", "websocket"):
+        assert {*types, "gap"} <= document["channels"][channel]["messages"].keys()
+    for item in hub.registry:
+        payload = document["components"]["messages"][item.name]["payload"]["properties"]["payload"]
+        assert payload["properties"].keys() == item.json_schema()["properties"].keys()
 
 
 def check(document: dict[str, Any], value: dict[str, Any], direction: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,6 +15,7 @@ from hookhub import Answer, Entry, LiveSink, Request, Response, Route
 from hookhub.contracts.errors import HookhubError, TooManyRequests, Unauthorized
 from hookhub.contracts.routes import Principal, UpgradeHandler, UpgradeRequest
 from hookhub.feed import USER_AGENT_MAX
+from hookhub_websocket.asyncapi import asyncapi_document
 from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin, header_values
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why
@@ -71,7 +74,8 @@ class WebSocketSink(LiveSink):
                 tag="live",
                 responses={200: LiveTicket},
                 cross_origin=True,
-            )
+            ),
+            Route("GET", "/asyncapi.json", self.describe, None, "pages", described=False),
         ]
 
     def upgrades(self) -> Mapping[str, UpgradeHandler]:
@@ -121,6 +125,14 @@ class WebSocketSink(LiveSink):
             LiveTicket(ticket=ticket, expires_in=lifetime),
             headers={"Cache-Control": "no-store"},
         )
+
+    async def describe(self, request: Request) -> Response:
+        """The live feed as AsyncAPI 3.0."""
+        return Response(self._description)
+
+    @cached_property
+    def _description(self) -> bytes:
+        return json.dumps(asyncapi_document(self._hub.registry)).encode()
 
     # -- connections -----------------------------------------------------------------------
 

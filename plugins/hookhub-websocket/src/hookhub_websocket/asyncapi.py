@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 of a hub: the live feed over WebSocket and Server-Sent Events."""
+"""``/asyncapi.json``: the live feed over WebSocket and Server-Sent Events, as AsyncAPI 3.0."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hookhub import __version__
-from hookhub.background.delivery_life import DeliverySignal
 from hookhub.contracts.events import EventType
+from hookhub.contracts.own_events import DeliverySignal
 
 Json = dict[str, Any]
 
@@ -34,12 +34,8 @@ _STRING: Json = {"type": "string"}
 _ID: Json = {"type": ["string", "integer"], "description": "As the client chose it"}
 
 
-def asyncapi_document(event_types: Iterable[EventType], *, websocket: bool) -> Json:
-    """The AsyncAPI document of a hub with these event types.
-
-    Args:
-        websocket: whether a plugin serves ``/ws``.
-    """
+def asyncapi_document(event_types: Iterable[EventType]) -> Json:
+    """The AsyncAPI document of a hub with these event types."""
     events = {item.name: _event_message(item) for item in event_types}
     signals = {
         **{name: _signal_message(name, text) for name, text in SIGNALS.items()},
@@ -47,18 +43,9 @@ def asyncapi_document(event_types: Iterable[EventType], *, websocket: bool) -> J
             "delivery.failed", "A delivery of one of the hub's own events failed: no event is made"
         ),
     }
-    controls = _control_messages()
     feed = [*events, *signals, *BOTH]
     stream = [*feed, "closing"]
-    channels = {"sse": _channel("/events/stream", "The live feed as Server-Sent Events", stream)}
-    operations = {"sendToStream": _operation("send", "sse", stream)}
-    if websocket:
-        said = [*feed, *SAID]
-        channels["websocket"] = _channel("/ws", "The live feed as a WebSocket", [*said, *HEARD])
-        operations["sendToWebSocket"] = _operation("send", "websocket", said)
-        operations["receiveFromWebSocket"] = _operation("receive", "websocket", HEARD)
-    else:
-        controls = {name: controls[name] for name in (*BOTH, "closing")}
+    said = [*feed, *SAID]
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -66,9 +53,16 @@ def asyncapi_document(event_types: Iterable[EventType], *, websocket: bool) -> J
             "version": __version__,
             "description": "Every committed event, as it happens or from a cursor on.",
         },
-        "channels": channels,
-        "operations": operations,
-        "components": {"messages": {**events, **signals, **controls}},
+        "channels": {
+            "sse": _channel("/events/stream", "The live feed as Server-Sent Events", stream),
+            "websocket": _channel("/ws", "The live feed as a WebSocket", [*said, *HEARD]),
+        },
+        "operations": {
+            "sendToStream": _operation("send", "sse", stream),
+            "sendToWebSocket": _operation("send", "websocket", said),
+            "receiveFromWebSocket": _operation("receive", "websocket", HEARD),
+        },
+        "components": {"messages": {**events, **signals, **_control_messages()}},
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hookhub.config.checks import (
     check_bind,
@@ -17,6 +17,8 @@ from hookhub.config.checks import (
     check_public_url,
     check_trusted_proxy,
 )
+from hookhub.contracts.errors import ConfigError
+from hookhub.contracts.events import field_errors
 from hookhub.secretbox import KEY_MIN
 
 Network = Annotated[str, AfterValidator(check_network)]
@@ -30,6 +32,9 @@ SecretKey = Annotated[str, Field(min_length=KEY_MIN)]
 
 DRAIN_BEHIND_PROXY = 5.0
 """``[server] drain_delay`` where ``public_url`` says that a proxy stands before the hub."""
+
+
+TableT = TypeVar("TableT", bound="Table")
 
 
 class Table(BaseModel):
@@ -300,6 +305,24 @@ class PluginsSettings(BaseModel):
         """
         tables = self.tables()
         return {**tables.get(name, {}), **tables.get(name.replace("-", "_"), {})}
+
+    def read(self, name: str, model: type[TableT]) -> TableT:
+        """The plugin's own table, checked; descriptions of the model's fields are shown.
+
+        Raises:
+            ConfigError: names every wrong key and says what is allowed.
+        """
+        try:
+            return model.model_validate(self.table(name))
+        except ValidationError as error:
+            errors = field_errors(error, "plugins", name)
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc'][2:]))}: {item['msg']}" for item in errors
+        )
+        allowed = "; ".join(
+            f"{key} ({field.description})" for key, field in model.model_fields.items()
+        )
+        raise ConfigError(f"[plugins.{name}] {wrong}. It may hold: {allowed}.", errors=errors)
 
 
 class Settings(Table):

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from hookhub import Outcome
-from hookhub.config import EgressSettings, Settings
+from hookhub.config import EgressSettings, PluginsSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
@@ -36,9 +36,8 @@ async def test_second_answer_is_credited_to_nobody(scheme: str, delay: float) ->
     authority = Authority()
     context = authority.certify()[1] if scheme == "https" else None
     egress = Egress(EgressSettings(allow=["127.0.0.0/8"]))
-    hub = SimpleNamespace(
-        settings=Settings(), egress=egress, plugin_settings=lambda name: {"ed25519": False}
-    )
+    settings = Settings(plugins=PluginsSettings(webhook={"ed25519": False}))
+    hub = SimpleNamespace(settings=settings, egress=egress)
     sink = WebhookSink(cast("Hub", hub))
     wrong: list[tuple[int, str | None]] = []
     numbers = iter(range(1, EXCHANGES + 1))

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from hookhub import client
-from hookhub.config import Settings
+from hookhub.config import PluginsSettings, Settings
 from hookhub.contracts.errors import ConfigError
 from hookhub.hub import Hub
 from hookhub.testing.receiver import ReceivedRequest, Receiver
-from hookhub_webhook.settings import read_settings
+from hookhub_webhook.settings import WebhookSettings
 
 PATH = "/.well-known/webhook-keys.json"
 
@@ -153,6 +153,6 @@ class TestSwitchedOff:
 def test_wrong_settings_are_named() -> None:
     """What ``[plugins.webhook]`` may hold is told."""
     with pytest.raises(ConfigError, match=r"\[plugins.webhook\] ed25519: .* It may hold: ed25519"):
-        read_settings({"ed25519": "yes"})
+        PluginsSettings(webhook={"ed25519": "yes"}).read("webhook", WebhookSettings)
     with pytest.raises(ConfigError, match="ed25591"):
-        read_settings({"ed25591": True})
+        PluginsSettings(webhook={"ed25591": True}).read("webhook", WebhookSettings)

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 import hookhub_webhook.sink
 from hookhub import AttemptResult, DurableSink, Outcome
-from hookhub.config import DeliverySettings, EgressSettings, Settings
+from hookhub.config import DeliverySettings, EgressSettings, PluginsSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
@@ -41,10 +41,10 @@ def sink_of(egress: Egress, **delivery: Any) -> WebhookSink:
 
     The hub's own keys need its database; see ``test_keys.py``.
     """
-    settings = Settings(delivery=DeliverySettings(**delivery))
-    hub = SimpleNamespace(
-        settings=settings, egress=egress, plugin_settings=lambda name: {"ed25519": False}
+    settings = Settings(
+        delivery=DeliverySettings(**delivery), plugins=PluginsSettings(webhook={"ed25519": False})
     )
+    hub = SimpleNamespace(settings=settings, egress=egress)
     return WebhookSink(cast("Hub", hub))
 
 

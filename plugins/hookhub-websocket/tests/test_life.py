@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 from wsproto.events import Ping, Pong, TextMessage
 
 from hookhub import Cursor
-from hookhub.config import Settings
+from hookhub.config import PluginsSettings, Settings
 from hookhub.contracts.errors import ConfigError
 from hookhub.hub import Hub
 from hookhub.testing.serving import TOKEN
 from hookhub.testing.waiting import wait_until_async
 from hookhub_websocket.session import Session
-from hookhub_websocket.settings import read_settings
+from hookhub_websocket.settings import WebSocketSettings
 from hookhub_websocket.sink import WATCH, WebSocketSink
 from hookhub_websocket.watch import STRIKES
 
@@ -391,12 +391,12 @@ async def test_statistics_add_up(
 def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
     """A wrong key or value is named with what is allowed."""
     with pytest.raises(ConfigError, match=message):
-        read_settings(table)
+        PluginsSettings(websocket=table).read("websocket", WebSocketSettings)
 
 
 def test_no_settings_are_needed() -> None:
     """Every setting has a default."""
-    assert read_settings({}).write_timeout == 10.0
+    assert WebSocketSettings().write_timeout == 10.0
     live = Settings().live
     # Issue 4: a dead link is found within 60 s.
     assert live.heartbeat + live.heartbeat_timeout + 2 * WATCH < 60

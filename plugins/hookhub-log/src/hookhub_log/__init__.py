@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def hookhub_sinks(hub: Hub) -> Iterable[LiveSink]:
     # Not at the top: 'hookhub --help' asks every plugin for commands, and need not wait for these.
     from hookhub_log.output import FileOutput, StandardOutput
-    from hookhub_log.settings import read_settings
+    from hookhub_log.settings import LogSinkSettings
     from hookhub_log.sink import LogSink
 
-    settings = read_settings(hub.plugin_settings("log"))
+    settings = hub.settings.plugins.read("log", LogSinkSettings)
     output = StandardOutput() if settings.file is None else FileOutput(settings.file)
     return [LogSink(output, settings.events)]

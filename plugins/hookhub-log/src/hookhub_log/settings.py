@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from hookhub.config import Table
-from hookhub.contracts.errors import ConfigError
-from hookhub.contracts.events import check_pattern, field_errors
+from hookhub.contracts.events import check_pattern
 
 
 class LogSinkSettings(Table):
@@ -23,20 +21,3 @@ class LogSinkSettings(Table):
     events: list[Annotated[str, AfterValidator(check_pattern)]] = Field(
         default=["*"], min_length=1, description="event type patterns, such as ['user.*']"
     )
-
-
-def read_settings(table: Mapping[str, Any]) -> LogSinkSettings:
-    """Check the plugin's table.
-
-    Raises:
-        ConfigError: names every wrong key and says what is allowed.
-    """
-    try:
-        return LogSinkSettings.model_validate(table)
-    except ValidationError as error:
-        errors = field_errors(error, "plugins", "log")
-    wrong = "; ".join(f"{'.'.join(map(str, item['loc'][2:]))}: {item['msg']}" for item in errors)
-    allowed = "; ".join(
-        f"{name} ({field.description})" for name, field in LogSinkSettings.model_fields.items()
-    )
-    raise ConfigError(f"[plugins.log] {wrong}. It may hold: {allowed}.", errors=errors)

@@ -16,7 +16,7 @@ from hookhub_webhook.keys import KeysApi
 from hookhub_webhook.outcome import decode_body, is_success, judge
 from hookhub_webhook.replays import replay_routes
 from hookhub_webhook.request import WebhookRequest, build_request
-from hookhub_webhook.settings import read_settings
+from hookhub_webhook.settings import WebhookSettings
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -39,7 +39,7 @@ class WebhookSink(DurableSink):
         self._hub = hub
         self._delivery = hub.settings.delivery
         self._egress = hub.egress
-        self._ed25519 = read_settings(hub.plugin_settings(NAME)).ed25519
+        self._ed25519 = hub.settings.plugins.read(NAME, WebhookSettings).ed25519
 
     def routes(self) -> Sequence[Route]:
         keys = KeysApi(self._hub, signing=self._ed25519)

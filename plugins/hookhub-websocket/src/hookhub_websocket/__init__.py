@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @hookimpl
 def hookhub_sinks(hub: Hub) -> Iterable[LiveSink]:
     # Not at the top: 'hookhub --help' asks every plugin for commands, and need not wait for these.
-    from hookhub_websocket.settings import read_settings
+    from hookhub_websocket.settings import WebSocketSettings
     from hookhub_websocket.sink import WebSocketSink
 
-    return [WebSocketSink(hub, read_settings(hub.plugin_settings("websocket")))]
+    return [WebSocketSink(hub, hub.settings.plugins.read("websocket", WebSocketSettings))]

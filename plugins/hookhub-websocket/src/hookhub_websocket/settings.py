@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hookhub.config import Table
-from hookhub.contracts.errors import ConfigError
-from hookhub.contracts.events import field_errors
 
 
 class WebSocketSettings(Table):
@@ -49,20 +46,3 @@ class WebSocketSettings(Table):
         20.0, gt=0, description="messages a second that a client may send on average"
     )
     message_burst: int = Field(100, ge=1, description="messages that it may send at once")
-
-
-def read_settings(table: Mapping[str, Any]) -> WebSocketSettings:
-    """Check the plugin's table.
-
-    Raises:
-        ConfigError: names every wrong key and says what is allowed.
-    """
-    try:
-        return WebSocketSettings.model_validate(table)
-    except ValidationError as error:
-        errors = field_errors(error, "plugins", "websocket")
-    wrong = "; ".join(f"{'.'.join(map(str, item['loc'][2:]))}: {item['msg']}" for item in errors)
-    allowed = "; ".join(
-        f"{name} ({field.description})" for name, field in WebSocketSettings.model_fields.items()
-    )
-    raise ConfigError(f"[plugins.websocket] {wrong}. It may hold: {allowed}.", errors=errors)

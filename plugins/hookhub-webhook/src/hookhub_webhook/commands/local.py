@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from hookhub.config import EgressSettings, Settings
+from hookhub.config import EgressSettings, PluginsSettings, Settings
 from hookhub.contracts.events import Event, canonical_json, parse_timestamp
 from hookhub.contracts.sinks import Attempt, AttemptResult
 from hookhub.egress import Egress
@@ -43,14 +43,13 @@ class LocalWebhook:
         headers: dict[str, str],
         timeout: float | None,
     ) -> None:
-        settings = Settings(egress=EgressSettings(allow=["0.0.0.0/0", "::/0"]))
+        settings = Settings(
+            egress=EgressSettings(allow=["0.0.0.0/0", "::/0"]),
+            plugins=PluginsSettings.model_validate({"webhook": {"ed25519": False}}),
+        )
         self._egress = Egress(settings.egress, connect_timeout=settings.delivery.connect_timeout)
         # All that the sink takes of a hub for an attempt; keys are the hub's and stay there.
-        hub = SimpleNamespace(
-            settings=settings,
-            egress=self._egress,
-            plugin_settings=lambda name: {"ed25519": False},
-        )
+        hub = SimpleNamespace(settings=settings, egress=self._egress)
         self._sink = WebhookSink(cast("Hub", hub))
         config = {"url": url, "format": format, "headers": headers, "timeout": timeout}
         self._config = self._sink.validate(config)

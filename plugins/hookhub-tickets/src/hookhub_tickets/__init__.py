@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hookhub import EventType, Source, hookimpl
+from hookhub.contracts.lazy import lazy
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -34,28 +34,7 @@ __all__ = [
     "update_ticket_status",
 ]
 
-
-_PLACES = {
-    "NewMessage": "hookhub_tickets.shapes",
-    "NewStatus": "hookhub_tickets.shapes",
-    "NewTicket": "hookhub_tickets.shapes",
-    "Ticket": "hookhub_tickets.shapes",
-    "TicketMessage": "hookhub_tickets.shapes",
-    "add_ticket_message": "hookhub_tickets.tickets",
-    "change_ticket_status": "hookhub_tickets.units",
-    "create_ticket": "hookhub_tickets.tickets",
-    "find_ticket": "hookhub_tickets.units",
-    "insert_ticket": "hookhub_tickets.units",
-    "insert_ticket_message": "hookhub_tickets.units",
-    "update_ticket_status": "hookhub_tickets.tickets",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # PEP 562: 'hookhub --help' imports every plugin, and need not wait for the database's library.
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, __all__, "shapes", "units", "tickets")
 
 
 @hookimpl

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hookhub import EventType, Source, hookimpl
+from hookhub.contracts.lazy import lazy
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -16,21 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NewUser", "User", "create_user", "find_user", "insert_user"]
 
-
-_PLACES = {
-    "NewUser": "hookhub_users.shapes",
-    "User": "hookhub_users.shapes",
-    "create_user": "hookhub_users.users",
-    "find_user": "hookhub_users.units",
-    "insert_user": "hookhub_users.units",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # PEP 562: 'hookhub --help' imports every plugin, and need not wait for the database's library.
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, __all__, "shapes", "units", "users")
 
 
 @hookimpl

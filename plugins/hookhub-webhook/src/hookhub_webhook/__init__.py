@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hookhub.contracts.hookspecs import hookimpl
+from hookhub.contracts.lazy import lazy
 from hookhub.contracts.sinks import DurableSink
 
 if TYPE_CHECKING:
@@ -16,14 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WebhookSink"]
 
-
-def __getattr__(name: str) -> Any:
-    # PEP 562: 'hookhub --help' imports every plugin, and need not wait for what only a hub uses.
-    if name in __all__:
-        from hookhub_webhook import sink
-
-        return getattr(sink, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, __all__, "sink")
 
 
 @hookimpl

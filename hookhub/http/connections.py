@@ -27,6 +27,7 @@ from hypercorn.utils import LifespanFailureError
 from quart_trio import QuartTrio
 
 from hookhub.contracts.routes import UpgradeHandler
+from hookhub.http.app_queue import AppQueues
 from hookhub.http.cutting import cuttable
 from hookhub.http.limits import ServerConfig
 from hookhub.http.listeners import Listener, refuse_connections, wait_taken
@@ -38,7 +39,6 @@ from hookhub.http.protocol import (
     UpgradableH11,
     upgrade_request,
 )
-from hookhub.http.requests import Requests
 
 SocketStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
@@ -166,7 +166,7 @@ class ServerConnection(TCPServer):
             outer.app,
             outer.config,
             outer.context,
-            Requests(outer.task_group),
+            AppQueues(outer.task_group),
             outer.state,
             outer.ssl,
             outer.client,

@@ -13,7 +13,7 @@ from hookhub.config import Settings
 from hookhub.contracts.events import canonical_json
 from hookhub.hub import Hub
 from hookhub.testing.serving import settings_for_tests
-from hookhub.web.reading.itemwise import TURN
+from hookhub.web.reading.incremental_json import TURN
 
 USER = {"type": "user.created", "payload": {"user_id": 1}}
 NDJSON = {"Content-Type": "application/x-ndjson"}

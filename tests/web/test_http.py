@@ -16,8 +16,8 @@ import trio
 import trio.testing
 from hypercorn.trio.task_group import TaskGroup
 
+from hookhub.http.app_queue import AppQueues
 from hookhub.http.limits import ServerConfig, hypercorn_config
-from hookhub.http.requests import Requests
 from hookhub.server import Started
 from hookhub.testing.serving import TOKEN
 
@@ -214,7 +214,7 @@ async def test_messages_for_a_request_wait_for_nobody_who_left() -> None:
     end: Any = {"type": "http.disconnect"}
     with trio.fail_after(5):
         async with TaskGroup() as group:
-            put = await Requests(group).spawn_app(app, config, {"type": "http"}, send)  # type: ignore
+            put = await AppQueues(group).spawn_app(app, config, {"type": "http"}, send)  # type: ignore
             for _ in range(config.max_app_queue_size):
                 await put(piece)
             await put(end)
@@ -237,7 +237,7 @@ async def test_the_rest_of_a_body_is_dropped_with_the_request() -> None:
     piece: Any = {"type": "http.request", "body": b"a", "more_body": True}
     with trio.fail_after(5):
         async with TaskGroup() as group, trio.open_nursery() as nursery:
-            put = await Requests(group).spawn_app(app, config, {"type": "http"}, send)  # type: ignore
+            put = await AppQueues(group).spawn_app(app, config, {"type": "http"}, send)  # type: ignore
             for _ in range(config.max_app_queue_size + 1):
                 nursery.start_soon(put, piece)
             await trio.testing.wait_all_tasks_blocked()

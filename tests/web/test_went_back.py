@@ -13,7 +13,7 @@ from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Principal
 from hookhub.feed import Resume
 from hookhub.hub import Hub
-from hookhub.web.resources.subscriber import Subscriber
+from hookhub.web.resources.sse import Subscriber
 from support.going_back import go_back
 
 USER = {"user_id": 1}

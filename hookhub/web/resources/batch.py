@@ -20,7 +20,7 @@ from hookhub.contracts.events import Draft
 from hookhub.contracts.routes import Answer, Header, Request, Response, Route, wrong_field
 from hookhub.contracts.strict_json import malformed
 from hookhub.web.reading.bodies import MAX_ERRORS, has_escapes, media_type, validate_json_body
-from hookhub.web.reading.itemwise import NDJSON, ONE_GO, array_in_turns, lines_in_turns
+from hookhub.web.reading.incremental_json import NDJSON, ONE_GO, array_in_turns, lines_in_turns
 from hookhub.web.reading.turns import Turns
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -30,7 +30,7 @@ from hookhub.web.resources.models import (
     event_limit,
     replay_headers,
 )
-from hookhub.web.resources.taking import take
+from hookhub.web.resources.new_events import take
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

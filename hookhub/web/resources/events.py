@@ -18,6 +18,7 @@ from hookhub.contracts.errors import (
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.feed import Resume, Select, same_for_all
+from hookhub.web.resources.long_poll import FoundFrames, Poll
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,
@@ -32,8 +33,7 @@ from hookhub.web.resources.models import (
     payload_filter,
     replay_headers,
 )
-from hookhub.web.resources.poll import FoundFrames, Poll
-from hookhub.web.resources.taking import take
+from hookhub.web.resources.new_events import take
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

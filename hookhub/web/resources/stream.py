@@ -19,7 +19,7 @@ from hookhub.web.resources.models import (
     event_patterns,
     payload_filter,
 )
-from hookhub.web.resources.subscriber import Subscriber
+from hookhub.web.resources.sse import Subscriber
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

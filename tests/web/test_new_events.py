@@ -16,7 +16,7 @@ from hookhub.hub import Hub
 from hookhub.server import Started
 from hookhub.store import Transaction
 from hookhub.testing.serving import TOKEN, settings_for_tests
-from hookhub.web.resources.taking import PATIENCE
+from hookhub.web.resources.new_events import PATIENCE
 
 PAYLOAD = {"user_id": 1, "text": "x" * 6_000}
 LARGE = json.dumps([{"type": "user.created", "payload": PAYLOAD}]).encode()

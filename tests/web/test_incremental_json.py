@@ -16,7 +16,7 @@ from hookhub.contracts.errors import (
     ValidationFailed,
 )
 from hookhub.contracts.events import parse_json
-from hookhub.web.reading.itemwise import TURN, TURN_ITEMS, array_in_turns, lines_in_turns
+from hookhub.web.reading.incremental_json import TURN, TURN_ITEMS, array_in_turns, lines_in_turns
 
 BOUND = 3 * TURN
 """Characters that an item may have."""

@@ -25,7 +25,7 @@ from hypercorn.typing import (
 )
 
 
-class Requests:
+class AppQueues:
     """Hypercorn's task group of one connection, with a queue of our own for each request.
 
     What comes after the answer is complete is dropped, and the end of a request ends the queue

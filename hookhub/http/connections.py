@@ -10,8 +10,9 @@ connection is logged and touches no other.
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +29,6 @@ from quart_trio import QuartTrio
 
 from hookhub.contracts.routes import UpgradeHandler
 from hookhub.http.app_queue import AppQueues
-from hookhub.http.cutting import cuttable
 from hookhub.http.limits import ServerConfig
 from hookhub.http.listeners import Listener, refuse_connections, wait_taken
 from hookhub.http.problems import RequestTimedOut
@@ -60,6 +60,7 @@ CLOSE_TIMEOUT = 1.0
 """Seconds for the goodbye of TLS when a connection that was taken over is closed."""
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+_ABORT: ContextVar[Callable[[], None]] = ContextVar("abort")
 
 _log = structlog.get_logger(__name__)
 
@@ -254,6 +255,14 @@ class ServerConnection(TCPServer):
                 await self.stream.aclose()
 
 
+def abort_connection() -> None:
+    """Close the socket below the current request: the way around writes that Hypercorn shields.
+    Without one, do nothing."""
+    abort = _ABORT.get(None)
+    if abort is not None:
+        abort()
+
+
 class _Connections:
     """Makes, runs and counts the connections of one server."""
 
@@ -276,8 +285,8 @@ class _Connections:
         self._open.add(connection)
         try:
             connection.tune()
-            with cuttable(connection.abort):
-                await connection.run()
+            _ABORT.set(connection.abort)  # This task has a context of its own.
+            await connection.run()
         except* _GONE:
             pass  # the client is gone, or a stop took the socket away
         except* (Exception, SystemExit) as errors:

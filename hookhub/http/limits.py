@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,9 +18,9 @@ class QuietLogger(Logger):
     """Hypercorn's log through structlog. Query strings never appear: they may hold tokens."""
 
     def __init__(self, config: Config) -> None:
-        self.access_logger = None
-        self.error_logger = None
         self._log = structlog.get_logger("hookhub.web")
+        self.access_logger = None
+        self.error_logger = _ErrorLog(self._log)  # type: ignore[assignment]
 
     async def access(
         self, request: WWWScope, response: ResponseSummary | None, request_time: float
@@ -35,34 +35,22 @@ class QuietLogger(Logger):
             client=client[0] if client else None,
         )
 
-    async def critical(self, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("critical", message, args, kwargs)
 
-    async def error(self, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("error", message, args, kwargs)
+class _ErrorLog:
+    """What Hypercorn says, however loud, under one name."""
 
-    async def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("warning", message, args, kwargs)
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
 
-    async def info(self, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("info", message, args, kwargs)
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return partial(self._write, getattr(self._log, level))
 
-    async def debug(self, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("debug", message, args, kwargs)
+    def log(self, level: int, message: str, *args: Any, **kwargs: Any) -> None:
+        self._write(partial(self._log.log, level), message, *args, **kwargs)
 
-    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("error", message, args, {"exc_info": sys.exc_info(), **kwargs})
-
-    async def log(self, level: int, message: str, *args: Any, **kwargs: Any) -> None:
-        self._write("error" if level >= 40 else "info", message, args, kwargs)
-
-    def _write(
-        self, level: str, message: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _write(self, write: Callable[..., None], message: str, *args: Any, **kwargs: Any) -> None:
         shown = {"exc_info": kwargs["exc_info"]} if kwargs.get("exc_info") else {}
-        getattr(self._log, level)(
-            "http.server", message=message % args if args else message, **shown
-        )
+        write("http.server", message=message % args if args else message, **shown)
 
 
 class ServerConfig(Config):

@@ -25,7 +25,7 @@ from werkzeug.exceptions import BadRequest
 
 from hookhub.contracts.errors import MalformedRequest, PayloadTooLarge
 from hookhub.contracts.routes import BodyLimit
-from hookhub.http.cutting import abort_connection
+from hookhub.http.connections import abort_connection
 from hookhub.http.problems import problem_response
 
 LINGER = 5.0

@@ -20,8 +20,13 @@ from hookhub.contracts.events import Draft
 from hookhub.contracts.routes import Answer, Header, Request, Response, Route, wrong_field
 from hookhub.contracts.strict_json import malformed
 from hookhub.web.reading.bodies import MAX_ERRORS, has_escapes, media_type, validate_json_body
-from hookhub.web.reading.incremental_json import NDJSON, ONE_GO, array_in_turns, lines_in_turns
-from hookhub.web.reading.turns import Turns
+from hookhub.web.reading.incremental_json import (
+    NDJSON,
+    ONE_GO,
+    Turns,
+    array_in_turns,
+    lines_in_turns,
+)
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,

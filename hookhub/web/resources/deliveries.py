@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -215,52 +216,20 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         """Give up a delivery that holds back its key (strict order); the next one of it goes."""
         return Response(delivery_json(await hub.deliveries.skip(request.id("delivery_id"))))
 
+    reads = partial(Route, scope="webhooks:read", tag="deliveries")
+    writes = partial(Route, scope="webhooks:write", tag="deliveries", errors=(Conflict,))
+    one, of_event = "/deliveries/{delivery_id:int}", "/events/{event_id}/deliveries"
     return [
-        Route(
+        reads(
             "GET",
             "/deliveries",
             list_deliveries,
-            scope="webhooks:read",
-            tag="deliveries",
             query=DeliveriesQuery,
             responses={200: FoundDeliveries},
             errors=(NotFound,),
         ),
-        Route(
-            "GET",
-            "/deliveries/{delivery_id:int}",
-            get_delivery,
-            scope="webhooks:read",
-            tag="deliveries",
-            responses={200: DeliveryItem},
-            errors=(NotFound,),
-        ),
-        Route(
-            "GET",
-            "/events/{event_id}/deliveries",
-            event_deliveries,
-            scope="webhooks:read",
-            tag="deliveries",
-            query=Paging,
-            responses={200: DeliveryItems},
-            errors=(NotFound,),
-        ),
-        Route(
-            "POST",
-            "/deliveries/{delivery_id:int}/retry",
-            retry_delivery,
-            scope="webhooks:write",
-            tag="deliveries",
-            responses={200: RetriedDelivery},
-            errors=(NotFound, Conflict),
-        ),
-        Route(
-            "POST",
-            "/deliveries/{delivery_id:int}/skip",
-            skip_delivery,
-            scope="webhooks:write",
-            tag="deliveries",
-            responses={200: DeliveryItem},
-            errors=(NotFound, Conflict),
-        ),
+        reads("GET", one, get_delivery, responses={200: DeliveryItem}),
+        reads("GET", of_event, event_deliveries, query=Paging, responses={200: DeliveryItems}),
+        writes("POST", f"{one}/retry", retry_delivery, responses={200: RetriedDelivery}),
+        writes("POST", f"{one}/skip", skip_delivery, responses={200: DeliveryItem}),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -11,7 +12,6 @@ from hookhub.contracts.errors import (
     Conflict,
     IdempotencyMismatch,
     InvalidCursor,
-    NotFound,
     TooManyRequests,
     UnknownEventType,
 )
@@ -202,6 +202,7 @@ def _gap(resume: Resume | None, found: FoundFrames) -> str:
 def event_routes(hub: Hub) -> Sequence[Route]:
     """Accepting one event, listing and showing."""
     events = _Events(hub)
+    reads = partial(Route, "GET", scope="events:read", tag="events")
     return [
         Route(
             "POST",
@@ -215,24 +216,13 @@ def event_routes(hub: Hub) -> Sequence[Route]:
             errors=(UnknownEventType, IdempotencyMismatch, Conflict),
             request_headers={IDEMPOTENCY_KEY: Header("Makes a repeat harmless")},
         ),
-        Route(
-            "GET",
+        reads(
             "/events",
             events.page,
-            scope="events:read",
-            tag="events",
             query=EventsQuery,
             responses={200: EventPage},
             errors=(InvalidCursor, TooManyRequests),
             cross_origin=True,
         ),
-        Route(
-            "GET",
-            "/events/{event_id}",
-            events.get,
-            scope="events:read",
-            tag="events",
-            responses={200: EventItem},
-            errors=(NotFound,),
-        ),
+        reads("/events/{event_id}", events.get, responses={200: EventItem}),
     ]

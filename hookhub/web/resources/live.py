@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -100,23 +101,9 @@ def _own(request: Request) -> int | None:
 def live_routes(hub: Hub) -> Sequence[Route]:
     """Presence, and an end by hand."""
     live = _Live(hub)
+    route = partial(Route, scope="events:read", tag="live")
+    path = "/live/connections"
     return [
-        Route(
-            "GET",
-            "/live/connections",
-            live.list,
-            scope="events:read",
-            tag="live",
-            query=ConnectionsQuery,
-            responses={200: ConnectionList},
-        ),
-        Route(
-            "DELETE",
-            "/live/connections/{connection_id}",
-            live.close,
-            scope="events:read",
-            tag="live",
-            responses={204: None},
-            errors=(NotFound,),
-        ),
+        route("GET", path, live.list, query=ConnectionsQuery, responses={200: ConnectionList}),
+        route("DELETE", f"{path}/{{connection_id}}", live.close, responses={204: None}),
     ]

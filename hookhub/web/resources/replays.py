@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -161,50 +162,22 @@ class _Replays:
 def replay_routes(hub: Hub) -> Sequence[Route]:
     """Starting replays, and watching and steering them."""
     replays = _Replays(hub)
-    path = "/replays/{replay_id:int}"
+    one = "/replays/{replay_id:int}"
+    reads = partial(Route, scope="webhooks:read", tag="replays")
+    writes = partial(Route, scope="webhooks:write", tag="replays")
+    steers = partial(writes, responses={200: ReplayItem}, errors=(Conflict,))
     return [
-        Route(
+        writes(
             "POST",
             "/replays",
             replays.create,
-            scope="webhooks:write",
-            tag="replays",
             body=NewReplay,
             responses={201: ReplayItem, 200: ReplayCount},
             errors=(NotFound, InvalidCursor),
         ),
-        Route(
-            "GET",
-            "/replays",
-            replays.list,
-            scope="webhooks:read",
-            tag="replays",
-            query=ReplayQuery,
-            responses={200: ReplayList},
-        ),
-        Route(
-            "GET",
-            path,
-            replays.get,
-            scope="webhooks:read",
-            tag="replays",
-            responses={200: ReplayItem},
-            errors=(NotFound,),
-        ),
-        *(
-            Route(
-                "POST",
-                f"{path}/{verb}",
-                handler,
-                scope="webhooks:write",
-                tag="replays",
-                responses={200: ReplayItem},
-                errors=(NotFound, Conflict),
-            )
-            for verb, handler in (
-                ("pause", replays.pause),
-                ("resume", replays.resume),
-                ("cancel", replays.cancel),
-            )
-        ),
+        reads("GET", "/replays", replays.list, query=ReplayQuery, responses={200: ReplayList}),
+        reads("GET", one, replays.get, responses={200: ReplayItem}),
+        steers("POST", f"{one}/pause", replays.pause),
+        steers("POST", f"{one}/resume", replays.resume),
+        steers("POST", f"{one}/cancel", replays.cancel),
     ]

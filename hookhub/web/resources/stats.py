@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -137,22 +138,8 @@ def _is(gauges: Gauges | None) -> dict[str, Any]:
 def stats_routes(hub: Hub) -> Sequence[Route]:
     """The numbers behind the panel's overview."""
     statistics = _Statistics(hub)
+    route = partial(Route, "GET", scope="webhooks:read", tag="stats")
     return [
-        Route(
-            "GET",
-            "/stats/series",
-            statistics.series,
-            scope="webhooks:read",
-            tag="stats",
-            query=SeriesQuery,
-            responses={200: SeriesItem},
-        ),
-        Route(
-            "GET",
-            "/stats/now",
-            statistics.now,
-            scope="webhooks:read",
-            tag="stats",
-            responses={200: NowItem},
-        ),
+        route("/stats/series", statistics.series, query=SeriesQuery, responses={200: SeriesItem}),
+        route("/stats/now", statistics.now, responses={200: NowItem}),
     ]

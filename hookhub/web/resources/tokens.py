@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from hookhub.access.tokens import Token
-from hookhub.contracts.errors import Conflict, NotFound
+from hookhub.contracts.errors import Conflict
 from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.contracts.routes import (
     RFC_3339,
@@ -146,28 +147,15 @@ def token_routes(hub: Hub) -> Sequence[Route]:
     """Making, listing, revoking and deleting tokens."""
     tokens = _Tokens(hub)
 
-    def route(
-        method: str, path: str, handler: Any, responses: dict[int, Any], **more: Any
-    ) -> Route:
-        return Route(
-            method, path, handler, scope="admin", tag="tokens", responses=responses, **more
-        )
-
-    missing = (NotFound,)
+    route = partial(Route, scope="admin", tag="tokens")
+    one = "/tokens/{token_id:int}"
+    created = {201: CreatedToken}
     return [
         route(
-            "POST", "/tokens", tokens.create, {201: CreatedToken}, body=NewToken, errors=(Conflict,)
+            "POST", "/tokens", tokens.create, body=NewToken, responses=created, errors=(Conflict,)
         ),
-        route("GET", "/tokens", tokens.list, {200: TokenList}, query=Paging),
-        route(
-            "POST", "/tokens/{token_id:int}/revoke", tokens.revoke, {200: TokenItem}, errors=missing
-        ),
-        route(
-            "POST",
-            "/tokens/{token_id:int}/activate",
-            tokens.activate,
-            {200: TokenItem},
-            errors=missing,
-        ),
-        route("DELETE", "/tokens/{token_id:int}", tokens.delete, {204: None}, errors=missing),
+        route("GET", "/tokens", tokens.list, query=Paging, responses={200: TokenList}),
+        route("POST", f"{one}/revoke", tokens.revoke, responses={200: TokenItem}),
+        route("POST", f"{one}/activate", tokens.activate, responses={200: TokenItem}),
+        route("DELETE", one, tokens.delete, responses={204: None}),
     ]

@@ -7,7 +7,7 @@ here knows the web framework.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -263,6 +263,10 @@ class Paging(Query):
 
     limit: int = Field(50, ge=1, le=200, description="How many items at most")
     offset: int = Field(0, ge=0, le=ID_MAX, description="How many items to leave out first")
+
+    def page(self, items: Sequence[Any], total: int) -> dict[str, Any]:
+        """The answer of a list: these items of so many."""
+        return {"items": items, "total": total, "limit": self.limit, "offset": self.offset}
 
 
 def only(model: BaseModel) -> dict[str, Any]:

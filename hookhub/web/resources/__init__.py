@@ -8,15 +8,14 @@ from hookhub.contracts.routes import Route
 from hookhub.web.resources.audit import audit_routes
 from hookhub.web.resources.batch import batch_routes
 from hookhub.web.resources.deliveries import delivery_routes
-from hookhub.web.resources.event_types import event_type_routes
 from hookhub.web.resources.events import event_routes
 from hookhub.web.resources.health import health_routes
 from hookhub.web.resources.live import live_routes
+from hookhub.web.resources.plugins import plugin_routes
 from hookhub.web.resources.replays import replay_routes
 from hookhub.web.resources.stats import stats_routes
 from hookhub.web.resources.stream import stream_routes
 from hookhub.web.resources.tokens import token_routes
-from hookhub.web.resources.transforms import transform_routes
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -29,8 +28,7 @@ def core_routes(hub: Hub) -> list[Route]:
         *batch_routes(hub),
         *stream_routes(hub),
         *live_routes(hub),
-        *event_type_routes(hub),
-        *transform_routes(hub),
+        *plugin_routes(hub),
         *delivery_routes(hub),
         *replay_routes(hub),
         *audit_routes(hub),

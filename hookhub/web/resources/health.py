@@ -1,4 +1,4 @@
-"""``/health`` and ``/plugins``: is the hub well, and what is it made of."""
+"""``/health``: is the hub well."""
 
 from __future__ import annotations
 
@@ -26,25 +26,6 @@ class Readiness(Answer):
     checks: dict[str, str] = Field(description="For each part `ok`, or what is wrong with it")
 
 
-class PluginItem(Answer):
-    """A plugin that was found."""
-
-    name: str
-    version: str
-    distribution: str
-    contributes: dict[str, list[str]] = Field(description="Kind to names: event types, sinks …")
-    error: str | None = Field(description="Why it could not be loaded, or what fails now")
-    disabled: bool = Field(description="Left out by `[plugins] disabled`")
-    load_seconds: float = Field(description="What its import and its hooks took at the start")
-
-
-class PluginList(Answer):
-    """All plugins that were found."""
-
-    items: list[PluginItem]
-    total: int
-
-
 class _Health:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -69,29 +50,12 @@ class _Health:
             status=200 if well else 503,
         )
 
-    async def plugins(self, request: Request) -> dict[str, Any]:
-        """The plugins that were found, what each contributes, and what is wrong with it."""
-        items = [
-            {
-                "name": item.name,
-                "version": item.version,
-                "distribution": item.distribution,
-                "contributes": item.contributes,
-                "error": item.error,
-                "disabled": item.disabled,
-                "load_seconds": item.load_seconds,
-            }
-            for item in self._hub.plugins.report()
-        ]
-        return {"items": items, "total": len(items)}
-
 
 def health_routes(hub: Hub) -> Sequence[Route]:
-    """Health, for supervisors and load balancers, and the list of plugins."""
+    """Health, for supervisors and load balancers."""
     health = _Health(hub)
     ready = {200: Readiness, 503: Readiness}
     return [
         Route("GET", "/health/live", health.live, None, "health", responses={200: Alive}),
         Route("GET", "/health/ready", health.ready, None, "health", responses=ready),
-        Route("GET", "/plugins", health.plugins, "admin", "health", responses={200: PluginList}),
     ]

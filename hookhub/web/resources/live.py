@@ -69,7 +69,7 @@ class _Live:
             query.limit, query.offset, query.kind, query.token_id, own=_own(request)
         )
         shown = [self._shown(item) for item in items]
-        return {"items": shown, "total": total, "limit": query.limit, "offset": query.offset}
+        return query.page(shown, total)
 
     def _shown(self, item: dict[str, Any]) -> dict[str, Any]:
         feed = self._hub.feed

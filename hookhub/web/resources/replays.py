@@ -135,12 +135,7 @@ class _Replays:
             limit=query.limit,
             offset=query.offset,
         )
-        return {
-            "items": [replay.members() for replay in page.items],
-            "total": page.total,
-            "limit": page.limit,
-            "offset": page.offset,
-        }
+        return query.page([replay.members() for replay in page.items], page.total)
 
     async def get(self, request: Request) -> dict[str, Any]:
         """One replay, and how far it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 TIME_MAX = parse_timestamp("9999-12-31T23:59:59Z")
+
+
+TIMES = ("created_at", "expires_at", "last_used_at", "revoked_at")
 
 
 class NewToken(Body):
@@ -77,17 +81,8 @@ class TokenList(Answer):
 
 def token_json(token: Token) -> dict[str, Any]:
     """A token as :class:`TokenItem` has it."""
-    return {
-        "id": token.id,
-        "name": token.name,
-        "prefix": token.prefix,
-        "description": token.description,
-        "scopes": list(token.scopes),
-        "created_at": format_timestamp(token.created_at),
-        "expires_at": format_timestamp(token.expires_at),
-        "last_used_at": format_timestamp(token.last_used_at),
-        "revoked_at": format_timestamp(token.revoked_at),
-    }
+    times = {name: format_timestamp(getattr(token, name)) for name in TIMES}
+    return {**asdict(token), **times}
 
 
 class _Tokens:
@@ -120,15 +115,10 @@ class _Tokens:
 
     async def list(self, request: Request) -> dict[str, Any]:
         """All tokens, without their secrets."""
-        page = request.query_as(Paging)
+        asked = request.query_as(Paging)
         tokens = await self._hub.tokens.list()
-        part = tokens[page.offset : page.offset + page.limit]
-        return {
-            "items": [token_json(token) for token in part],
-            "total": len(tokens),
-            "limit": page.limit,
-            "offset": page.offset,
-        }
+        part = tokens[asked.offset : asked.offset + asked.limit]
+        return asked.page([token_json(token) for token in part], len(tokens))
 
     async def revoke(self, request: Request) -> dict[str, Any]:
         """Make a token useless, at once and everywhere; its live connections are closed."""

@@ -18,22 +18,22 @@ SECTIONS = {
 """In the help. Names of commands that a plugin brings stand here too, and are shown if it does."""
 
 COMMANDS = {
-    "audit": "hookhub.cli.running.audit:audit",
-    "check": "hookhub.cli.check:check",
+    "audit": "hookhub.cli.running.database:audit",
+    "check": "hookhub.cli.check.command:check",
     "completion": "hookhub.cli.speaking.completion:completion",
-    "delivery": "hookhub.cli.speaking.delivery:delivery",
-    "event-types": "hookhub.cli.running.event_types:event_types",
+    "delivery": "hookhub.cli.speaking.deliveries:delivery",
+    "event-types": "hookhub.cli.running.installed:event_types",
     "init": "hookhub.cli.running.init:init",
     "login": "hookhub.cli.speaking.login:login",
     "migrate": "hookhub.cli.running.database:migrate",
     "plugins": "hookhub.cli.running.installed:plugins",
     "profile": "hookhub.cli.speaking.login:profile",
-    "reencrypt": "hookhub.cli.running.reencrypt:reencrypt",
+    "reencrypt": "hookhub.cli.running.database:reencrypt",
     "replay": "hookhub.cli.speaking.replays:replay",
     "send": "hookhub.cli.speaking.send:send",
     "serve": "hookhub.cli.running.serve:serve",
     "tail": "hookhub.cli.speaking.tail:tail",
-    "token": "hookhub.cli.running.token:token",
+    "token": "hookhub.cli.running.tokens:token",
     "verify": "hookhub.cli.speaking.verify:verify",
 }
 """Where each is; a module is imported when its command is looked at."""

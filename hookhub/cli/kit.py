@@ -5,9 +5,8 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
-from hookhub.cli.running.banner import has_panel, reachable
-from hookhub.cli.running.crash import crash_logged
-from hookhub.cli.shared.options import bind_option, json_option
+from hookhub.cli.running.serve import crash_logged, has_panel, reachable
+from hookhub.cli.shared.options import bind_option, json_option, together
 from hookhub.cli.shared.output import (
     cell,
     confirm,
@@ -23,12 +22,11 @@ from hookhub.cli.shared.output import (
     progress_bar,
     say,
 )
-from hookhub.cli.shared.payload import read_object
 from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.cli.shared.values import header_values, read_file, read_object
 from hookhub.cli.speaking.deliveries import DeliveryOptions, delivery_options, print_deliveries
-from hookhub.cli.speaking.following import FollowOptions, follow, follow_options
-from hookhub.cli.speaking.replays import replay_range_options
-from hookhub.cli.speaking.watch import watch_replay
+from hookhub.cli.speaking.replays import replay_range_options, watch_replay
+from hookhub.cli.speaking.tail import FollowOptions, follow, follow_options
 
 __all__ = [
     "DeliveryOptions",
@@ -43,6 +41,7 @@ __all__ = [
     "follow",
     "follow_options",
     "has_panel",
+    "header_values",
     "json_option",
     "json_text",
     "note",
@@ -55,9 +54,11 @@ __all__ = [
     "printable",
     "progress_bar",
     "reachable",
+    "read_file",
     "read_object",
     "remote_options",
     "replay_range_options",
     "say",
+    "together",
     "watch_replay",
 ]

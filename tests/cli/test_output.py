@@ -27,8 +27,7 @@ from hookhub.cli.shared.output import (
     printable,
     say,
 )
-from hookhub.cli.speaking.deliveries import print_deliveries
-from hookhub.cli.speaking.delivery import print_delivery
+from hookhub.cli.speaking.deliveries import print_deliveries, print_delivery
 from hookhub.cli.speaking.tail import print_event
 
 Run = Callable[..., Result]

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from hookhub.cli.shared.profiles import (
+from hookhub.cli.shared.remote import (
+    DEFAULT_URL,
+    Given,
     Profile,
     Profiles,
+    Remote,
     load_profiles,
     profiles_path,
+    resolve,
     save_profiles,
 )
-from hookhub.cli.shared.remote import DEFAULT_URL, Given, Remote, resolve
 from hookhub.contracts.errors import ConfigError
 from hookhub.testing.hub_process import HubProcess
 

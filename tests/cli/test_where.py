@@ -10,8 +10,7 @@ import click
 import pytest
 from click.testing import Result
 
-from hookhub.cli.shared.profiles import Profile, Profiles, save_profiles
-from hookhub.cli.shared.remote import Given, Remote
+from hookhub.cli.shared.remote import Given, Profile, Profiles, Remote, save_profiles
 from hookhub.cli.shared.where import Here, choose
 from hookhub.testing.hub_process import HubProcess
 

@@ -6,18 +6,19 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import trio
 
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.shared.options import config_option, json_option, settings_from
-from hookhub.cli.shared.output import painted, print_json, say
+from hookhub.cli.shared.output import MARKS, STYLES, count, painted, print_json, say
 from hookhub.config import DEFAULT_FILE, Settings
-from hookhub.contracts.errors import ConfigError
+from hookhub.contracts.errors import ConfigError, HookhubError
 
-MARKS = {"ok": "✓", "info": "·", "warning": "!", "error": "✗"}
-COLOURS = {"ok": "green", "info": None, "warning": "yellow", "error": "red"}
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
 
 
 @click.command("check")
@@ -53,12 +54,10 @@ def check(ctx: click.Context, config: Path | None, as_json: bool) -> None:
 
 
 async def _everything(settings: Settings) -> list[Finding]:
-    from hookhub.cli.check.clock import check_clock
     from hookhub.cli.check.database import check_database
     from hookhub.cli.check.egress import check_egress
-    from hookhub.cli.check.plugins import check_plugins
-    from hookhub.cli.check.server import check_server
-    from hookhub.cli.shared.assembled import assembled
+    from hookhub.cli.check.machine import check_clock, check_server
+    from hookhub.cli.shared.local import assembled
 
     hub = await assembled(settings)
     return [
@@ -92,15 +91,45 @@ def _configuration(config: Path | None, settings: Settings) -> Iterator[Finding]
 def _print(found: list[Finding]) -> None:
     width = max(len(item.check) for item in found)
     for item in found:
-        mark = painted(MARKS[item.state], fg=COLOURS[item.state], bold=True)
+        mark = painted(MARKS[item.state], fg=STYLES.get(item.state), bold=True)
         lines = item.message.splitlines()
         say(mark, f"{item.check.ljust(width)}  {lines[0]}")
         for line in lines[1:]:
             say(f"  {' ' * width}  {line}")
         if item.advice is not None:
             say(f"  {' ' * width}  → {item.advice}")
-    counts = {s: sum(item.state == s for item in found) for s in ("error", "warning")}
-    if not any(counts.values()):
-        say("All is well.")
-        return
-    say(", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in counts.items() if n) + ".")
+    counts = {state: sum(item.state == state for item in found) for state in ("error", "warning")}
+    said = ", ".join(count(number, state) for state, number in counts.items() if number)
+    say(f"{said}." if said else "All is well.")
+
+
+def check_plugins(settings: Settings, hub: Hub) -> Iterator[Finding]:
+    """What is broken, missing or misspelt; and whether there is anything to work with."""
+    reports = hub.plugins.report()
+    good = [f"{item.name} {item.version}".strip() for item in reports if _works(item)]
+    yield Finding("plugins", "ok" if good else "warning", ", ".join(good) or "There are none.")
+    for report in reports:
+        if report.error is not None:
+            yield Finding(
+                "plugins",
+                "error" if report.name in settings.plugins.required else "warning",
+                f"{report.name} is broken and left out: {report.error}",
+                "'hookhub plugins --traceback' shows where it comes from.",
+            )
+    for notice in hub.plugins.notices():
+        yield Finding("plugins", "warning", f"{notice}.")
+    try:
+        hub.plugins.check_required(settings.plugins.required)
+    except HookhubError as error:
+        yield Finding("plugins", "error", error.detail, "A hub does not start without it.")
+    if not list(hub.registry):
+        yield Finding(
+            "plugins",
+            "warning",
+            "No plugin declares an event type, so no event can be sent.",
+            "Install one (hookhub-users), or write one: docs, 'Writing a plugin'.",
+        )
+
+
+def _works(report: object) -> bool:
+    return not getattr(report, "disabled", False) and getattr(report, "error", None) is None

@@ -10,7 +10,7 @@ import click
 
 from hookhub.cli.shared.group import HookhubGroup
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import note, print_json, print_table
+from hookhub.cli.shared.output import note, note_broken, print_json, print_table
 from hookhub.cli.shared.remote import Remote
 from hookhub.cli.shared.where import Here, where_options
 
@@ -44,7 +44,7 @@ def plugins(ctx: click.Context, traceback: bool, where: Here | Remote, as_json: 
         return
     import trio
 
-    from hookhub.cli.shared.assembled import assembled
+    from hookhub.cli.shared.local import assembled
 
     settings = where.settings()
     parent = ctx.find_root().command
@@ -117,3 +117,49 @@ def _summary(routes: Sequence[str]) -> str:
     """``13 below /webhooks``; --json has them all."""
     tops = dict.fromkeys("/" + route.split("/")[1] for route in routes)
     return f"{len(routes)} below {', '.join(tops)}"
+
+
+@click.command("event-types")
+@where_options
+@json_option
+def event_types(where: Here | Remote, as_json: bool) -> None:
+    """List the event types that the installed plugins declare, and the hub's own.
+
+    Of the plugins here; with --url, --profile or the like, of those of that hub (scope
+    events:read). With --json, each with its example and the JSON Schema of its payload.
+
+    \b
+    Examples:
+      hookhub event-types
+      hookhub event-types --json | jq '.items[] | select(.name == "user.created")'
+    """
+    items = _types_there(where) if isinstance(where, Remote) else _types_here(where)
+    if as_json:
+        print_json({"items": items, "total": len(items)})
+        return
+    rows = [(item["name"], item["plugin"], item["description"]) for item in items]
+    print_table(("TYPE", "PLUGIN", "WHEN"), rows)
+
+
+def _types_there(remote: Remote) -> list[dict[str, Any]]:
+    with remote.client() as client:
+        return client.event_types()
+
+
+def _types_here(where: Here) -> list[dict[str, Any]]:
+    import trio
+
+    from hookhub.cli.shared.local import assembled
+
+    hub = trio.run(assembled, where.settings())
+    note_broken(hub.plugins.report())
+    return [
+        {
+            "name": item.name,
+            "description": item.description,
+            "plugin": item.plugin,
+            "schema": item.json_schema(),
+            "example": dict(item.example),
+        }
+        for item in hub.registry
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +12,12 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from hookhub.cli.running.banner import print_banner
+from hookhub import __version__
 from hookhub.cli.shared.options import bind_option, config_option, settings_from
+from hookhub.cli.shared.output import say
+from hookhub.config import LogSettings
+from hookhub.contracts.errors import HookhubError
+from hookhub.logs.tracebacks import message_of, place_of
 
 if TYPE_CHECKING:
     from hookhub.plugins import Plugins
@@ -34,7 +40,7 @@ def serve(config: Path | None, bind: str | None) -> None:
       HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --bind 0.0.0.0:8080
     """
     from hookhub import server
-    from hookhub.cli.running.crash import crash_logged
+    from hookhub.cli.running.serve import crash_logged
     from hookhub.logs.structured import configure_logging
     from hookhub.plugins import Plugins
 
@@ -75,3 +81,62 @@ def log_plugins(plugins: Plugins) -> None:
             log.warning("plugin.slow", plugin=report.name, seconds=round(report.load_seconds, 1))
     for notice in plugins.notices():
         log.warning("plugin.notice", notice=notice)
+
+
+def print_banner(started: Started, public_url: str | None = None) -> None:
+    """Print where the hub is, and the first token, the only time it can be seen.
+
+    On stdout and not through the log: logs are kept and sent around, a token must not be.
+    """
+    addresses = [public_url] if public_url else [reachable(item) for item in started.addresses]
+    say(f"hookhub {__version__} runs at {', '.join(addresses)}")
+    if "://" in addresses[0]:  # Not a Unix socket: no browser opens one.
+        if has_panel(started):
+            say(f"  Panel         {addresses[0]}/admin/")
+        say(f"  API and docs  {addresses[0]}/docs")
+    if started.first_token is not None:
+        say(f"  Admin token   {started.first_token}")
+        say("                shown this once, keep it; 'hookhub token create' makes others")
+
+
+def has_panel(started: Started) -> bool:
+    """Whether a plugin serves a panel."""
+    return any(route.path == "/admin/" for route in started.hub.components.routes())
+
+
+def reachable(address: str) -> str:
+    """The address as a program on this machine calls it: ``0.0.0.0`` cannot be called."""
+    return address.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
+
+
+@contextmanager
+def crash_logged(settings: LogSettings, running: Callable[[], bool]) -> Iterator[None]:
+    """Turn whatever leaves the block into one line ``hub.crashed`` and exit status 1.
+
+    Except hookhub's own errors before the hub ran: those say why it does not start, to a person.
+
+    Args:
+        settings: as JSON the line has the traceback; on a console only at level debug.
+        running: whether the hub had started.
+    """
+    try:
+        yield
+    except Exception as error:
+        shown: BaseException = error
+        while isinstance(shown, BaseExceptionGroup) and len(shown.exceptions) == 1:
+            shown = shown.exceptions[0]
+        if isinstance(shown, HookhubError) and not running():
+            raise
+        if isinstance(shown, click.ClickException | click.exceptions.Exit):
+            raise
+        # Not at the top: 'hookhub --help' needs no log.
+        import structlog
+
+        traced = settings.format == "json" or settings.level == "debug"
+        structlog.get_logger("hookhub").critical(
+            "hub.crashed",
+            error=message_of(shown),
+            where=place_of(shown),
+            **({"exc_info": error} if traced else {}),
+        )
+        raise click.exceptions.Exit(1) from None

@@ -1,17 +1,22 @@
-"""The database itself, for commands that work beside a hub or without one."""
+"""The database here, and the hub that would run on it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from hookhub.config import DatabaseSettings
+from hookhub.cli.shared.options import without_required
+from hookhub.config import DatabaseSettings, Settings
 from hookhub.contracts.errors import StoreError, StoreUnavailable
 from hookhub.secretbox import SecretBox
 from hookhub.store import Store
 from hookhub.store.database import NO_KEYS, is_sqlite, redacted_url, sqlite_path
 from hookhub.store.migrations import CORE
 from hookhub.store.schema import CORE_MIGRATIONS
+
+if TYPE_CHECKING:
+    from hookhub.hub import Hub
 
 _MAGIC = b"SQLite format 3\x00"
 """How files of SQLite begin, unless they are empty (sqlite.org/fileformat.html, §1.3)."""
@@ -89,3 +94,20 @@ def version_problem(version: int, where: str) -> str | None:
             "install the newer version, migrations do not go back."
         )
     return None
+
+
+async def assembled(settings: Settings, store: Store | None = None) -> Hub:
+    """A hub that does not run, as ``hookhub serve`` would put it together.
+
+    Required plugins that are missing or broken are left to the caller to tell.
+
+    Args:
+        store: None for one that is not opened.
+    """
+    # Not at the top: whoever needs the database alone need not wait for the web framework.
+    from hookhub.plugins import Plugins
+    from hookhub.web.assembly import assemble
+
+    lenient = settings.model_copy(update={"plugins": without_required(settings.plugins)})
+    plugins = Plugins.load(lenient.plugins)
+    return assemble(lenient, store or Store(settings.database), plugins)

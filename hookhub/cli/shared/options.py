@@ -16,41 +16,58 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def config_option(command: F) -> F:
-    """``--config FILE``."""
-    return click.option(
-        "--config",
-        "config",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        envvar="HOOKHUB_CONFIG",
-        help="Settings (default: hookhub.toml of the working directory, if there is one; "
-        "or HOOKHUB_CONFIG).",
-    )(command)
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator; the help has them in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def json_option(command: F) -> F:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+def checked(check: Callable[[str], str], *, shown: bool = False) -> Callable[..., Any]:
+    """An option's callback that lets a check of the settings speak.
+
+    Args:
+        check: returns the value, or raises ValueError.
+        shown: whether the value is repeated: it may hold a password.
+    """
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            if isinstance(value, tuple):
+                return tuple(check(item) for item in value)
+            return None if value is None else check(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} {error}." if shown else f"{error}.") from None
+
+    return callback
 
 
-def bind_option(command: F) -> F:
-    """``--bind ADDRESS``."""
-    return click.option(
-        "--bind",
-        metavar="ADDRESS",
-        callback=_check_bind,
-        help="Where to listen: host:port, [v6]:port or unix:/path; port 0 takes a free one.",
-    )(command)
-
-
-def _check_bind(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _check_bind(value: str) -> str:
     from hookhub.config.checks import check_bind
 
-    try:
-        return None if value is None else check_bind(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} {error}.") from None
+    return check_bind(value)
+
+
+config_option = click.option(
+    "--config",
+    "config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    envvar="HOOKHUB_CONFIG",
+    help="Settings (default: hookhub.toml of the working directory, if there is one; "
+    "or HOOKHUB_CONFIG).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+bind_option = click.option(
+    "--bind",
+    metavar="ADDRESS",
+    callback=checked(_check_bind, shown=True),
+    help="Where to listen: host:port, [v6]:port or unix:/path; port 0 takes a free one.",
+)
 
 
 def settings_from(config: Path | None) -> Settings:

@@ -35,6 +35,8 @@ STYLES: Mapping[str, str] = {
     ),
 }
 """How well-known words look in a terminal."""
+MARKS = {"ok": "✓", "info": "·", "absent": "-", "warning": "!", "failed": "✗", "error": "✗"}
+"""What stands before the result of a check."""
 
 
 class Painted(str):

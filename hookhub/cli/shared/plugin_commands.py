@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from hookhub.cli.shared.options import without_required
 from hookhub.config import PluginsSettings, load_settings
 from hookhub.contracts.errors import HookhubError
 from hookhub.plugins import PluginReport, Plugins
@@ -56,5 +57,4 @@ def _settings() -> PluginsSettings:
         settings = load_settings(Path(chosen) if chosen else None, os.environ).plugins
     except HookhubError:
         return PluginsSettings()
-    # A required plugin that is missing stops a hub, not a command.
-    return settings.model_copy(update={"required": []})
+    return without_required(settings)  # They stop a hub, not a command.

@@ -3,22 +3,119 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from hookhub.cli.shared.profiles import Profiles, load_profiles
+from hookhub.cli.shared.options import F, together
 from hookhub.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
     from hookhub.client import Client
     from hookhub.client.management import Management
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A hub and how to be let in."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Profiles:
+    """The content of the file."""
+
+    items: dict[str, Profile] = field(default_factory=dict)
+    current: str = DEFAULT
+    """The one that is taken if none is named."""
+
+    def get(self, name: str) -> Profile:
+        """A profile by its name. Raises ConfigError if there is none."""
+        if name in self.items:
+            return self.items[name]
+        known = ", ".join(sorted(self.items)) or "none yet"
+        raise ConfigError(
+            f"There is no profile {name!r} (there are: {known}); "
+            f"'hookhub login URL --profile {name}' makes it."
+        )
+
+
+def profiles_path() -> Path:
+    """Where the file is: ``hookhub/profiles.toml`` below ``XDG_CONFIG_HOME`` (``~/.config``)."""
+    return Path(click.get_app_dir("hookhub"), "profiles.toml")
+
+
+def load_profiles(path: Path | None = None) -> Profiles:
+    """Read the file; none is like an empty one.
+
+    Raises:
+        ConfigError: it cannot be read, or is not what :func:`save_profiles` writes.
+    """
+    path = path or profiles_path()
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        return _parse(data)
+    except FileNotFoundError:
+        return Profiles()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            f"{path} is not a file of profiles any more; mend it, or delete it and log in again."
+        ) from None
+
+
+def _parse(data: Mapping[str, Any]) -> Profiles:
+    tables = data.get("profiles", {})
+    items = {name: Profile(str(t["url"]), str(t["token"])) for name, t in tables.items()}
+    return Profiles(items, str(data.get("current", DEFAULT)))
+
+
+def save_profiles(profiles: Profiles, path: Path | None = None) -> Path:
+    """Write the file: whole or not at all, and readable by its owner only."""
+    path = path or profiles_path()
+    # JSON's texts are TOML's basic strings, escapes included.
+    lines = ["# Written by 'hookhub login'. There are tokens in here.", ""]
+    lines.append(f"current = {json.dumps(profiles.current)}")
+    for name, profile in sorted(profiles.items.items()):
+        lines += ["", f"[profiles.{json.dumps(name)}]"]
+        lines += [f"url = {json.dumps(profile.url)}", f"token = {json.dumps(profile.token)}"]
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put a file in place whole, with mode 0600. Raises OSError."""
+    # mkstemp makes it with this mode, so that there is no moment with another one.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT = 10.0
@@ -61,6 +158,32 @@ class Given:
     profile: str | None = None
 
 
+hub_options = together(
+    click.option(
+        "--url",
+        "hub_url",
+        envvar="HOOKHUB_URL",
+        metavar="URL",
+        help=f"The hub's address (or HOOKHUB_URL, or a profile's; else {DEFAULT_URL}).",
+    ),
+    click.option(
+        "--token",
+        "hub_token",
+        envvar="HOOKHUB_TOKEN",
+        metavar="TOKEN",
+        help="A token (better: HOOKHUB_TOKEN, or 'hookhub login').",
+    ),
+    click.option(
+        "--profile",
+        "hub_profile",
+        envvar="HOOKHUB_PROFILE",
+        metavar="NAME",
+        help="A hub that 'hookhub login' remembers (or HOOKHUB_PROFILE).",
+    ),
+)
+"""Their own names begin with ``hub_``: a command may have a ``url`` of its own."""
+
+
 def remote_options(command: F) -> F:
     """``--url``, ``--token`` and ``--profile``; the command gets ``remote``, a :class:`Remote`."""
 
@@ -71,38 +194,6 @@ def remote_options(command: F) -> F:
     return hub_options(with_remote)  # type: ignore[return-value]
 
 
-def hub_options(command: F) -> F:
-    """The three options alone; see :func:`pop_given`.
-
-    Their own names begin with ``hub_``: a command may have a ``url`` of its own.
-    """
-    for option in (
-        click.option(
-            "--profile",
-            "hub_profile",
-            envvar="HOOKHUB_PROFILE",
-            metavar="NAME",
-            help="A hub that 'hookhub login' remembers (or HOOKHUB_PROFILE).",
-        ),
-        click.option(
-            "--token",
-            "hub_token",
-            envvar="HOOKHUB_TOKEN",
-            metavar="TOKEN",
-            help="A token (better: HOOKHUB_TOKEN, or 'hookhub login').",
-        ),
-        click.option(
-            "--url",
-            "hub_url",
-            envvar="HOOKHUB_URL",
-            metavar="URL",
-            help=f"The hub's address (or HOOKHUB_URL, or a profile's; else {DEFAULT_URL}).",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
 def pop_given(kwargs: dict[str, Any]) -> tuple[Given, Given]:
     """Take the values of :func:`hub_options` out: what the command line says, and the environment.
 
@@ -110,18 +201,13 @@ def pop_given(kwargs: dict[str, Any]) -> tuple[Given, Given]:
     """
     ctx = click.get_current_context()
     given = {name: kwargs.pop(f"hub_{name}") for name in ("url", "token", "profile")}
-    return _from(ctx, given, line=True), _from(ctx, given, line=False)
 
+    def of(source: ParameterSource) -> Given:
+        return Given(
+            **{n: v for n, v in given.items() if ctx.get_parameter_source(f"hub_{n}") is source}
+        )
 
-def _from(ctx: click.Context, given: dict[str, str | None], *, line: bool) -> Given:
-    """What of it the command line says, or what the environment does."""
-    source = ParameterSource.COMMANDLINE if line else ParameterSource.ENVIRONMENT
-    found = {
-        name: text
-        for name, text in given.items()
-        if ctx.get_parameter_source(f"hub_{name}") is source
-    }
-    return Given(**found)
+    return of(ParameterSource.COMMANDLINE), of(ParameterSource.ENVIRONMENT)
 
 
 def resolve(line: Given, environ: Given, load: Callable[[], Profiles] = load_profiles) -> Remote:

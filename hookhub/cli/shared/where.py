@@ -7,19 +7,24 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from hookhub.cli.shared.options import config_option, settings_from
-from hookhub.cli.shared.profiles import Profiles, load_profiles
-from hookhub.cli.shared.remote import Given, Remote, hub_options, pop_given, resolve
+from hookhub.cli.shared.options import F, config_option, settings_from
+from hookhub.cli.shared.remote import (
+    Given,
+    Profiles,
+    Remote,
+    hub_options,
+    load_profiles,
+    pop_given,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from hookhub.config import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)

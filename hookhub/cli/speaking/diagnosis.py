@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from hookhub.cli.speaking.captured import Captured
 from hookhub.client import InvalidSignature, verify
-from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.errors import HookhubError, MalformedRequest
+from hookhub.contracts.events import parse_json
 
 Scheme = Literal["standard", "legacy", "public_key", "time"]
 
@@ -20,7 +23,7 @@ USUAL_TOLERANCE = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SignatureCheck:
     """What came of one check."""
 
     scheme: Scheme
@@ -36,7 +39,7 @@ def diagnose(
     public_keys: Sequence[str],
     now: float,
     tolerance: float | None,
-) -> list[Finding]:
+) -> list[SignatureCheck]:
     """Check a request by every scheme there is something to check with.
 
     Args:
@@ -58,16 +61,16 @@ def diagnose(
     return found
 
 
-def holds(findings: Sequence[Finding]) -> bool:
+def holds(findings: Sequence[SignatureCheck]) -> bool:
     """Whether something held, and nothing failed."""
     states = {item.state for item in findings if item.scheme != "time"}
     failed = any(item.state == "failed" for item in findings)
     return "ok" in states and not failed
 
 
-def _legacy(request: Captured, secret: str) -> Finding:
+def _legacy(request: Captured, secret: str) -> SignatureCheck:
     if LEGACY not in request.headers:
-        return Finding("legacy", LEGACY, "absent", "The request has no such header.")
+        return SignatureCheck("legacy", LEGACY, "absent", "The request has no such header.")
 
     def check(body: bytes, key: str) -> None:
         verify(body, {LEGACY: request.headers[LEGACY]}, key, allow_legacy=True)
@@ -75,10 +78,10 @@ def _legacy(request: Captured, secret: str) -> Finding:
     return _checked("legacy", LEGACY, request, secret, check)
 
 
-def _standard(request: Captured, secret: str) -> Finding:
+def _standard(request: Captured, secret: str) -> SignatureCheck:
     headers = _of_standard(request)
     if not headers:
-        return Finding("standard", STANDARD[2], "absent", "The request has no such header.")
+        return SignatureCheck("standard", STANDARD[2], "absent", "The request has no such header.")
 
     def check(body: bytes, key: str) -> None:
         verify(body, headers, key, tolerance=math.inf, now=0)
@@ -86,16 +89,18 @@ def _standard(request: Captured, secret: str) -> Finding:
     return _checked("standard", STANDARD[2], request, secret, check)
 
 
-def _public(request: Captured, public_keys: Sequence[str]) -> Finding:
+def _public(request: Captured, public_keys: Sequence[str]) -> SignatureCheck:
     headers = _of_standard(request)
     if not headers:
-        return Finding("public_key", STANDARD[2], "absent", "The request has no such header.")
+        return SignatureCheck(
+            "public_key", STANDARD[2], "absent", "The request has no such header."
+        )
     try:
         verify(request.body, headers, public_keys=public_keys, tolerance=math.inf, now=0)
     except InvalidSignature as error:
         advice = "Fetch the keys again from /.well-known/webhook-keys.json of the hub."
-        return Finding("public_key", STANDARD[2], "failed", error.reason, advice)
-    return Finding("public_key", STANDARD[2], "ok", "A v1a signature holds.")
+        return SignatureCheck("public_key", STANDARD[2], "failed", error.reason, advice)
+    return SignatureCheck("public_key", STANDARD[2], "ok", "A v1a signature holds.")
 
 
 def _of_standard(request: Captured) -> Mapping[str, str]:
@@ -108,20 +113,20 @@ def _checked(
     request: Captured,
     secret: str,
     check: Callable[[bytes, str], None],
-) -> Finding:
+) -> SignatureCheck:
     try:
         check(request.body, secret)
     except InvalidSignature as error:
         reason = error.reason
     else:
-        return Finding(scheme, header, "ok", "The signature holds.")
+        return SignatureCheck(scheme, header, "ok", "The signature holds.")
     for body, key, why in _other_ways(request.body, secret):
         try:
             check(body, key)
         except HookhubError:
             continue
-        return Finding(scheme, header, "failed", reason, why)
-    return Finding(scheme, header, "failed", reason, _general(scheme))
+        return SignatureCheck(scheme, header, "failed", reason, why)
+    return SignatureCheck(scheme, header, "failed", reason, _general(scheme))
 
 
 def _general(scheme: Scheme) -> str:
@@ -166,20 +171,20 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     )
 
 
-def _age(text: str, now: float, tolerance: float | None) -> Finding:
+def _age(text: str, now: float, tolerance: float | None) -> SignatureCheck:
     if not text.isascii() or not text.isdigit() or len(text) > 12:
         message = f"It is not whole unix seconds: {text[:40]!r}."
-        return Finding("time", "webhook-timestamp", "failed", message)
+        return SignatureCheck("time", "webhook-timestamp", "failed", message)
     age = now - int(text)
     told = f"The attempt was {span(abs(age))} {'ago' if age >= 0 else 'in the future'}."
     limit = USUAL_TOLERANCE if tolerance is None else tolerance
     if abs(age) <= limit:
-        return Finding("time", "webhook-timestamp", "ok", told)
+        return SignatureCheck("time", "webhook-timestamp", "ok", told)
     if tolerance is not None:
         advice = f"More than the {tolerance:g} s allowed: a repeat, or one of the clocks is wrong."
-        return Finding("time", "webhook-timestamp", "failed", told, advice)
+        return SignatureCheck("time", "webhook-timestamp", "failed", told, advice)
     advice = f"A receiver refuses it by now (usually beyond {limit} s); a captured one is old."
-    return Finding("time", "webhook-timestamp", "warning", told, advice)
+    return SignatureCheck("time", "webhook-timestamp", "warning", told, advice)
 
 
 def span(seconds: float) -> str:
@@ -188,3 +193,110 @@ def span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+_REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/\d(?:\.\d)?")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A request as it was captured."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    notes: Sequence[str] = ()
+    """What had to be mended."""
+
+
+def read_captured(data: bytes) -> Captured:
+    """Read a request that was saved, with its headers.
+
+    Either HTTP: a request line (or none), headers, an empty line, the body. Or a JSON object with
+    ``headers`` (an object, or a list of pairs) and ``body`` (a text, or base64 as
+    ``body_base64``).
+
+    Raises:
+        MalformedRequest: it is neither.
+    """
+    if data.lstrip()[:1] == b"{":
+        return _of_json(data)
+    return _of_http(data)
+
+
+def _of_http(data: bytes) -> Captured:
+    # Editors and terminals turn CRLF into LF.
+    head, found, body = min(
+        (data.partition(end) for end in (b"\r\n\r\n", b"\n\n")), key=lambda parts: len(parts[0])
+    )
+    lines = head.splitlines()
+    if lines and _REQUEST_LINE.fullmatch(lines[0].strip()):
+        del lines[0]
+    headers: dict[str, str] = {}
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is None:
+            raise MalformedRequest(
+                f"{_shown(line)} is not a header. Give a whole request (headers, an empty line, "
+                "the body), or a body alone with its headers as --header."
+            )
+        headers[header[1].decode("ascii").lower()] = header[2].decode("utf-8", "surrogateescape")
+    if not found:
+        raise MalformedRequest(
+            "There is no empty line in it, so no body. Give a whole request, or a body alone with "
+            "its headers as --header."
+        )
+    return trimmed(headers, body)
+
+
+def trimmed(headers: Mapping[str, str], body: bytes) -> Captured:
+    """The request with what a program that saved it put behind the body taken off again."""
+    length = headers.get("content-length", "")
+    if not length.isascii() or not length.isdigit() or int(length) == len(body):
+        return Captured(headers, body)
+    size = int(length)
+    if body[size:].strip() == b"" and len(body) > size:
+        note = f"{len(body) - size} bytes of white space behind the body are left out."
+        return Captured(headers, body[:size], [note])
+    note = (
+        f"The body has {len(body)} bytes, but Content-Length says {size}: it was not captured as "
+        "it was sent."
+    )
+    return Captured(headers, body, [note])
+
+
+def _of_json(data: bytes) -> Captured:
+    value = parse_json(data)
+    headers = value.get("headers")
+    if not isinstance(headers, dict | list):
+        raise MalformedRequest(
+            "It is a JSON object without 'headers': if it is the body alone, give its headers as "
+            "--header 'Name: value'."
+        )
+    try:
+        pairs = headers.items() if isinstance(headers, dict) else headers
+        names = {str(name).lower(): _joined(text) for name, text in pairs}
+        return trimmed(names, _body(value))
+    except (TypeError, ValueError, binascii.Error):
+        raise MalformedRequest(
+            "It needs 'headers' (an object, or a list of pairs) and 'body' (a text) or "
+            "'body_base64'."
+        ) from None
+
+
+def _joined(text: Any) -> str:
+    return ", ".join(map(str, text)) if isinstance(text, list) else str(text)
+
+
+def _body(value: Mapping[str, Any]) -> bytes:
+    if "body_base64" in value:
+        return base64.b64decode(value["body_base64"], validate=True)
+    body = value.get("body")
+    if not isinstance(body, str):
+        raise TypeError
+    return body.encode("utf-8", "surrogateescape")
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:60].decode("utf-8", "replace"))

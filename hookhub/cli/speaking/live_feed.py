@@ -59,7 +59,7 @@ class Feed:
 
     Args:
         remote: the hub.
-        cursor: where to begin; see :func:`hookhub.cli.speaking.following.begin`.
+        cursor: where to begin; see :func:`hookhub.cli.speaking.tail.begin`.
         tell: takes sentences about the connection.
         events: type patterns; none for all.
         where: a payload filter, JSON.

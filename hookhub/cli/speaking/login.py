@@ -9,15 +9,16 @@ import click
 
 from hookhub.cli.shared.options import json_option
 from hookhub.cli.shared.output import note, print_json, print_table, say
-from hookhub.cli.shared.profiles import (
+from hookhub.cli.shared.remote import (
     DEFAULT,
+    DEFAULT_URL,
+    TIMEOUT,
     Profile,
     Profiles,
     load_profiles,
     profiles_path,
     save_profiles,
 )
-from hookhub.cli.shared.remote import DEFAULT_URL, TIMEOUT
 from hookhub.contracts.errors import Forbidden
 
 if TYPE_CHECKING:

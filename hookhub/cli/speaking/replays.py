@@ -2,52 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.cli.shared import moments
-from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import cell, note, print_json, print_table
+from hookhub.cli.shared import values
+from hookhub.cli.shared.options import json_option, together
+from hookhub.cli.shared.output import (
+    cell,
+    count,
+    note,
+    print_json,
+    print_members,
+    print_table,
+    progress_bar,
+    say,
+)
 from hookhub.cli.shared.remote import Remote, remote_options
-from hookhub.cli.speaking.watch import show_replay, watch_replay
+from hookhub.contracts.errors import HookhubError
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from hookhub.client import Client
+    from hookhub.client.management import Management
+
 
 STATES = ("running", "paused", "done", "cancelled", "failed")
 
 
-def replay_range_options(command: F) -> F:
-    """Which events to replay, and whether to wait for the end."""
-    for option in (
-        click.option("--wait/--no-wait", default=True, help="Watch it until it is done (default)."),
-        click.option("--dry-run", is_flag=True, help="Only count the events."),
-        click.option(
-            "--only",
-            type=click.Choice(["all", "failed", "never_sent"]),
-            default="all",
-            show_default=True,
-            help="All, those whose deliveries have all failed, or those without any delivery.",
-        ),
-        click.option(
-            "--events", multiple=True, metavar="PATTERN", help="Types (user.*); several times."
-        ),
-        click.option(
-            "--until",
-            metavar="TIME|SPAN|CURSOR",
-            callback=moments.place,
-            help="Before this time, or up to a cursor.",
-        ),
-        click.option(
-            "--since",
-            metavar="TIME|SPAN|CURSOR",
-            callback=moments.place,
-            help="From this time (2026-01-31T12:00:00Z, 15m, 2h) on, or after a cursor.",
-        ),
-    ):
-        command = option(command)
-    return command
+replay_range_options = together(
+    click.option(
+        "--since",
+        metavar="TIME|SPAN|CURSOR",
+        callback=values.place,
+        help="From this time (2026-01-31T12:00:00Z, 15m, 2h) on, or after a cursor.",
+    ),
+    click.option(
+        "--until",
+        metavar="TIME|SPAN|CURSOR",
+        callback=values.place,
+        help="Before this time, or up to a cursor.",
+    ),
+    click.option(
+        "--events", multiple=True, metavar="PATTERN", help="Types (user.*); several times."
+    ),
+    click.option(
+        "--only",
+        type=click.Choice(["all", "failed", "never_sent"]),
+        default="all",
+        show_default=True,
+        help="All, those whose deliveries have all failed, or those without any delivery.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Only count the events."),
+    click.option("--wait/--no-wait", default=True, help="Watch it until it is done (default)."),
+)
+"""Which events to replay, and whether to wait for the end."""
 
 
 @click.group("replay")
@@ -151,3 +160,76 @@ for _verb, _what in (
     ("cancel", "End a replay; the deliveries that it has made stay."),
 ):
     replay.add_command(_steering(_verb, _what))
+
+
+INTERVAL = 0.5
+"""Seconds between looks at a replay."""
+
+ACTIVE = ("running",)
+"""States in which a replay goes on by itself."""
+
+
+def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait: bool) -> None:
+    """Show a replay that has just been started; with ``wait``, how it goes until its end.
+
+    Raises:
+        HookhubError: it failed.
+    """
+    if replay.get("dry_run"):
+        _say(replay, f"{count(replay['total'], 'event')} would be sent once more.", as_json)
+        return
+    if replay["gap"]:
+        note("The history no longer reaches back to where the replay shall begin.")
+    if wait:
+        from hookhub.client.management import Management
+
+        replay = _follow(Management(client), replay)
+    if replay["state"] == "failed":
+        raise HookhubError(f"Replay {replay['id']} failed: {replay['error']}")
+    _say(replay, _summary(replay), as_json)
+
+
+def _follow(hub: Management, replay: dict[str, Any]) -> dict[str, Any]:
+    with progress_bar(f"Replay {replay['id']}") as bar:
+        try:
+            while replay["state"] in ACTIVE:
+                bar.show(replay["done"], replay["total"])
+                time.sleep(INTERVAL)
+                replay = hub.replay(replay["id"])
+        except KeyboardInterrupt:
+            number = replay["id"]
+            raise click.ClickException(
+                f"No longer watched, but it goes on. 'hookhub replay watch {number}' looks again, "
+                f"'hookhub replay cancel {number}' ends it."
+            ) from None
+    return replay
+
+
+def _summary(replay: dict[str, Any]) -> str:
+    made = count(replay["done"], "delivery")
+    if replay["state"] in ACTIVE:
+        return (
+            f"Replay {replay['id']} runs in the background; "
+            f"'hookhub replay show {replay['id']}' says how far it is."
+        )
+    return f"Replay {replay['id']} is {replay['state']}: {made} made."
+
+
+def _say(replay: dict[str, Any], sentence: str, as_json: bool) -> None:
+    if as_json:
+        print_json(replay)
+    else:
+        say(sentence)
+
+
+def show_replay(replay: dict[str, Any], *, as_json: bool) -> None:
+    """Print one replay."""
+    if as_json:
+        print_json(replay)
+        return
+    of = "" if replay["total"] is None else f" of {replay['total']}"
+    shown = {"id": str(replay["id"]), "endpoint": str(replay["endpoint_id"])}
+    shown |= {"state": replay["state"], "done": f"{replay['done']}{of}"}
+    shown |= {"events": ", ".join(replay["events"]), "only": replay["only"]}
+    names = ("since", "until", "created_at", "finished_at", "error")
+    print_members([*shown.items(), *((name, replay[name]) for name in names)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import note, painted, print_json, say
-from hookhub.cli.speaking.captured import Captured, read_captured, trimmed
+from hookhub.cli.shared.output import MARKS, STYLES, note, painted, print_json, say
+from hookhub.cli.shared.values import header_values, read_file
 from hookhub.contracts.errors import MalformedRequest
 
 if TYPE_CHECKING:
-    from hookhub.cli.speaking.diagnosis import Finding
-
-MARKS = {"ok": "✓", "failed": "✗", "absent": "-", "warning": "!"}
-COLOURS = {"ok": "green", "failed": "red", "absent": None, "warning": "yellow"}
+    from hookhub.cli.speaking.diagnosis import Captured, SignatureCheck
 
 
 @click.command("verify")
@@ -43,6 +39,7 @@ COLOURS = {"ok": "green", "failed": "red", "absent": None, "warning": "yellow"}
     "headers",
     multiple=True,
     metavar="'NAME: VALUE'",
+    callback=header_values,
     help="A header of the request; FILE is then the body alone.",
 )
 @click.option(
@@ -58,7 +55,7 @@ def verify(
     file: Path,
     secret: str | None,
     public_keys: tuple[str, ...],
-    headers: tuple[str, ...],
+    headers: dict[str, str],
     tolerance: float | None,
     as_json: bool,
 ) -> None:
@@ -74,14 +71,15 @@ def verify(
       nc -l 9000 | hookhub verify --secret s3cret -
       hookhub verify --secret s3cret --header 'X-Webhook-Signature: sha256=…' body.json
     """
-    from hookhub.cli.speaking.diagnosis import diagnose, holds
+    from hookhub.cli.speaking.diagnosis import diagnose, holds, trimmed
 
     if secret is None and not public_keys:
         raise click.UsageError("Give --secret (or HOOKHUB_WEBHOOK_SECRET), or --public-key.", ctx)
     if secret == "":
         raise click.BadParameter("the secret is empty.", param_hint="--secret")
-    data = _read(file)
-    request = trimmed(_headers(headers), data) if headers else _captured(file, data)
+    data = read_file(file, "FILE")
+    names = {name.lower(): value for name, value in headers.items()}
+    request = trimmed(names, data) if headers else _captured(file, data)
     found = diagnose(request, secret, public_keys, time.time(), tolerance)
     good = holds(found)
     if as_json:
@@ -93,16 +91,9 @@ def verify(
         ctx.exit(1)
 
 
-def _read(file: Path) -> bytes:
-    if str(file) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise click.BadParameter(f"{file}: {error.strerror}.", param_hint="FILE") from None
-
-
 def _captured(file: Path, data: bytes) -> Captured:
+    from hookhub.cli.speaking.diagnosis import read_captured
+
     try:
         return read_captured(data)
     except MalformedRequest as error:
@@ -110,21 +101,11 @@ def _captured(file: Path, data: bytes) -> Captured:
         raise MalformedRequest(f"{name} is no captured request. {error.detail}") from None
 
 
-def _headers(given: Sequence[str]) -> dict[str, str]:
-    headers = {}
-    for item in given:
-        name, colon, value = item.partition(":")
-        if not colon or not name.strip():
-            raise click.BadParameter(f"{item!r} is not 'Name: value'.", param_hint="--header")
-        headers[name.strip().lower()] = value.strip()
-    return headers
-
-
-def _print(request: Captured, found: Sequence[Finding], good: bool) -> None:
+def _print(request: Captured, found: Sequence[SignatureCheck], good: bool) -> None:
     for text in request.notes:
         note(text)
     for item in found:
-        mark = painted(MARKS[item.state], fg=COLOURS[item.state])
+        mark = painted(MARKS[item.state], fg=STYLES.get(item.state))
         name = "v1a" if item.scheme == "public_key" else item.header
         say(mark, f"{name}: {item.message}")
         if item.advice is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from hookhub.cli.kit import (
     print_json,
     print_table,
     progress_bar,
+    read_file,
     remote_options,
 )
 from hookhub.contracts.errors import FieldError, Forbidden, HookhubError
@@ -112,22 +112,13 @@ def import_(
     from hookhub_webhook.commands.import_checks import check_rows
     from hookhub_webhook.commands.import_rows import read_rows
 
-    rows = read_rows(_read(file), leave_out)
+    rows = read_rows(read_file(file, "FILE"), leave_out)
     with remote.client() as client:
         check_rows(rows, _known_types(client), rename=rename)
         done = _run(client, rows, Wish(dry_run, update, inactive), hidden=as_json)
     _show(done, dry_run=dry_run, as_json=as_json)
     if any(item.result == "error" for item in done):
         ctx.exit(1)
-
-
-def _read(file: Path) -> bytes:
-    if str(file) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise click.BadParameter(f"{file}: {error.strerror}.", param_hint="FILE") from None
 
 
 def _known_types(client: Client) -> list[str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,10 +60,7 @@ def _secret(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 @json_option
 def listen(
     url: str,
-    events: tuple[str, ...],
-    where: str | None,
-    since: str | int | None,
-    keep: Path | None,
+    chosen: FollowOptions,
     secret: str | None,
     no_secret: bool,
     format_: str,
@@ -100,7 +96,6 @@ def listen(
             result = await local.post(event)
             _print(event, result, time.monotonic() - started, as_json=as_json)
 
-    chosen = FollowOptions(events, where, since, keep)
     follow(remote, chosen, handle, note, limit=count, around=local.open)
 
 

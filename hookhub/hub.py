@@ -19,7 +19,6 @@ from hookhub.background.loopwatch import LoopWatch
 from hookhub.background.outbox import OutboxRelay
 from hookhub.background.retention import Retention
 from hookhub.config import Settings
-from hookhub.contracts.components import Component
 from hookhub.contracts.errors import HookhubError, PayloadTooLarge, wrong_field
 from hookhub.contracts.events import (
     EVENT_ID,
@@ -336,10 +335,6 @@ class Hub:
                     self._silent[component.name] = repr(error)
                     log.exception("component.statistics_failed", component=component.name)
         return numbers
-
-    def component(self, name: str) -> Component:
-        """A source or sink by name. Raises KeyError."""
-        return {item.name: item for item in self.components}[name]
 
 
 def _check_labels(id: str | None, key: str | None, source: str | None) -> None:

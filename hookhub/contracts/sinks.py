@@ -20,6 +20,7 @@ from hookhub.contracts.components import Component
 from hookhub.contracts.errors import UnreadableEvent
 from hookhub.contracts.events import Event
 from hookhub.contracts.redaction import hidden_texts
+from hookhub.contracts.transforms import TransformResult
 
 
 class Entry:
@@ -169,13 +170,6 @@ REASONS = (
 same takes the same word."""
 
 
-class Content(NamedTuple):
-    """A body made by a transform."""
-
-    body: bytes
-    content_type: str
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt to make: everything a sink needs, nothing it must look up."""
@@ -191,7 +185,7 @@ class Attempt:
     """Valid signing secrets, newest first; empty if the endpoint has none."""
     timestamp: int
     """Unix seconds of this attempt, by the hub's clock."""
-    content: Content | None = None
+    content: TransformResult | None = None
     """What a transform made of the event; to be sent in place of the payload."""
 
 

@@ -110,10 +110,6 @@ class Engine:
 
     # -- what others tell ------------------------------------------------------------------
 
-    def ring(self) -> None:
-        """Something may be due."""
-        self._bell.set()
-
     def wake(self, endpoint_id: int) -> None:
         """Something is due for this endpoint."""
         if (lane := self._scheduler.lanes.get(endpoint_id)) is not None:

@@ -9,8 +9,7 @@ from typing import Any
 import trio
 
 from hookhub.contracts.events import Event
-from hookhub.contracts.sinks import Content
-from hookhub.contracts.transforms import TransformError
+from hookhub.contracts.transforms import TransformError, TransformResult
 from hookhub.plugins.transforms import TransformRegistry
 
 THREADS = 2
@@ -34,14 +33,14 @@ class Rendering:
         )
         self.timeout = timeout
 
-    async def make(self, name: str, config: Mapping[str, Any], event: Event) -> Content:
+    async def make(self, name: str, config: Mapping[str, Any], event: Event) -> TransformResult:
         """The body that this transform makes of an event.
 
         Raises:
             TransformError: it cannot be made, or not in time.
         """
         with trio.move_on_after(self.timeout):
-            made = await trio.to_thread.run_sync(
+            return await trio.to_thread.run_sync(
                 self._transforms.apply,
                 name,
                 config,
@@ -49,7 +48,6 @@ class Rendering:
                 abandon_on_cancel=True,
                 limiter=self._limiters[name],
             )
-            return Content(made.body, made.content_type)
         raise TransformError(
             f"The transform {name!r} made no body within {self.timeout:g} seconds."
         )

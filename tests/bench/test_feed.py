@@ -126,7 +126,7 @@ class Audience:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._sink: Any = hub.component("websocket")
+        self._sink: Any = hub.components.live_sinks["websocket"]
         self._sessions = list(self._sink._connections._sessions)
         assert len(self._sessions) == CLIENTS
         self._numbers = [session.outbox._fileno() for session in self._sessions]

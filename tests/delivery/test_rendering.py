@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from hookhub.contracts.deliveries import Endpoint, EndpointOptions
 from hookhub.contracts.events import Event
-from hookhub.contracts.sinks import Content
 from hookhub.contracts.transforms import Transform, TransformError, TransformResult
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.rendering import THREADS, Rendering
@@ -86,7 +85,7 @@ async def test_a_transform_that_does_not_return_costs_only_itself(slow: Slow) ->
             await rendering.make("slow", {}, EVENT)
     rendering.timeout = 20.0
     made = await rendering.make("template", {"template": '{"n": {{ payload.n }}}'}, EVENT)
-    assert made == Content(b'{"n": 1}', "application/json")
+    assert made == TransformResult(b'{"n": 1}', "application/json")
 
 
 async def test_a_rendering_over_its_budget_ends() -> None:

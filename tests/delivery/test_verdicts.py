@@ -20,8 +20,7 @@ from hookhub.config import DatabaseSettings, DeliverySettings, Settings
 from hookhub.contracts.deliveries import Endpoint, EndpointOptions, NewEndpoint
 from hookhub.contracts.errors import ValidationFailed
 from hookhub.contracts.events import Cursor, Draft, Event, new_event_id
-from hookhub.contracts.sinks import Content
-from hookhub.contracts.transforms import Transform
+from hookhub.contracts.transforms import Transform, TransformResult
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
@@ -45,7 +44,7 @@ class Obedient(DurableSink):
     def __init__(self) -> None:
         self.received: dict[str, list[Event]] = {}
         self.changed = trio.Event()
-        self.contents: list[Content | None] = []
+        self.contents: list[TransformResult | None] = []
 
     def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return dict(config)
@@ -342,7 +341,7 @@ async def test_a_transform_makes_the_body(tmp_path: Path) -> None:
         await endpoint(hub, "deliver", transform=template)
         await hub.emit("thing.made", {"n": 7})
         await sink.wait_for("deliver", 1)
-        assert sink.contents == [Content(b'{"text": "7 made"}', "application/json")]
+        assert sink.contents == [TransformResult(b'{"text": "7 made"}', "application/json")]
         wrong = {"name": "template", "config": {"template": "{{ payload.m }}"}}
         with pytest.raises(ValidationFailed):
             await endpoint(hub, "bad", transform=wrong)

@@ -207,16 +207,6 @@ async def test_a_plugin_without_a_mistake_is_in_use(tmp_path: Path) -> None:
         assert (live.seen, guilty.components[1].seen) == (1, 0)  # type: ignore[attr-defined]
 
 
-async def test_a_component_is_found_by_name(tmp_path: Path) -> None:
-    """Or is not, and that is a KeyError."""
-    settings = settings_of(tmp_path)
-    source = Quiet("good")
-    hub = assemble(settings, Store(settings.database), load(settings, Plugin(source)))
-    assert hub.component("good") is source
-    with pytest.raises(KeyError):
-        hub.component("bad")
-
-
 @pytest.mark.parametrize(
     "statistics",
     [

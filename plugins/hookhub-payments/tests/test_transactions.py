@@ -59,7 +59,7 @@ class TestConformance(ComponentConformance):
     def component(self, hub_settings: Settings, hub_plugins: Plugins) -> Component:
         """The source of a hub that is not open."""
         store = Store(hub_settings.database)
-        return Hub(hub_settings, store, hub_plugins).component("payments")
+        return Hub(hub_settings, store, hub_plugins).components.sources["payments"]
 
 
 async def test_deposit(hub: Hub, api: httpx.AsyncClient) -> None:

@@ -69,7 +69,7 @@ class TestConformance(ComponentConformance):
     def component(self, hub_settings: Settings, hub_plugins: Plugins) -> Component:
         """The source of a hub that is not open."""
         store = Store(hub_settings.database)
-        return Hub(hub_settings, store, hub_plugins).component("tickets")
+        return Hub(hub_settings, store, hub_plugins).components.sources["tickets"]
 
 
 # -- opening ---------------------------------------------------------------------------------

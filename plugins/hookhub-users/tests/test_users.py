@@ -53,7 +53,7 @@ class TestConformance(ComponentConformance):
     def component(self, hub_settings: Settings, hub_plugins: Plugins) -> Component:
         """The source of a hub that is not open."""
         store = Store(hub_settings.database)
-        return Hub(hub_settings, store, hub_plugins).component("users")
+        return Hub(hub_settings, store, hub_plugins).components.sources["users"]
 
 
 async def test_row_and_event(hub: Hub, api: httpx.AsyncClient) -> None:

@@ -70,7 +70,7 @@ def hub_plugins(hub_settings: Settings, more_plugins: list[tuple[str, object]]) 
 @pytest.fixture
 def sink(hub: Hub) -> WebSocketSink:
     """The sink of the running hub."""
-    found = hub.component("websocket")
+    found = hub.components.live_sinks["websocket"]
     assert isinstance(found, WebSocketSink)
     return found
 

@@ -52,7 +52,7 @@ def build_request(attempt: Attempt, signs: Sequence[Sign] = ()) -> WebhookReques
 def _content(attempt: Attempt) -> tuple[bytes, str]:
     """The body and its type: what a transform made, or the payload, alone or in an envelope."""
     if attempt.content is not None:
-        return attempt.content
+        return attempt.content.body, attempt.content.content_type
     if attempt.config.get("format") == "envelope":
         return envelope_body(attempt.event), "application/json"
     return attempt.event.payload.encode("utf-8"), "application/json"

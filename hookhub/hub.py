@@ -36,7 +36,7 @@ from hookhub.contracts.timestamps import check_timestamps
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.replays.service import Replays
-from hookhub.delivery.services import Deliveries, Endpoints
+from hookhub.delivery.endpoints import Deliveries, Endpoints
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.egress import Egress
 from hookhub.feed import Broadcaster, Feed, Presence, Signals

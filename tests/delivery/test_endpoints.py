@@ -13,7 +13,7 @@ from hookhub.config import Settings
 from hookhub.contracts.deliveries import Endpoint, EndpointOptions, NewEndpoint
 from hookhub.contracts.errors import NotFound, ValidationFailed
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
-from hookhub.delivery.services import Endpoints
+from hookhub.delivery.endpoints import Endpoints
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub

@@ -34,9 +34,10 @@ from hookhub.contracts.events import (
 from hookhub.contracts.own_events import DELIVERY_FAILED
 from hookhub.contracts.timestamps import check_timestamps
 from hookhub.delivery.attempts import Attempts
+from hookhub.delivery.deliveries import Deliveries
+from hookhub.delivery.endpoints import Endpoints
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.replays.service import Replays
-from hookhub.delivery.endpoints import Deliveries, Endpoints
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.egress import Egress
 from hookhub.feed import Broadcaster, Feed, Presence, Signals

@@ -1,8 +1,7 @@
-"""Endpoints and deliveries as plugins, routes and commands see them."""
+"""Endpoints as plugins, routes and commands see them."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,15 +11,11 @@ import structlog
 import trio
 
 from hookhub.contracts.deliveries import (
-    Delivery,
-    DeliveryFilter,
     Endpoint,
     EndpointOptions,
     EndpointStats,
-    Found,
     NewEndpoint,
     Page,
-    Status,
 )
 from hookhub.contracts.errors import NotFound, ValidationFailed
 from hookhub.contracts.events import Event, EventRegistry, canonical_json, new_event_id
@@ -29,16 +24,12 @@ from hookhub.delivery.attempts import Attempts
 from hookhub.filters import compile_filter
 from hookhub.plugins.transforms import TransformRegistry
 from hookhub.store import Store, Transaction
-from hookhub.store.units import deliveries as delivery_units
-from hookhub.store.units import endpoints as endpoint_units
-from hookhub.store.units.delivery_search import search_deliveries
+from hookhub.store.units import endpoints as units
 
 log = structlog.get_logger("hookhub.delivery")
 
 Change = Callable[[Endpoint], Mapping[str, Any]]
 """From an endpoint as it is to the fields to change."""
-
-
 EndpointChanged = Callable[[int, Endpoint | None], Awaitable[None]]
 
 
@@ -77,27 +68,15 @@ class Endpoints:
         config = self._sink(sink).validate(new.config)
         # A transform is tried with many examples: the loop must not wait for that.
         options = await trio.to_thread.run_sync(self._checked_options, new.options, new.event_types)
-        checked = NewEndpoint(
-            new.name,
-            new.event_types,
-            config,
-            new.description,
-            new.is_active,
-            new.secret,
-            options,
-        )
-        endpoint = await self._store.write(
-            lambda tx: endpoint_units.insert_endpoint(tx, sink, checked)
-        )
+        checked = replace(new, config=config, options=options)
+        endpoint = await self._store.write(lambda tx: units.insert_endpoint(tx, sink, checked))
         await self._changed(endpoint.id, endpoint)
         log.info("endpoint.created", endpoint_id=endpoint.id, sink=sink, name=endpoint.name)
         return endpoint
 
     async def get(self, sink: str, endpoint_id: int) -> Endpoint:
         """One endpoint. Raises NotFound."""
-        return await self._store.read(
-            lambda reader: endpoint_units.get_endpoint(reader, sink, endpoint_id)
-        )
+        return await self._store.read(lambda reader: units.get_endpoint(reader, sink, endpoint_id))
 
     async def list(
         self,
@@ -110,7 +89,7 @@ class Endpoints:
     ) -> Page[Endpoint]:
         """Endpoints in the order they were made."""
         return await self._store.read(
-            lambda reader: endpoint_units.list_endpoints(
+            lambda reader: units.list_endpoints(
                 reader,
                 sink,
                 event_type=event_type,
@@ -136,11 +115,11 @@ class Endpoints:
 
         def unit(tx: Transaction) -> tuple[Endpoint, dict[str, Any]]:
             tx.lock()
-            endpoint = endpoint_units.get_endpoint(tx, sink, endpoint_id)
+            endpoint = units.get_endpoint(tx, sink, endpoint_id)
             wanted = changes(endpoint) if callable(changes) else changes
             values = self._checked(implementation, endpoint, wanted)
             if values:
-                endpoint = endpoint_units.update_endpoint(tx, sink, endpoint_id, values)
+                endpoint = units.update_endpoint(tx, sink, endpoint_id, values)
             return endpoint, values
 
         endpoint, values = await self._store.write(unit)
@@ -181,7 +160,7 @@ class Endpoints:
 
     async def delete(self, sink: str, endpoint_id: int) -> None:
         """Delete an endpoint; nothing more is sent to it. Raises NotFound."""
-        await self._store.write(lambda tx: endpoint_units.delete_endpoint(tx, sink, endpoint_id))
+        await self._store.write(lambda tx: units.delete_endpoint(tx, sink, endpoint_id))
         await self._changed(endpoint_id, None)
         log.info("endpoint.deleted", endpoint_id=endpoint_id, sink=sink)
 
@@ -190,7 +169,7 @@ class Endpoints:
     ) -> Endpoint:
         """Give a new secret; the old one goes on signing for ``overlap`` seconds."""
         endpoint = await self._store.write(
-            lambda tx: endpoint_units.rotate_secret(tx, sink, endpoint_id, secret, overlap)
+            lambda tx: units.rotate_secret(tx, sink, endpoint_id, secret, overlap)
         )
         await self._changed(endpoint_id, endpoint)
         log.info("endpoint.secret_rotated", endpoint_id=endpoint_id, sink=sink)
@@ -198,7 +177,7 @@ class Endpoints:
 
     async def stats(self, sink: str) -> EndpointStats:
         """Totals over the endpoints of a sink."""
-        return await self._store.read(lambda reader: endpoint_units.endpoint_stats(reader, sink))
+        return await self._store.read(lambda reader: units.endpoint_stats(reader, sink))
 
     async def test(
         self, sink: str, endpoint_id: int, event_type: str | None = None
@@ -232,129 +211,6 @@ class Endpoints:
         return Event(
             0, new_event_id(now), declared.name, canonical_json(declared.example), now, None, None
         )
-
-
-class Deliveries:
-    """Deliveries and their attempts.
-
-    Args:
-        changed: called after anything that may make deliveries due.
-    """
-
-    def __init__(self, store: Store, changed: Callable[[], Awaitable[None]]) -> None:
-        self._store = store
-        self._changed = changed
-
-    async def list(
-        self,
-        sink: str,
-        endpoint_id: int,
-        *,
-        status: Status | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> Page[Delivery]:
-        """Deliveries of an endpoint, newest first. Raises NotFound (no such endpoint)."""
-
-        def unit(reader: Any) -> Page[Delivery]:
-            endpoint_units.get_endpoint(reader, sink, endpoint_id)
-            return delivery_units.list_deliveries(
-                reader, endpoint_id, status=status, limit=limit, offset=offset
-            )
-
-        return await self._store.read(unit)
-
-    async def search(
-        self,
-        wanted: DeliveryFilter,
-        *,
-        sink: str | None = None,
-        before: int | None = None,
-        limit: int = 50,
-    ) -> Found[Delivery]:
-        """Deliveries that match, newest first; see
-        :func:`hookhub.store.units.delivery_search.search_deliveries`.
-
-        Args:
-            sink: the endpoint that is asked for must be of this one.
-
-        Raises:
-            NotFound: no such endpoint.
-        """
-
-        def unit(reader: Any) -> Found[Delivery]:
-            if wanted.endpoint_id is not None:
-                endpoint_units.get_endpoint(reader, sink, wanted.endpoint_id)
-            return search_deliveries(reader, wanted, before=before, limit=limit)
-
-        return await self._store.read(unit)
-
-    async def get(self, delivery_id: int) -> Delivery:
-        """A delivery with its attempts. Raises NotFound."""
-        return await self._store.read(
-            lambda reader: delivery_units.get_delivery(reader, delivery_id)
-        )
-
-    async def of_event(self, event_id: str, *, limit: int = 50, offset: int = 0) -> Page[Delivery]:
-        """Where an event went, oldest first, with all attempts. Raises NotFound."""
-        return await self._store.read(
-            lambda reader: delivery_units.list_event_deliveries(
-                reader, event_id, limit=limit, offset=offset
-            )
-        )
-
-    async def retry(self, delivery_id: int) -> Delivery:
-        """Make a delivery due now. Raises NotFound, Conflict (delivered already)."""
-        delivery = await self._store.write(
-            lambda tx: delivery_units.retry_delivery(tx, delivery_id)
-        )
-        await self._changed()
-        return delivery
-
-    async def skip(self, delivery_id: int) -> Delivery:
-        """Give up a delivery that holds back its key. Raises NotFound, Conflict."""
-        delivery = await self._store.write(lambda tx: delivery_units.skip_delivery(tx, delivery_id))
-        await self._changed()
-        return delivery
-
-    async def retry_failed(self, sink: str, endpoint_id: int) -> int:
-        """Make all failed deliveries of an endpoint due now; returns how many."""
-        await self._check(sink, endpoint_id)
-        count = await self._in_steps(
-            lambda after: lambda tx: delivery_units.retry_failed(tx, endpoint_id, after=after)
-        )
-        await self._changed()
-        return count
-
-    async def cancel_pending(self, sink: str, endpoint_id: int) -> int:
-        """End the pending deliveries of an endpoint as failed; returns how many."""
-        await self._check(sink, endpoint_id)
-        return await self._in_steps(
-            lambda after: lambda tx: delivery_units.cancel_pending(tx, endpoint_id, after=after)
-        )
-
-    async def _in_steps(
-        self, unit: Callable[[int], Callable[[Transaction], delivery_units.Step]]
-    ) -> int:
-        """Do it to all, however many: nobody else who writes waits for that; returns how many."""
-        total, after = 0, 0
-        while True:
-            step = await self._store.write(unit(after))
-            total += step.changed
-            if step.last is None:
-                return total
-            after = step.last
-
-    async def _check(self, sink: str, endpoint_id: int) -> None:
-        await self._store.read(
-            lambda reader: endpoint_units.get_endpoint(reader, sink, endpoint_id)
-        )
-
-
-def payload_of(delivery: Delivery) -> dict[str, Any]:
-    """The delivery's payload as Python objects."""
-    payload: dict[str, Any] = json.loads(delivery.payload)
-    return payload
 
 
 def _check_without_config(sink: DurableSink) -> None:

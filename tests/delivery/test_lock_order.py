@@ -13,8 +13,8 @@ import trio
 from hookhub.config import DatabaseSettings, DeliverySettings
 from hookhub.contracts.deliveries import Claim, NewEndpoint
 from hookhub.contracts.events import Draft, new_event_id
+from hookhub.delivery.deliveries import Deliveries
 from hookhub.delivery.recording import Recorder
-from hookhub.delivery.endpoints import Deliveries
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.store import Store, Transaction, open_store
 from hookhub.store.units.claims import claim_due

@@ -15,7 +15,7 @@ from hookhub.contracts.deliveries import Endpoint
 from hookhub.contracts.events import OWN, format_timestamp
 from hookhub.feed.signals import Signals
 from hookhub.statistics.tally import Tally
-from hookhub.store.units.deliveries import Record, Recorded
+from hookhub.store.units.deliveries import AttemptReport, Recorded
 
 
 class DeliveryLife:
@@ -32,13 +32,13 @@ class DeliveryLife:
         self._clock = clock
         self._tally = tally
 
-    def attempted(self, endpoint: Endpoint, item: Record) -> None:
+    def attempted(self, endpoint: Endpoint, item: AttemptReport) -> None:
         """An attempt was made, and is about to be recorded."""
         self._tally.attempted()
         if self._signals.wanted:
             self._send("delivery.attempted", endpoint, item)
 
-    def recorded(self, endpoint: Endpoint, item: Record, recorded: Recorded | None) -> None:
+    def recorded(self, endpoint: Endpoint, item: AttemptReport, recorded: Recorded | None) -> None:
         """It was recorded; None: it was not, and will be made again."""
         if recorded is None or not recorded.taken:
             return
@@ -52,7 +52,7 @@ class DeliveryLife:
         elif item.claim.event.source == OWN:
             self._send("delivery.failed", endpoint, item)
 
-    def _count(self, item: Record) -> None:
+    def _count(self, item: AttemptReport) -> None:
         if item.status == "success":
             # What waited for a person says nothing about how fast deliveries are.
             by_hand = item.claim.schedule_from > 0
@@ -61,11 +61,11 @@ class DeliveryLife:
         elif item.status == "failed":
             self._tally.failed()
 
-    def _send(self, type: str, endpoint: Endpoint, item: Record) -> None:
+    def _send(self, type: str, endpoint: Endpoint, item: AttemptReport) -> None:
         self._signals.send(type, _payload(endpoint, item), self._clock())
 
 
-def _payload(endpoint: Endpoint, item: Record) -> dict[str, Any]:
+def _payload(endpoint: Endpoint, item: AttemptReport) -> dict[str, Any]:
     event = item.claim.event
     return {
         "delivery_id": item.claim.id,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hookhub.contracts.deliveries import DeliveryFilter, Status
+from hookhub.contracts.deliveries import DeliveryFilter, DeliveryStatus
 from hookhub.contracts.events import EVENT_ID, TYPE_PATTERN, check_pattern, parse_timestamp
 from hookhub.contracts.routes import ID_MAX, RFC_3339, Line, Query, wrong_field
 
@@ -20,7 +20,7 @@ _TIME: dict[str, Any] = {"format": "date-time", "pattern": f"^{RFC_3339}$"}
 class DeliverySearch(Query):
     """Which deliveries to list."""
 
-    status: Status | None = None
+    status: DeliveryStatus | None = None
     event_type: str | None = Field(
         None,
         description="Type patterns with commas between: `user.*,ticket.created`",

@@ -10,7 +10,7 @@ from hookhub.contracts.events import Event, format_timestamp
 
 T = TypeVar("T")
 
-Status = Literal["pending", "success", "failed"]
+DeliveryStatus = Literal["pending", "success", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Delivery:
     event_type: str
     payload: str
     """Canonical JSON text."""
-    status: Status
+    status: DeliveryStatus
     response_status: int | None
     response_body: str | None
     error: str | None
@@ -178,7 +178,7 @@ class DeliveryFilter:
     """Which deliveries somebody looks for; None leaves it open."""
 
     endpoint_id: int | None = None
-    status: Status | None = None
+    status: DeliveryStatus | None = None
     event_types: tuple[str, ...] | None = None
     """Type patterns."""
     event_id: str | None = None
@@ -195,7 +195,7 @@ class DeliveryFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
+class SearchPage(Generic[T]):
     """A part of a list that is looked through step by step, newest first."""
 
     items: list[T]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from hookhub.contracts.deliveries import Delivery, DeliveryFilter, Found, Page, Status
+from hookhub.contracts.deliveries import Delivery, DeliveryFilter, DeliveryStatus, Page, SearchPage
 from hookhub.store import Reader, Store
 from hookhub.store.units import deliveries as units
 from hookhub.store.units.delivery_search import search_deliveries
@@ -28,7 +28,7 @@ class Deliveries:
         sink: str,
         endpoint_id: int,
         *,
-        status: Status | None = None,
+        status: DeliveryStatus | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> Page[Delivery]:
@@ -49,7 +49,7 @@ class Deliveries:
         sink: str | None = None,
         before: int | None = None,
         limit: int = 50,
-    ) -> Found[Delivery]:
+    ) -> SearchPage[Delivery]:
         """Deliveries that match, newest first; see
         :func:`hookhub.store.units.delivery_search.search_deliveries`.
 
@@ -60,7 +60,7 @@ class Deliveries:
             NotFound: no such endpoint.
         """
 
-        def unit(reader: Reader) -> Found[Delivery]:
+        def unit(reader: Reader) -> SearchPage[Delivery]:
             if wanted.endpoint_id is not None:
                 get_endpoint(reader, sink, wanted.endpoint_id)
             return search_deliveries(reader, wanted, before=before, limit=limit)

@@ -37,7 +37,7 @@ from hookhub.delivery.verdicts import Verdicts
 from hookhub.store import NewDelivery, Store
 from hookhub.store.schema import HELD
 from hookhub.store.units.claims import claim_due, next_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 
 REST = 1.5
 """Seconds after a failure of the database in which nothing is claimed: meanwhile every node writes
@@ -427,7 +427,7 @@ class Engine:
         result: AttemptResult,
         started_at: int,
         duration: float,
-    ) -> Record:
+    ) -> AttemptReport:
         failures = claim.attempts + 1 - claim.schedule_from
         schedule = self._schedule(endpoint)
         jitter = self._settings.jitter
@@ -437,7 +437,7 @@ class Engine:
             wait = round(decision.wait * 1_000_000)
             due_at = self._store.clock() + wait
         timings = {name: round(seconds, 6) for name, seconds in result.timings.items()}
-        return Record(
+        return AttemptReport(
             claim=claim,
             started_at=started_at,
             duration=duration,

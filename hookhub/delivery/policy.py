@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hookhub.contracts.deliveries import Status
+from hookhub.contracts.deliveries import DeliveryStatus
 from hookhub.contracts.sinks import AttemptResult, Outcome
 
 RETRY_AFTER_MAX = 24 * 3600.0
@@ -16,7 +16,7 @@ RETRY_AFTER_MAX = 24 * 3600.0
 class Decision:
     """What the delivery becomes."""
 
-    status: Status
+    status: DeliveryStatus
     wait: float | None = None
     """Seconds until the next attempt, if ``pending``."""
 

@@ -10,7 +10,7 @@ import trio
 
 from hookhub.contracts.errors import StoreUnavailable
 from hookhub.store import Store, Transaction
-from hookhub.store.units.deliveries import Record, Recorded, recorded_before, touch
+from hookhub.store.units.deliveries import AttemptReport, Recorded, recorded_before, touch
 
 LAST_WORDS = 1.0
 """Seconds that a record still gets when the time for a stop is used up."""
@@ -24,12 +24,12 @@ of the attempt is kept. In number, records are as many as attempts may be in fli
 
 log = structlog.get_logger("hookhub.delivery")
 
-WriteBatch = Callable[[Transaction, Sequence[Record]], list[Recorded]]
+WriteBatch = Callable[[Transaction, Sequence[AttemptReport]], list[Recorded]]
 
 
-class _Batch:
+class _RecordBatch:
     def __init__(self) -> None:
-        self.items: list[Record] = []
+        self.items: list[AttemptReport] = []
         self.done = trio.Event()
         self.recorded: list[Recorded | None] = []
 
@@ -48,7 +48,7 @@ class Recorder:
     def __init__(self, store: Store, write: WriteBatch) -> None:
         self._store = store
         self._write = write
-        self._open = _Batch()
+        self._open = _RecordBatch()
         self._bell = trio.Event()
         self._scope = trio.CancelScope(shield=True)
         self._waiting = 0
@@ -62,7 +62,7 @@ class Recorder:
         """Attempts that were made and are not written down yet."""
         return self._waiting
 
-    async def record(self, item: Record) -> Recorded | None:
+    async def record(self, item: AttemptReport) -> Recorded | None:
         """Write an attempt down.
 
         Cancelled, it still gets :data:`LAST_WORDS`: the attempt was made whatever happens here.
@@ -109,10 +109,10 @@ class Recorder:
                 await self._bell.wait()
                 self._bell = trio.Event()
                 while self._open.items:
-                    batch, self._open = self._open, _Batch()
+                    batch, self._open = self._open, _RecordBatch()
                     await self._commit(batch)
 
-    async def _commit(self, batch: _Batch) -> None:
+    async def _commit(self, batch: _RecordBatch) -> None:
         try:
             batch.recorded += await self._persist(batch.items)
         except Exception:
@@ -121,7 +121,7 @@ class Recorder:
             batch.recorded = [await self._alone(item) for item in batch.items]
         batch.done.set()
 
-    async def _alone(self, item: Record) -> Recorded | None:
+    async def _alone(self, item: AttemptReport) -> Recorded | None:
         try:
             [recorded] = await self._persist([item])
             return recorded
@@ -131,7 +131,7 @@ class Recorder:
             self.failing = None
             return None
 
-    async def _persist(self, items: Sequence[Record]) -> list[Recorded]:
+    async def _persist(self, items: Sequence[AttemptReport]) -> list[Recorded]:
         """Write until the database takes it; raises what is wrong with the records themselves."""
         pause = PAUSE_FIRST
         began = trio.current_time()
@@ -149,7 +149,7 @@ class Recorder:
             await trio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX)
 
-    def _write_rest(self, tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
+    def _write_rest(self, tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
         """Leave out what the try before this one has written without being told."""
         done = recorded_before(tx, items)
         rest = [item for position, item in enumerate(items) if position not in done]
@@ -168,5 +168,7 @@ class Recorder:
         return True
 
 
-def _unit(write: WriteBatch, items: Sequence[Record]) -> Callable[[Transaction], list[Recorded]]:
+def _unit(
+    write: WriteBatch, items: Sequence[AttemptReport]
+) -> Callable[[Transaction], list[Recorded]]:
     return lambda tx: write(tx, items)

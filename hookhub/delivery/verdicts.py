@@ -16,12 +16,8 @@ from hookhub.config import DeliverySettings
 from hookhub.contracts.deliveries import Endpoint
 from hookhub.contracts.events import OWN, Draft, format_timestamp
 from hookhub.store import Transaction
-from hookhub.store.units.deliveries import Record, Recorded, record_all
-from hookhub.store.units.endpoints import (
-    disable_endpoint,
-    find_endpoint,
-    mark_warned,
-)
+from hookhub.store.units.deliveries import AttemptReport, Recorded, record_all
+from hookhub.store.units.endpoints import disable_endpoint, find_endpoint, mark_warned
 
 log = structlog.get_logger("hookhub.delivery")
 
@@ -40,7 +36,7 @@ class Verdicts:
         self._disable_after = round(settings.disable_after * 1_000_000)
         self._draft = draft
 
-    def record(self, tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
+    def record(self, tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
         """Write attempts down within a transaction, with all that follows from them."""
         recorded = record_all(tx, items)
         failed = {
@@ -59,7 +55,7 @@ class Verdicts:
         return recorded
 
     def _judge(
-        self, tx: Transaction, endpoint_id: int, item: Record, gone: Record | None
+        self, tx: Transaction, endpoint_id: int, item: AttemptReport, gone: AttemptReport | None
     ) -> str | None:
         """Warn or disable an endpoint that fails; returns why it was disabled."""
         endpoint = find_endpoint(tx, endpoint_id)
@@ -88,13 +84,15 @@ class Verdicts:
             )
         return None
 
-    def _disable(self, tx: Transaction, endpoint: Endpoint, reason: str, item: Record) -> str:
+    def _disable(
+        self, tx: Transaction, endpoint: Endpoint, reason: str, item: AttemptReport
+    ) -> str:
         disable_endpoint(tx, endpoint.id, reason)
         about = {**_about(endpoint), "reason": reason}
         self._announce(tx, item, f"{endpoint.sink}.disabled", about)
         return reason
 
-    def _announce_failed(self, tx: Transaction, item: Record) -> None:
+    def _announce_failed(self, tx: Transaction, item: AttemptReport) -> None:
         claim = item.claim
         self._announce(
             tx,
@@ -115,7 +113,7 @@ class Verdicts:
     # What happens to the deliveries of the hub's own events makes no more of them: a receiver that
     # cannot take the news of its own failure must not make news for ever.
     def _announce(
-        self, tx: Transaction, item: Record, event_type: str, payload: Mapping[str, Any]
+        self, tx: Transaction, item: AttemptReport, event_type: str, payload: Mapping[str, Any]
     ) -> None:
         if self._draft is None or item.claim.event.source == OWN:
             return

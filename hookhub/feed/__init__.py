@@ -7,11 +7,11 @@ from hookhub.feed.presence import (
     DISMISSED,
     DISMISSED_REASON,
     USER_AGENT_MAX,
+    ConnectionStatus,
     LiveConnection,
     Presence,
-    Status,
 )
-from hookhub.feed.ranges import Range, read_range, resolve_range
+from hookhub.feed.ranges import HistoryRange, read_range, resolve_range
 from hookhub.feed.selection import Select, Wanted, same_for_all
 from hookhub.feed.signals import (
     SIGNAL_SCOPE,
@@ -28,16 +28,16 @@ __all__ = [
     "SIGNAL_TYPES",
     "USER_AGENT_MAX",
     "Broadcaster",
+    "ConnectionStatus",
     "Feed",
+    "HistoryRange",
     "LiveConnection",
     "Presence",
-    "Range",
     "Resume",
     "Select",
     "SignalBox",
     "Signals",
     "Slice",
-    "Status",
     "Wanted",
     "needs_scope",
     "normal_origin",

@@ -29,7 +29,7 @@ SPREAD_MIN = 1.0
 SPREAD_MAX = 30.0
 
 
-class Status(NamedTuple):
+class ConnectionStatus(NamedTuple):
     """How a connection is doing."""
 
     events: Sequence[str]
@@ -64,7 +64,7 @@ class LiveConnection(Protocol):
     def position(self) -> int:
         """Everything up to this sequence was sent, or is not wanted."""
 
-    def status(self) -> Status:
+    def status(self) -> ConnectionStatus:
         """How it is doing now."""
 
     def dismiss(self) -> None:

@@ -14,12 +14,12 @@ from hookhub.store.units.events import first_at_or_after, history_bounds
 CLOCKS = 60_000_000
 """Microseconds by which the times of events may be out of the order of commits."""
 
-Place: TypeAlias = int | Cursor | None
+Bound: TypeAlias = int | Cursor | None
 """A time in microseconds, a cursor, or the end of the history on that side."""
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class HistoryRange:
     """A part of the history, as it is now."""
 
     after: int
@@ -40,17 +40,17 @@ class Range:
         )
 
 
-def resolve_range(reader: Reader, begin: Place, end: Place) -> Range:
+def resolve_range(reader: Reader, begin: Bound, end: Bound) -> HistoryRange:
     """Find the part of the history between two places."""
     oldest, newest = history_bounds(reader)
     after, gap = _after(reader, begin, oldest - 1 if oldest else newest, newest)
     last = max(after, _last(reader, end, newest))
     since = begin if isinstance(begin, int) else None
     until = end if isinstance(end, int) else None
-    return Range(after, last, since, until, gap)
+    return HistoryRange(after, last, since, until, gap)
 
 
-def _after(reader: Reader, begin: Place, gone: int, newest: int) -> tuple[int, bool]:
+def _after(reader: Reader, begin: Bound, gone: int, newest: int) -> tuple[int, bool]:
     """Where it begins, and whether events that were asked for are missing.
 
     Args:
@@ -65,7 +65,7 @@ def _after(reader: Reader, begin: Place, gone: int, newest: int) -> tuple[int, b
     return first_at_or_after(reader, begin - CLOCKS) - 1, gap
 
 
-def _last(reader: Reader, end: Place, newest: int) -> int:
+def _last(reader: Reader, end: Bound, newest: int) -> int:
     if end is None:
         return newest
     if isinstance(end, Cursor):
@@ -73,7 +73,7 @@ def _last(reader: Reader, end: Place, newest: int) -> int:
     return first_at_or_after(reader, end + CLOCKS) - 1
 
 
-def read_range(epoch: str, since: str | None, until: str | None) -> tuple[Place, Place]:
+def read_range(epoch: str, since: str | None, until: str | None) -> tuple[Bound, Bound]:
     """Both ends: a time in microseconds, a cursor, or None.
 
     Raises:
@@ -88,7 +88,7 @@ def read_range(epoch: str, since: str | None, until: str | None) -> tuple[Place,
     return begin, end
 
 
-def _place(name: str, text: str | None, epoch: str) -> Place:
+def _place(name: str, text: str | None, epoch: str) -> Bound:
     if text is None:
         return None
     cursor = None

@@ -12,7 +12,7 @@ MICROSECONDS = 1_000_000
 RangeName = Literal["hour", "day", "week"]
 
 
-class Range(NamedTuple):
+class ChartRange(NamedTuple):
     """How far back a chart goes, and in which steps; both in seconds."""
 
     step: int
@@ -24,10 +24,10 @@ class Range(NamedTuple):
         return self.length // self.step
 
 
-RANGES: dict[RangeName, Range] = {
-    "hour": Range(60, 3_600),
-    "day": Range(300, 86_400),
-    "week": Range(3_600, 7 * 86_400),
+RANGES: dict[RangeName, ChartRange] = {
+    "hour": ChartRange(60, 3_600),
+    "day": ChartRange(300, 86_400),
+    "week": ChartRange(3_600, 7 * 86_400),
 }
 FINEST = RANGES["hour"].step
 """Seconds from one sample to the next; every step is a multiple of it."""
@@ -127,7 +127,7 @@ class Point:
     """How many samples of nodes a finest step has."""
 
 
-def grid(points: dict[int, Point], span: Range, end: int) -> list[Point]:
+def grid(points: dict[int, Point], span: ChartRange, end: int) -> list[Point]:
     """All steps of a range, also those of which nothing is known.
 
     Args:

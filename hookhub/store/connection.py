@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 
-class Connection(psycopg.Connection[Any]):
+class PatientConnection(psycopg.Connection[Any]):
     """Gives itself up when the server says nothing for too long.
 
     Keep-alives find a machine that is gone, but not a process (of a proxy, of the server) that is

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import peewee
 
 if TYPE_CHECKING:
-    from hookhub.store.connection import Connection
+    from hookhub.store.connection import PatientConnection
 
 APPLICATION = "hookhub"
 _KEEP_ALIVE = {
@@ -79,11 +79,13 @@ class Sessions(peewee.PostgresqlDatabase):
         """Whether the session is not the hub's own from end to end."""
         super().__init__(url, prefer_psycopg3=True, application_name=APPLICATION, **params)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> PatientConnection:
         # psycopg need not be installed where SQLite is used.
-        from hookhub.store.connection import Connection
+        from hookhub.store.connection import PatientConnection
 
-        connection = Connection.connect(self.database, autocommit=True, **self.connect_params)
+        connection = PatientConnection.connect(
+            self.database, autocommit=True, **self.connect_params
+        )
         try:
             connection.patience = self.limits.answer
             self._prepare(connection)
@@ -92,7 +94,7 @@ class Sessions(peewee.PostgresqlDatabase):
             raise
         return connection
 
-    def _prepare(self, connection: Connection) -> None:
+    def _prepare(self, connection: PatientConnection) -> None:
         # A pooler shows itself by the process id that it made up for the cancel key.
         real = connection.execute("SELECT pg_backend_pid()").fetchone()
         self.pooled = real != (connection.info.backend_pid,)
@@ -116,7 +118,7 @@ class Sessions(peewee.PostgresqlDatabase):
         if self.pooled:
             for name, value in self.limits.of_transactions().items():
                 text += f"; SET LOCAL {name} = {value}"
-        connection: Connection = self.connection()  # type: ignore[no-untyped-call]
+        connection: PatientConnection = self.connection()  # type: ignore[no-untyped-call]
         # Nothing is there to wait for but a pooler's next free session: a connection that says
         # nothing to this is dead.
         connection.patience = self.limits.answer if self.pooled else self.limits.idle

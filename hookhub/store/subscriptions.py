@@ -11,7 +11,7 @@ from hookhub.contracts.events import OWN, Event, type_matcher
 from hookhub.filters import Filter, compile_filter
 from hookhub.store.database import Reader
 
-Payload = Callable[[], Any]
+ReadPayload = Callable[[], Any]
 
 
 class Subscription(NamedTuple):
@@ -24,7 +24,7 @@ class Subscription(NamedTuple):
     """The same without the pattern ``*``, which does not mean the hub's own events."""
     filter: Filter | None = None
 
-    def wants(self, payload: Payload) -> bool:
+    def wants(self, payload: ReadPayload) -> bool:
         """Whether the payload passes the endpoint's filter."""
         return self.filter is None or self.filter.matches(payload())
 

@@ -22,7 +22,7 @@ from hookhub.store.epochs import (
     new_epoch,
 )
 from hookhub.store.schema import HELD, PENDING
-from hookhub.store.subscriptions import Payload, Subscription, Subscriptions, load_subscription
+from hookhub.store.subscriptions import ReadPayload, Subscription, Subscriptions, load_subscription
 
 INSERT_EVENT = (
     "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source, deliveries)"
@@ -66,7 +66,7 @@ class HandOver(Protocol):
         """Nobody knows whether what has this lease was committed: nobody will attempt it."""
 
 
-def _lazily(text: str) -> Payload:
+def _lazily(text: str) -> ReadPayload:
     """The payload as objects, read once and only if a filter asks."""
     read: list[Any] = []
 

@@ -18,7 +18,7 @@ from hookhub.delivery.recording import Recorder
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.store import Store, Transaction, open_store
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 from hookhub.store.units.endpoints import insert_endpoint
 
 WAITING = (
@@ -51,8 +51,8 @@ def append(tx: Transaction) -> None:
     tx.append(Draft(new_event_id(0), "user.created", "{}", 1))
 
 
-def failed(claim: Claim) -> Record:
-    return Record(claim, 1, 0.1, "retry", "pending", 0, 500, None, "status", "It failed.")
+def failed(claim: Claim) -> AttemptReport:
+    return AttemptReport(claim, 1, 0.1, "retry", "pending", 0, 500, None, "status", "It failed.")
 
 
 async def claims(store: Store, lease: int, wanted: list[tuple[int, int]]) -> list[Claim]:

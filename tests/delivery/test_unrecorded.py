@@ -23,7 +23,7 @@ from hookhub.delivery.nodes import Nodes
 from hookhub.delivery.recording import KEPT_BYTES, LAST_WORDS, SUSPICIOUS, Recorder
 from hookhub.store import Store, Transaction, open_store
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record, Recorded, record_all
+from hookhub.store.units.deliveries import AttemptReport, Recorded, record_all
 from hookhub.testing.serving import sqlite_url
 from support.scripted import (
     Scripted,
@@ -154,9 +154,9 @@ async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
             recorder.close()
 
 
-def record(number: int, body: str | None = None) -> Record:
+def record(number: int, body: str | None = None) -> AttemptReport:
     claim = Claim(number, 1, 0, 0, 1, 10**18, Event(number, f"e{number}", "a.b", "{}", 0))
-    return Record(claim, 1, 0.5, "delivered", "success", None, 200, body, None, None)
+    return AttemptReport(claim, 1, 0.5, "delivered", "success", None, 200, body, None, None)
 
 
 async def test_one_that_the_database_never_takes_does_not_hold_up_the_rest(
@@ -166,7 +166,7 @@ async def test_one_that_the_database_never_takes_does_not_hold_up_the_rest(
     mock_clock.rate = FAST
     written: list[int] = []
 
-    def write(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
+    def write(tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
         if any(item.claim.id == 2 for item in items):
             tx.sql("SELECT nothing FROM nowhere")
         written.extend(item.claim.id for item in items)
@@ -232,7 +232,7 @@ async def test_kept_answers_are_bounded(store: Store) -> None:
     bodies: dict[int, str | None] = {}
     begun, go_on = trio.Event(), trio.Event()
 
-    def write(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
+    def write(tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
         trio.from_thread.run_sync(begun.set, trio_token=token)
         trio.from_thread.run(go_on.wait, trio_token=token)
         bodies.update({item.claim.id: item.response_body for item in items})

@@ -27,7 +27,7 @@ from hookhub.plugins import Plugins
 from hookhub.server import open_hub
 from hookhub.store import open_store
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record, get_delivery
+from hookhub.store.units.deliveries import AttemptReport, get_delivery
 from hookhub.store.units.endpoints import get_endpoint, insert_endpoint
 from hookhub_template.template import TemplateTransform
 
@@ -178,7 +178,7 @@ async def test_an_announcement_that_cannot_be_made_undoes_no_record(tmp_path: Pa
         [claim] = (
             await store.write(lambda tx: claim_due(tx, [(1, 1)], lease=1, until=tx.now + 10**9))
         ).claims
-        item = Record(claim, 1, 0.5, "give_up", "failed", None, 410, None, "status", "Gone.")
+        item = AttemptReport(claim, 1, 0.5, "give_up", "failed", None, 410, None, "status", "Gone.")
         verdicts = Verdicts(DeliverySettings(), broken)
         with structlog.testing.capture_logs() as said:
             await store.write(lambda tx: verdicts.record(tx, [replace(item, gone=True)]))

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint, Status
+from hookhub.contracts.deliveries import DeliveryStatus, EndpointOptions, NewEndpoint
 from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store
 from hookhub.store.units import audit as audits
 from hookhub.store.units import deliveries as units
 from hookhub.store.units.audit import audit
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 from hookhub.store.units.endpoints import delete_endpoint, insert_endpoint
 
 LATER = 2**60
@@ -31,13 +31,13 @@ async def send(store: Store, count: int, key: str | None = None, at: int | None 
     await store.write(lambda tx: [tx.append(draft) for draft in drafts])
 
 
-async def settle(store: Store, endpoint: int, *statuses: Status) -> None:
+async def settle(store: Store, endpoint: int, *statuses: DeliveryStatus) -> None:
     found = await store.write(
         lambda tx: claim_due(tx, [(endpoint, len(statuses))], lease=1, until=LATER)
     )
     words = {"success": "delivered", "pending": "retry", "failed": "give_up"}
     records = [
-        Record(claim, 1, 0.5, words[status], status, LATER, 500, None, None, None)
+        AttemptReport(claim, 1, 0.5, words[status], status, LATER, 500, None, None, None)
         for claim, status in zip(found.claims, statuses, strict=True)
     ]
     await store.write(lambda tx: units.record_all(tx, records))
@@ -221,7 +221,9 @@ async def test_a_late_success_counts(store: Store) -> None:
     await send(store, 1)
     claimed = await store.write(lambda tx: claim_due(tx, [(1, 1)], lease=1, until=0))
     await store.write(lambda tx: units.cancel_pending(tx, 1))
-    late = Record(claimed.claims[0], 1, 0.5, "delivered", "success", None, 200, None, None, None)
+    late = AttemptReport(
+        claimed.claims[0], 1, 0.5, "delivered", "success", None, 200, None, None, None
+    )
     [recorded] = await store.write(lambda tx: units.record_all(tx, [late]))
     assert (recorded.taken, recorded.late) == (True, True)
     found = await audit(store)

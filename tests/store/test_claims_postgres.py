@@ -13,7 +13,7 @@ from hookhub.contracts.deliveries import Claim, NewEndpoint
 from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store, Transaction
 from hookhub.store.units.claims import Claimed, claim_due
-from hookhub.store.units.deliveries import Record, record_all
+from hookhub.store.units.deliveries import AttemptReport, record_all
 from hookhub.store.units.endpoints import insert_endpoint
 
 LEASED = (
@@ -32,7 +32,7 @@ def claim(lease: int, tx: Transaction) -> Claimed:
 
 
 def record(claims: list[Claim], tx: Transaction) -> None:
-    done = Record(claims[0], 1, 0.1, "delivered", "success", None, 200, None, None, None)
+    done = AttemptReport(claims[0], 1, 0.1, "delivered", "success", None, 200, None, None, None)
     record_all(tx, [replace(done, claim=item) for item in claims])
 
 

@@ -6,13 +6,19 @@ from functools import partial
 
 import pytest
 
-from hookhub.contracts.deliveries import Claim, Endpoint, EndpointOptions, NewEndpoint, Status
+from hookhub.contracts.deliveries import (
+    Claim,
+    DeliveryStatus,
+    Endpoint,
+    EndpointOptions,
+    NewEndpoint,
+)
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store, Transaction
 from hookhub.store.units import deliveries as units
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 from hookhub.store.units.endpoints import (
     delete_endpoint,
     disable_endpoint,
@@ -48,12 +54,12 @@ async def claim(
     return found.claims
 
 
-def record(item: Claim, status: Status, due_at: int | None = None) -> Record:
+def record(item: Claim, status: DeliveryStatus, due_at: int | None = None) -> AttemptReport:
     outcome = {"success": "delivered", "pending": "retry", "failed": "give_up"}[status]
-    return Record(item, 1, 0.5, outcome, status, due_at, 500, "body", "status", "It failed.")
+    return AttemptReport(item, 1, 0.5, outcome, status, due_at, 500, "body", "status", "It failed.")
 
 
-async def write(store: Store, item: Record) -> bool:
+async def write(store: Store, item: AttemptReport) -> bool:
     [recorded] = await store.write(lambda tx: units.record_all(tx, [item]))
     return recorded.taken
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookhub.contracts.deliveries import Delivery, DeliveryFilter, Found
+from hookhub.contracts.deliveries import Delivery, DeliveryFilter, SearchPage
 from hookhub.store import Reader, Store, Transaction
 from hookhub.store.units import delivery_search
 from hookhub.store.units.delivery_search import CLOCKS, search_deliveries
@@ -53,13 +53,13 @@ def fill(tx: Transaction) -> None:
         )
 
 
-async def pages(store: Store, wanted: DeliveryFilter, limit: int = 7) -> list[Found[Delivery]]:
+async def pages(store: Store, wanted: DeliveryFilter, limit: int = 7) -> list[SearchPage[Delivery]]:
     """All pages of a search."""
-    found: list[Found[Delivery]] = []
+    found: list[SearchPage[Delivery]] = []
     while not found or found[-1].before is not None:
         before = found[-1].before if found else None
 
-        def unit(reader: Reader, before: int | None = before) -> Found[Delivery]:
+        def unit(reader: Reader, before: int | None = before) -> SearchPage[Delivery]:
             return search_deliveries(reader, wanted, before=before, limit=limit)
 
         found.append(await store.read(unit))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint, Replay, Status
+from hookhub.contracts.deliveries import DeliveryStatus, EndpointOptions, NewEndpoint, Replay
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import OWN, Draft, new_event_id
 from hookhub.store import Store
@@ -14,9 +14,9 @@ from hookhub.store.units import deliveries as delivery_units
 from hookhub.store.units import replays as units
 from hookhub.store.units.audit import audit
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 from hookhub.store.units.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
-from hookhub.store.units.replays import PastEvent, Wanted
+from hookhub.store.units.replays import PastEvent, WantedReplay
 
 LATER = 2**60
 
@@ -33,13 +33,13 @@ async def send(
     await store.write(lambda tx: [tx.append(draft) for draft in drafts])
 
 
-async def settle(store: Store, endpoint: int, *statuses: Status) -> None:
+async def settle(store: Store, endpoint: int, *statuses: DeliveryStatus) -> None:
     found = await store.write(
         lambda tx: claim_due(tx, [(endpoint, len(statuses))], lease=1, until=LATER)
     )
     words = {"success": "delivered", "pending": "retry", "failed": "give_up"}
     records = [
-        Record(claim, 1, 0.5, words[status], status, LATER, 500, None, None, None)
+        AttemptReport(claim, 1, 0.5, words[status], status, LATER, 500, None, None, None)
         for claim, status in zip(found.claims, statuses, strict=True)
     ]
     await store.write(lambda tx: delivery_units.record_all(tx, records))
@@ -47,7 +47,7 @@ async def settle(store: Store, endpoint: int, *statuses: Status) -> None:
 
 async def start(store: Store, endpoint: int, last: int, **wanted: Any) -> Replay:
     values = {"events": ("*",), "only": "all", "after": 0, **wanted}
-    asked = Wanted(endpoint_id=endpoint, last=last, **values)
+    asked = WantedReplay(endpoint_id=endpoint, last=last, **values)
     await store.write(lambda tx: units.insert_replay(tx, asked, False))
     [replay] = await store.write(lambda tx: units.claim_replays(tx, "me", LATER))
     return replay
@@ -199,7 +199,7 @@ async def test_strict_order_holds_for_replayed_events(store: Store) -> None:
         claimed = await store.write(lambda tx: claim_due(tx, [(endpoint, 9)], lease=1, until=LATER))
         [claim] = claimed.claims
         going.append(claim.event.sequence)
-        record = Record(claim, 1, 0.1, "delivered", "success", None, 200, None, None, None)
+        record = AttemptReport(claim, 1, 0.1, "delivered", "success", None, 200, None, None, None)
         await store.write(lambda tx, item=record: delivery_units.record_all(tx, [item]))
     assert going == [3, 1, 2]
     assert (await audit(store)).ok

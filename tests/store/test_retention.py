@@ -9,14 +9,14 @@ import pytest
 
 from hookhub.background.retention import Retention, Totals
 from hookhub.config import DatabaseSettings, LiveSettings, RetentionSettings
-from hookhub.contracts.deliveries import Claim, EndpointOptions, NewEndpoint, Status
+from hookhub.contracts.deliveries import Claim, DeliveryStatus, EndpointOptions, NewEndpoint
 from hookhub.contracts.events import Cursor, Draft, new_event_id
 from hookhub.feed import Feed
 from hookhub.store import Store, open_store
 from hookhub.store.units import deliveries as units
 from hookhub.store.units.audit import audit
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 from hookhub.store.units.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
 from hookhub.store.units.events import accept, history_bounds, read_events
 
@@ -55,7 +55,7 @@ async def send(store: Store, count: int = 1, key: str | None = None) -> None:
     await store.write(lambda tx: [tx.append(draft) for draft in drafts])
 
 
-async def settle(store: Store, *statuses: Status, endpoint: int = 1) -> None:
+async def settle(store: Store, *statuses: DeliveryStatus, endpoint: int = 1) -> None:
     """Claim as many deliveries of an endpoint, oldest first, and write down how each went."""
     wanted = [(endpoint, len(statuses))]
     found = await store.write(lambda tx: claim_due(tx, wanted, lease=1, until=store.clock() + DAY))
@@ -63,10 +63,10 @@ async def settle(store: Store, *statuses: Status, endpoint: int = 1) -> None:
     await store.write(lambda tx: units.record_all(tx, records))
 
 
-def record(claim: Claim, status: Status) -> Record:
+def record(claim: Claim, status: DeliveryStatus) -> AttemptReport:
     due = claim.until if status == "pending" else None
     outcome = {"success": "delivered", "pending": "retry", "failed": "give_up"}[status]
-    return Record(claim, 1, 0.5, outcome, status, due, 500, "body", "status", "It failed.")
+    return AttemptReport(claim, 1, 0.5, outcome, status, due, 500, "body", "status", "It failed.")
 
 
 async def sweep(store: Store, **settings: float) -> Totals:
@@ -114,7 +114,7 @@ async def test_statistics_go_on_counting_what_is_gone(store: Store, clock: Clock
     await sweep(store)
     stats = await store.read(lambda reader: endpoint_stats(reader, "webhook"))
     assert (stats.deliveries, stats.delivered, stats.failed, stats.pending) == (3, 1, 1, 1)
-    totals: dict[Status | None, int] = {None: 2, "success": 0, "failed": 1, "pending": 1}
+    totals: dict[DeliveryStatus | None, int] = {None: 2, "success": 0, "failed": 1, "pending": 1}
     for status, total in totals.items():
         page = await store.read(
             lambda reader, status=status: units.list_deliveries(

@@ -15,7 +15,7 @@ from hookhub.contracts.events import Draft, new_event_id
 from hookhub.store import Store, Transaction, open_store
 from hookhub.store.units import deliveries as units
 from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import Record
+from hookhub.store.units.deliveries import AttemptReport
 from hookhub.store.units.endpoints import endpoint_stats, insert_endpoint
 
 WAITING = (
@@ -113,7 +113,7 @@ async def test_a_head_is_delivered_by_a_node_that_knows_of_no_order_yet(
     [head] = (
         await other.write(lambda tx: claim_due(tx, [(1, 1)], lease=1, until=tx.now + 60_000_000))
     ).claims
-    done = Record(head, 1, 0.5, "delivered", "success", None, 200, None, None, None)
+    done = AttemptReport(head, 1, 0.5, "delivered", "success", None, 200, None, None, None)
     await meanwhile(store, keyed, other, lambda tx: units.record_all(tx, [done]))
     [after] = (
         await store.write(lambda tx: claim_due(tx, [(1, 1)], lease=2, until=tx.now + 60_000_000))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from hookhub.contracts.deliveries import ReplayChoice
 from hookhub.contracts.errors import ValidationFailed, wrong_field
 from hookhub.contracts.events import check_pattern
-from hookhub.feed.ranges import Place, resolve_range
+from hookhub.feed.ranges import Bound, resolve_range
 from hookhub.store import Reader
 from hookhub.store.units.endpoints import get_endpoint
-from hookhub.store.units.replays import Wanted
+from hookhub.store.units.replays import WantedReplay
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Asked:
 
     sink: str | None
     endpoint_id: int
-    begin: Place
-    end: Place
+    begin: Bound
+    end: Bound
     events: Sequence[str] | None
     only: ReplayChoice
 
-    def resolve(self, reader: Reader) -> tuple[Wanted, bool]:
+    def resolve(self, reader: Reader) -> tuple[WantedReplay, bool]:
         """The range as it is now, and whether it begins before the history.
 
         Raises:
@@ -35,7 +35,7 @@ class Asked:
         endpoint = get_endpoint(reader, self.sink, self.endpoint_id)
         patterns = check_events(endpoint.event_types, self.events)
         found = resolve_range(reader, self.begin, self.end)
-        wanted = Wanted(
+        wanted = WantedReplay(
             endpoint.id, patterns, self.only, found.after, found.last, found.since, found.until
         )
         return wanted, found.gap

@@ -13,7 +13,7 @@ from hookhub.contracts.deliveries import Replay
 from hookhub.contracts.errors import HookhubError, StoreUnavailable
 from hookhub.store import Store
 from hookhub.store.units import replays as units
-from hookhub.store.units.replays import PastEvent, Wanted
+from hookhub.store.units.replays import PastEvent, WantedReplay
 
 WINDOW = 5_000
 """Events that one read looks at."""
@@ -33,7 +33,7 @@ log = structlog.get_logger("hookhub.replay")
 
 
 async def count(
-    store: Store, wanted: Wanted, go_on: Callable[[], Awaitable[bool]] | None = None
+    store: Store, wanted: WantedReplay, go_on: Callable[[], Awaitable[bool]] | None = None
 ) -> int | None:
     """How many events are to be replayed; None if it was to go on no longer."""
     total, position = 0, wanted.after

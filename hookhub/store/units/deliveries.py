@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hookhub.contracts.deliveries import AttemptRecord, Claim, Delivery, Page, Status
+from hookhub.contracts.deliveries import AttemptRecord, Claim, Delivery, DeliveryStatus, Page
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.store.database import Reader, marks
 from hookhub.store.schema import FAILED, HELD, IS_PENDING, PENDING, SUCCESS
@@ -19,22 +19,22 @@ from hookhub.store.subscriptions import is_ordered
 from hookhub.store.unit import Transaction
 from hookhub.store.units.events import sequence_of
 
-STATUSES: dict[int, Status] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
+STATUSES: dict[int, DeliveryStatus] = {PENDING: "pending", SUCCESS: "success", FAILED: "failed"}
 STEP = 1_000
 """Deliveries that one transaction changes at most when a person changes many."""
 _ALL = 2**62
-CODES: dict[Status, int] = {name: code for code, name in STATUSES.items()}
+CODES: dict[DeliveryStatus, int] = {name: code for code, name in STATUSES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class AttemptReport:
     """What to write down after an attempt."""
 
     claim: Claim
     started_at: int
     duration: float
     outcome: str
-    status: Status
+    status: DeliveryStatus
     """What the delivery is now."""
     due_at: int | None
     """When to try again, if ``pending``."""
@@ -66,7 +66,7 @@ class Recorded:
     """Whether it was delivered after it had been given up."""
 
 
-def record_all(tx: Transaction, items: Sequence[Record]) -> list[Recorded]:
+def record_all(tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
     """Write down attempts and what they mean for their deliveries and endpoints."""
     tx.insert_rows(
         "INSERT INTO hookhub_attempts (delivery_id, number, started_at, duration, outcome, "
@@ -126,7 +126,7 @@ def touch(tx: Transaction) -> None:
     tx.change("UPDATE hookhub_state SET last_delivery = last_delivery WHERE id = 1")
 
 
-def recorded_before(tx: Transaction, items: Sequence[Record]) -> set[int]:
+def recorded_before(tx: Transaction, items: Sequence[AttemptReport]) -> set[int]:
     """Positions of what is written down already.
 
     When the connection breaks at the wrong moment, a transaction was committed and nobody was told.
@@ -155,7 +155,7 @@ _NOT_DELIVERED = (
 )
 
 
-def _record_one(tx: Transaction, item: Record) -> Recorded:
+def _record_one(tx: Transaction, item: AttemptReport) -> Recorded:
     claim = item.claim
     number = claim.attempts + 1
     if item.status == "success":
@@ -197,7 +197,7 @@ def release_key(tx: Transaction, delivery_id: int) -> bool:
     return released > 0
 
 
-def _count(tx: Transaction, items: Sequence[Record], recorded: Sequence[Recorded]) -> None:
+def _count(tx: Transaction, items: Sequence[AttemptReport], recorded: Sequence[Recorded]) -> None:
     counts: dict[int, list[int]] = {}
     for item, result in zip(items, recorded, strict=True):
         delivered, failures, failed = counts.setdefault(item.claim.endpoint_id, [0, 0, 0])
@@ -247,7 +247,12 @@ def _deliveries(
 
 
 def list_deliveries(
-    reader: Reader, endpoint_id: int, *, status: Status | None = None, limit: int, offset: int
+    reader: Reader,
+    endpoint_id: int,
+    *,
+    status: DeliveryStatus | None = None,
+    limit: int,
+    offset: int,
 ) -> Page[Delivery]:
     """Deliveries of an endpoint, newest first; the total comes from kept counters.
 

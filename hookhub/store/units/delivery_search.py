@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hookhub.contracts.deliveries import Delivery, DeliveryFilter, Found
+from hookhub.contracts.deliveries import Delivery, DeliveryFilter, SearchPage
 from hookhub.store.database import Reader
 from hookhub.store.units.deliveries import CODES, deliveries_by_id
 from hookhub.store.units.events import sequence_of
@@ -25,25 +25,25 @@ CLOCKS = 60_000_000
 
 def search_deliveries(
     reader: Reader, wanted: DeliveryFilter, *, before: int | None, limit: int
-) -> Found[Delivery]:
+) -> SearchPage[Delivery]:
     """Deliveries that match, newest first, without those of deleted endpoints.
 
     Args:
         before: only those with a smaller id.
         limit: how many at most. There may be fewer, even none, and more to be found further on:
-            :attr:`Found.before` says so.
+            :attr:`SearchPage.before` says so.
     """
     if wanted.event_id is not None:
         sequence = sequence_of(reader, wanted.event_id)
         found = [] if sequence is None else _of_event(reader, wanted, sequence, before, limit + 1)
         items = deliveries_by_id(reader, found[:limit])
-        return Found(items, found[limit - 1] if len(found) > limit else None)
+        return SearchPage(items, found[limit - 1] if len(found) > limit else None)
     return _look_down(reader, wanted, before, limit)
 
 
 def _look_down(
     reader: Reader, wanted: DeliveryFilter, before: int | None, limit: int
-) -> Found[Delivery]:
+) -> SearchPage[Delivery]:
     low = 0 if wanted.since is None else first_since(reader, wanted.since - CLOCKS)
     below = 2**63 - 1 if before is None else before
     if wanted.until is not None:
@@ -55,11 +55,11 @@ def _look_down(
         bottom = low if floor is None else floor
         ids += _matching(reader, wanted, bottom, below, limit + 1 - len(ids))
         if len(ids) > limit:
-            return Found(deliveries_by_id(reader, ids[:limit]), ids[limit - 1])
+            return SearchPage(deliveries_by_id(reader, ids[:limit]), ids[limit - 1])
         if last:
-            return Found(deliveries_by_id(reader, ids), None)
+            return SearchPage(deliveries_by_id(reader, ids), None)
         below = bottom
-    return Found(deliveries_by_id(reader, ids), below)
+    return SearchPage(deliveries_by_id(reader, ids), below)
 
 
 def _floor(reader: Reader, wanted: DeliveryFilter, low: int, below: int) -> int | None:

@@ -12,7 +12,7 @@ import json
 from hookhub.store.database import Reader
 from hookhub.store.subscriptions import is_readable
 from hookhub.store.unit import Transaction
-from hookhub.store.units.replays import Wanted, insert_replay
+from hookhub.store.units.replays import WantedReplay, insert_replay
 
 _MISSED = (
     "SELECT id, event_types, options, missed_after FROM hookhub_endpoints "
@@ -32,6 +32,8 @@ def catch_up(tx: Transaction, endpoint_id: int) -> int | None:
     for _, event_types, _, after in tx.sql(f"{_MISSED} AND id = ?", (endpoint_id,)):
         tx.change("UPDATE hookhub_endpoints SET missed_after = NULL WHERE id = ?", (endpoint_id,))
         start, last = tx.sql("SELECT events_from, last_sequence FROM hookhub_state")[0]
-        wanted = Wanted(endpoint_id, tuple(json.loads(event_types)), "never_sent", after, last)
+        wanted = WantedReplay(
+            endpoint_id, tuple(json.loads(event_types)), "never_sent", after, last
+        )
         return insert_replay(tx, wanted, gap=start > after + 1).id
     return None

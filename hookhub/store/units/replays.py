@@ -27,7 +27,7 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedReplay:
     """Which events, to which endpoint."""
 
     endpoint_id: int
@@ -54,7 +54,7 @@ class Condition(NamedTuple):
     params: tuple[Any, ...]
 
 
-def condition(reader: Reader, wanted: Wanted, after: int, to: int) -> Condition:
+def condition(reader: Reader, wanted: WantedReplay, after: int, to: int) -> Condition:
     """What an event must be like to be replayed, in a part of the range."""
     endpoint = wanted.endpoint_id
     rows = reader.sql(
@@ -113,7 +113,7 @@ def _subscribed(patterns: Sequence[str]) -> Condition:
     return Condition(text, params)
 
 
-def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
+def count(reader: Reader, wanted: WantedReplay, after: int, to: int) -> int:
     """How many events of a part of the range are to be replayed."""
     if _filter(reader, wanted) is not None:
         return sum(1 for _ in _walk(reader, wanted, after, to))
@@ -123,13 +123,13 @@ def count(reader: Reader, wanted: Wanted, after: int, to: int) -> int:
     return found
 
 
-def find(reader: Reader, wanted: Wanted, after: int, to: int, limit: int) -> list[PastEvent]:
+def find(reader: Reader, wanted: WantedReplay, after: int, to: int, limit: int) -> list[PastEvent]:
     """The first events of a part of the range that are to be replayed."""
     return list(islice(_walk(reader, wanted, after, to, limit), limit))
 
 
 def _walk(
-    reader: Reader, wanted: Wanted, after: int, to: int, page: int = PAGE
+    reader: Reader, wanted: WantedReplay, after: int, to: int, page: int = PAGE
 ) -> Iterator[PastEvent]:
     passes = _filter(reader, wanted)
     # Payloads may be large: only so many at a time, and only if they are looked into.
@@ -149,12 +149,14 @@ def _walk(
         after = rows[-1][0]
 
 
-def _filter(reader: Reader, wanted: Wanted) -> Filter | None:
+def _filter(reader: Reader, wanted: WantedReplay) -> Filter | None:
     rows = reader.sql("SELECT 1 FROM hookhub_endpoints WHERE id = ?", (wanted.endpoint_id,))
     return load_subscription(reader, wanted.endpoint_id).filter if rows else None
 
 
-def _still(reader: Reader, wanted: Wanted, candidates: Sequence[PastEvent]) -> list[PastEvent]:
+def _still(
+    reader: Reader, wanted: WantedReplay, candidates: Sequence[PastEvent]
+) -> list[PastEvent]:
     """Those of the candidates that are to be replayed at this moment, too."""
     if not candidates:
         return []
@@ -185,9 +187,9 @@ def _replays(reader: Reader, rest: str, params: Sequence[Any]) -> list[Replay]:
     ]
 
 
-def wanted_by(replay: Replay) -> Wanted:
+def wanted_by(replay: Replay) -> WantedReplay:
     """What a replay was asked for."""
-    return Wanted(
+    return WantedReplay(
         replay.endpoint_id,
         replay.events,
         replay.only,
@@ -198,7 +200,7 @@ def wanted_by(replay: Replay) -> Wanted:
     )
 
 
-def insert_replay(tx: Transaction, wanted: Wanted, gap: bool) -> Replay:
+def insert_replay(tx: Transaction, wanted: WantedReplay, gap: bool) -> Replay:
     """A new replay; it runs from now on."""
     values = {
         "kind": "replay",

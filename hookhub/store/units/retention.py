@@ -90,7 +90,7 @@ def _last_expired(reader: Reader, start: int, before: int, limit: int) -> int | 
     return rows[-1][0] if following and following[0][0] < before else end
 
 
-class Row(NamedTuple):
+class OldDelivery(NamedTuple):
     """What there is to know about a delivery."""
 
     id: int
@@ -114,10 +114,10 @@ class Row(NamedTuple):
         return max(self.created_at, self.due_at if self.due_at < HELD else 0) < ages.failed
 
 
-_ROW = "SELECT " + ", ".join(Row._fields) + " FROM hookhub_deliveries"
+_ROW = "SELECT " + ", ".join(OldDelivery._fields) + " FROM hookhub_deliveries"
 
 
-class Found(NamedTuple):
+class Expired(NamedTuple):
     """Deliveries that are too old, and how far the search came."""
 
     ids: list[int]
@@ -126,20 +126,20 @@ class Found(NamedTuple):
     """Whether what follows is too new."""
 
 
-def find_deliveries(reader: Reader, after: int, ages: Ages, limit: int) -> Found:
+def find_deliveries(reader: Reader, after: int, ages: Ages, limit: int) -> Expired:
     """Look at the next ``limit`` deliveries, in the order they were made."""
     newest = ages.newest()
     rows = reader.sql(f"{_ROW} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
     ids: list[int] = []
     position = after
-    for row in map(Row._make, rows):
+    for row in map(OldDelivery._make, rows):
         # One of the future says nothing about what follows: a clock was wrong.
         if newest is None or newest <= row.created_at <= reader.now:
-            return Found(ids, position, True)
+            return Expired(ids, position, True)
         position = row.id
         if row.too_old(ages):
             ids.append(row.id)
-    return Found(ids, position, len(rows) < limit)
+    return Expired(ids, position, len(rows) < limit)
 
 
 def remove_deliveries(tx: Transaction, ids: Sequence[int], ages: Ages) -> Removed:
@@ -150,10 +150,10 @@ def remove_deliveries(tx: Transaction, ids: Sequence[int], ages: Ages) -> Remove
     tx.lock()
     locking = "" if tx.is_sqlite else " FOR UPDATE"
     rows = tx.sql(f"{_ROW} WHERE id IN ({marks(ids)}) ORDER BY id{locking}", ids)
-    return _remove(tx, [row for row in map(Row._make, rows) if row.too_old(ages)])
+    return _remove(tx, [row for row in map(OldDelivery._make, rows) if row.too_old(ages)])
 
 
-def _remove(tx: Transaction, rows: Sequence[Row]) -> Removed:
+def _remove(tx: Transaction, rows: Sequence[OldDelivery]) -> Removed:
     if not rows:
         return Removed()
     ids = [row.id for row in rows]
@@ -206,7 +206,7 @@ def purge_endpoint(tx: Transaction, endpoint_id: int, limit: int) -> Removed:
     tx.lock()
     rows = tx.sql(f"{_ROW} WHERE endpoint_id = ? ORDER BY id LIMIT ?", (endpoint_id, limit))
     if rows:
-        return _remove(tx, [Row(*row) for row in rows])
+        return _remove(tx, [OldDelivery(*row) for row in rows])
     tx.change(
         "DELETE FROM hookhub_endpoints WHERE id = ? AND deleted_at IS NOT NULL", (endpoint_id,)
     )

@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hookhub.statistics.histogram import Histogram
-from hookhub.statistics.samples import MICROSECONDS, RANGES, Counts, Gauges, Point, Range, begin_of
+from hookhub.statistics.samples import (
+    MICROSECONDS,
+    RANGES,
+    ChartRange,
+    Counts,
+    Gauges,
+    Point,
+    begin_of,
+)
 from hookhub.store.database import Reader
 from hookhub.store.schema import IS_PENDING
 from hookhub.store.unit import Transaction
@@ -90,7 +98,7 @@ def _put(tx: Transaction, step: int, point: Point) -> None:
     )
 
 
-def _forget(tx: Transaction, span: Range) -> None:
+def _forget(tx: Transaction, span: ChartRange) -> None:
     kept = (span.points + SPARE) * span.step * MICROSECONDS
     # What is of the future was written while a clock was wrong; by less than that, it comes yet.
     ahead = span.length * MICROSECONDS

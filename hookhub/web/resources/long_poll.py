@@ -10,7 +10,7 @@ import trio
 from hookhub.contracts.errors import TooManyRequests, Unauthorized
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Request
-from hookhub.feed import USER_AGENT_MAX, Status, Wanted
+from hookhub.feed import USER_AGENT_MAX, ConnectionStatus, Wanted
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -59,9 +59,9 @@ class Poll:
         """See :class:`hookhub.feed.LiveConnection`."""
         return self._place.sequence
 
-    def status(self) -> Status:
+    def status(self) -> ConnectionStatus:
         """See :class:`hookhub.feed.LiveConnection`."""
-        return Status(
+        return ConnectionStatus(
             events=list(self._wanted),
             where={name: item.spec for name, item in self._wanted.items() if item is not None},
             events_sent=0,

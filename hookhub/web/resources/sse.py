@@ -15,9 +15,9 @@ from hookhub.feed import (
     DISMISSED,
     DISMISSED_REASON,
     SIGNAL_SCOPE,
+    ConnectionStatus,
     Resume,
     SignalBox,
-    Status,
     Wanted,
 )
 
@@ -82,9 +82,9 @@ class Subscriber:
         """See :class:`hookhub.feed.LiveConnection`."""
         return self._place.sequence
 
-    def status(self) -> Status:
+    def status(self) -> ConnectionStatus:
         """See :class:`hookhub.feed.LiveConnection`."""
-        return Status(
+        return ConnectionStatus(
             events=list(self._wanted),
             where={name: item.spec for name, item in self._wanted.items() if item is not None},
             events_sent=self._sent,

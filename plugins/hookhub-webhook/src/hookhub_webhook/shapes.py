@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from hookhub.contracts.answers import DeliverySearch
-from hookhub.contracts.deliveries import Status
+from hookhub.contracts.deliveries import DeliveryStatus
 from hookhub.contracts.routes import (
     Answer,
     Body,
@@ -233,7 +233,7 @@ class WebhookDelivery(Answer):
     event_id: str
     event_type: str
     payload: dict[str, Any]
-    status: Status
+    status: DeliveryStatus
     response_status: int | None
     response_body: str | None = Field(description="Its first part")
     error: str | None = Field(description="A stable word: dns, refused, tls, status …")

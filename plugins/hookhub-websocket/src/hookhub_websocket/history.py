@@ -11,7 +11,7 @@ from hookhub_websocket.filters import ConnectionFilter
 from hookhub_websocket.frames import text_frame
 
 if TYPE_CHECKING:
-    from hookhub.feed import Feed, Range
+    from hookhub.feed import Feed, HistoryRange
 
 BATCH = 64 * 1024
 """Bytes of frames that are joined into one write."""
@@ -38,7 +38,7 @@ class HistoryReplay:
         feed: Feed,
         epoch: str,
         filter: ConnectionFilter,
-        range: Range,
+        range: HistoryRange,
         id: str | int | None,
     ) -> None:
         self._feed = feed

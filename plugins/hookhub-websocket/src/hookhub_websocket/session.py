@@ -15,8 +15,8 @@ from hookhub.contracts.routes import Principal
 from hookhub.feed import (
     DISMISSED_REASON,
     SIGNAL_SCOPE,
+    ConnectionStatus,
     SignalBox,
-    Status,
     needs_scope,
     read_range,
     resolve_range,
@@ -333,9 +333,9 @@ class Session:
         """Where in the feed it is."""
         return self.feeder.position
 
-    def status(self) -> Status:
+    def status(self) -> ConnectionStatus:
         """How it is doing; see :class:`hookhub.feed.LiveConnection`."""
-        return Status(
+        return ConnectionStatus(
             events=self.filter.patterns,
             where=self.filter.where,
             events_sent=self.feeder.sent,

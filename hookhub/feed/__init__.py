@@ -1,7 +1,7 @@
 """The live feed: what was committed, in order, for whoever watches."""
 
 from hookhub.feed.broadcaster import Broadcaster
-from hookhub.feed.feed import Feed, Resume, Slice
+from hookhub.feed.feed import Feed, Slice
 from hookhub.feed.origins import normal_origin, origin_allowed, origins_known
 from hookhub.feed.presence import (
     DISMISSED,
@@ -12,6 +12,7 @@ from hookhub.feed.presence import (
     Presence,
 )
 from hookhub.feed.ranges import HistoryRange, read_range, resolve_range
+from hookhub.feed.resuming import Gap, Resume, joined
 from hookhub.feed.selection import Select, Wanted, same_for_all
 from hookhub.feed.signals import (
     SIGNAL_SCOPE,
@@ -30,6 +31,7 @@ __all__ = [
     "Broadcaster",
     "ConnectionStatus",
     "Feed",
+    "Gap",
     "HistoryRange",
     "LiveConnection",
     "Presence",
@@ -39,6 +41,7 @@ __all__ = [
     "Signals",
     "Slice",
     "Wanted",
+    "joined",
     "needs_scope",
     "normal_origin",
     "origin_allowed",

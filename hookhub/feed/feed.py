@@ -12,6 +12,7 @@ from hookhub.config import LiveSettings
 from hookhub.contracts.errors import UnreadableEvent
 from hookhub.contracts.events import Cursor, Event
 from hookhub.contracts.sinks import Entry
+from hookhub.feed.resuming import Gap, Resume, gap_up_to, resume
 from hookhub.feed.ring import Ring
 from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
 from hookhub.store import Store
@@ -30,28 +31,20 @@ PAYLOADS = 4 * 1024 * 1024
 log = structlog.get_logger("hookhub.feed")
 
 
-class Resume(NamedTuple):
-    """What a cursor is good for."""
-
-    position: Cursor
-    """Where to go on from."""
-    gap: bool = False
-    """Whether events after the cursor are gone."""
-    missed: int | None = 0
-    """How many; None if that cannot be known (the cursor is of another epoch)."""
-
-
 class Slice(NamedTuple):
     """A part of the history."""
 
     entries: list[Entry]
     position: Cursor
     """Up to here everything was looked at; may advance without entries."""
-    gap: bool = False
-    """Whether events before the entries are gone: retention deleted them before this reader came
-    to them, or the place is of another epoch, and this part empty."""
-    missed: int | None = 0
-    """How many; None if that cannot be known."""
+    gap: Gap | None = None
+    """Events before the entries are gone: retention deleted them before this reader came to them,
+    or the place is of another epoch, and this part empty."""
+
+    @property
+    def void(self) -> bool:
+        """Whether the place was of an epoch that is over."""
+        return self.gap is not None and self.gap.missed is None
 
 
 class Feed:
@@ -154,13 +147,7 @@ class Feed:
     async def resume(self, cursor: Cursor) -> Resume:
         """Find out what a cursor is good for."""
         oldest, last = await self._store.read(history_bounds)
-        if cursor.epoch != self.epoch or cursor.sequence > last:
-            return Resume(self.cursor(), True, None)
-        kept_from = oldest or last + 1
-        if cursor.sequence + 1 < kept_from:
-            missed = kept_from - 1 - cursor.sequence
-            return Resume(Cursor(cursor.epoch, kept_from - 1), True, missed)
-        return Resume(cursor)
+        return resume(cursor, self.cursor(), oldest or last + 1, last)
 
     def shows(self, entry: Entry, match: Select) -> bool:
         """Whether it matches and can be shown.
@@ -196,18 +183,18 @@ class Feed:
             if scanned is None:
                 scanned = await self._from_store(after.sequence)
         if scanned is None or after.epoch != self.epoch:
-            return Slice([], Cursor(self.epoch, self._begin.sequence), True, None)
+            begin = Cursor(self.epoch, self._begin.sequence)
+            return Slice([], begin, Gap(None, begin))
         if not scanned:
             # Retention has deleted what was asked for; nothing older than the ring will come.
             there = max(after.sequence, (self._ring.first or self.last + 1) - 1)
-            missed = there - after.sequence
-            return Slice([], Cursor(after.epoch, there), missed > 0, missed)
+            return Slice([], Cursor(after.epoch, there), gap_up_to(there, after))
         return self._chosen(scanned, after, match, limit)
 
     def _chosen(self, scanned: Sequence[Entry], after: Cursor, match: Select, limit: int) -> Slice:
         """Those that match of what follows a place."""
         found: list[Entry] = []
-        missed = scanned[0].event.sequence - after.sequence - 1
+        gap = gap_up_to(scanned[0].event.sequence - 1, after)
         position = after.sequence
         enough = self._payloads.parsed + PARSED
         for entry in scanned:
@@ -218,7 +205,7 @@ class Feed:
                     break
             if self._payloads.parsed > enough:
                 break
-        return Slice(found, Cursor(after.epoch, position), missed > 0, missed)
+        return Slice(found, Cursor(after.epoch, position), gap)
 
     async def _from_store(self, after: int) -> list[Entry]:
         self._store_reads += 1

@@ -86,7 +86,7 @@ async def test_reading_filters_and_moves_on(store: Store) -> None:
         await send(store, 1, name)
     assert await read_all(feed, 0, "user.*") == [1, 3]
     part = await feed.read(Cursor(feed.epoch, 3), feed.select({"user.*": None}), 10)
-    assert (part.entries, part.position, part.missed) == ([], Cursor(feed.epoch, 4), 0)
+    assert (part.entries, part.position, part.gap) == ([], Cursor(feed.epoch, 4), None)
 
 
 async def test_waiting_ends_with_the_next_event(store: Store) -> None:
@@ -103,15 +103,27 @@ async def test_a_cursor_resumes_or_tells_of_the_gap(store: Store) -> None:
     """Explicit in every case."""
     feed, _ = await connected(store)
     await send(store, 10)
-    assert await feed.resume(Cursor(feed.epoch, 4)) == (Cursor(feed.epoch, 4), False, 0)
-    assert await feed.resume(feed.cursor()) == (Cursor(feed.epoch, 10), False, 0)
-    assert await feed.resume(Cursor("other", 4)) == (Cursor(feed.epoch, 10), True, None)
-    assert await feed.resume(Cursor(feed.epoch, 11)) == (Cursor(feed.epoch, 10), True, None)
+    assert await feed.resume(Cursor(feed.epoch, 4)) == (Cursor(feed.epoch, 4), None)
+    assert await feed.resume(feed.cursor()) == (Cursor(feed.epoch, 10), None)
+    assert await feed.resume(Cursor("other", 4)) == (
+        Cursor(feed.epoch, 10),
+        (None, Cursor(feed.epoch, 10)),
+    )
+    assert await feed.resume(Cursor(feed.epoch, 11)) == (
+        Cursor(feed.epoch, 10),
+        (None, Cursor(feed.epoch, 10)),
+    )
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 6"))
-    assert await feed.resume(Cursor(feed.epoch, 4)) == (Cursor(feed.epoch, 6), True, 2)
-    assert await feed.resume(Cursor(feed.epoch, 6)) == (Cursor(feed.epoch, 6), False, 0)
+    assert await feed.resume(Cursor(feed.epoch, 4)) == (
+        Cursor(feed.epoch, 6),
+        (2, Cursor(feed.epoch, 6)),
+    )
+    assert await feed.resume(Cursor(feed.epoch, 6)) == (Cursor(feed.epoch, 6), None)
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events"))
-    assert await feed.resume(Cursor(feed.epoch, 7)) == (Cursor(feed.epoch, 10), True, 3)
+    assert await feed.resume(Cursor(feed.epoch, 7)) == (
+        Cursor(feed.epoch, 10),
+        (3, Cursor(feed.epoch, 10)),
+    )
 
 
 async def test_reading_what_retention_deleted_goes_on_with_what_is_there(store: Store) -> None:
@@ -120,8 +132,8 @@ async def test_reading_what_retention_deleted_goes_on_with_what_is_there(store: 
     await send(store, 10)
     await store.write(lambda tx: tx.change("DELETE FROM hookhub_events WHERE sequence <= 8"))
     assert await read_all(feed, 0) == [9, 10]
-    assert (await feed.read(Cursor(feed.epoch, 3), ALL)).missed == 5
-    assert (await feed.read(Cursor(feed.epoch, 8), ALL)).missed == 0
+    assert (await feed.read(Cursor(feed.epoch, 3), ALL)).gap == (5, Cursor(feed.epoch, 8))
+    assert (await feed.read(Cursor(feed.epoch, 8), ALL)).gap is None
 
 
 async def test_the_frame_is_what_the_original_sent_and_more(store: Store) -> None:
@@ -190,5 +202,5 @@ async def test_a_hole_in_what_was_published(store: Store) -> None:
     feed.publish(feed.entries(events[6:]))
     part = await feed.read(Cursor(feed.epoch, 1), ALL)
     assert [entry.event.sequence for entry in part.entries] == [7, 8, 9]
-    assert (part.position, part.missed) == (Cursor(feed.epoch, 9), 5)
+    assert (part.position, part.gap) == (Cursor(feed.epoch, 9), (5, Cursor(feed.epoch, 6)))
     assert await read_all(feed, 7) == [8, 9]

@@ -83,7 +83,7 @@ async def told(node: Node, place: Cursor) -> Cursor:
         while node.feed.epoch == place.epoch:
             await node.feed.wait(node.feed.cursor())
     part = await node.feed.read(place, everything)
-    assert (part.entries, part.gap, part.missed) == ([], True, None)
+    assert (part.entries, part.gap) == ([], (None, part.position))
     assert part.position.epoch not in ("", place.epoch)
     return part.position
 
@@ -103,8 +103,9 @@ async def test_readers_are_told_and_go_on_where_the_new_epoch_begins(start: Star
     assert await node.read(position, 3) == ids
     for sequence in (3, 8, 9, 10, 11):
         found = await node.feed.resume(Cursor(place.epoch, sequence))
-        assert found == (Cursor(position.epoch, 9), True, None)
-    assert await node.feed.resume(position) == (position, False, 0)
+        there = Cursor(position.epoch, 9)
+        assert found == (there, (None, there))
+    assert await node.feed.resume(position) == (position, None)
 
 
 async def test_the_writer_notices_before_it_commits(start: Start) -> None:

@@ -158,11 +158,18 @@ async def test_a_cursor_learns_how_many_events_are_gone(store: Store, clock: Clo
     await sweep(store)
     await feed.open()
     assert await sequences(store) == [2, 4, 5]
-    assert await feed.resume(Cursor(feed.epoch, 0)) == (Cursor(feed.epoch, 3), True, 3)
-    assert await feed.resume(Cursor(feed.epoch, 2)) == (Cursor(feed.epoch, 3), True, 1)
-    assert await feed.resume(Cursor(feed.epoch, 3)) == (Cursor(feed.epoch, 3), False, 0)
+    assert await feed.resume(Cursor(feed.epoch, 0)) == (
+        Cursor(feed.epoch, 3),
+        (3, Cursor(feed.epoch, 3)),
+    )
+    assert await feed.resume(Cursor(feed.epoch, 2)) == (
+        Cursor(feed.epoch, 3),
+        (1, Cursor(feed.epoch, 3)),
+    )
+    assert await feed.resume(Cursor(feed.epoch, 3)) == (Cursor(feed.epoch, 3), None)
     part = await feed.read(Cursor(feed.epoch, 0), lambda name: True)
-    assert ([entry.event.sequence for entry in part.entries], part.missed) == ([4, 5], 3)
+    assert [entry.event.sequence for entry in part.entries] == [4, 5]
+    assert part.gap == (3, Cursor(feed.epoch, 3))
 
 
 async def test_nothing_left_is_told_as_well(store: Store, clock: Clock) -> None:
@@ -172,8 +179,11 @@ async def test_nothing_left_is_told_as_well(store: Store, clock: Clock) -> None:
     clock.now += 40 * DAY
     assert (await sweep(store)).events == 3
     await feed.open()
-    assert await feed.resume(Cursor(feed.epoch, 1)) == (Cursor(feed.epoch, 3), True, 2)
-    assert await feed.resume(Cursor(feed.epoch, 3)) == (Cursor(feed.epoch, 3), False, 0)
+    assert await feed.resume(Cursor(feed.epoch, 1)) == (
+        Cursor(feed.epoch, 3),
+        (2, Cursor(feed.epoch, 3)),
+    )
+    assert await feed.resume(Cursor(feed.epoch, 3)) == (Cursor(feed.epoch, 3), None)
     await send(store)
     assert await sequences(store) == [4]
     await adds_up(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from hookhub.contracts.errors import (
 )
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Answer, Header, Query, Request, Response, Route
-from hookhub.feed import Resume, Select, same_for_all
+from hookhub.feed import Gap, Select, joined, same_for_all
 from hookhub.web.resources.long_poll import FoundFrames, Poll
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -121,34 +122,35 @@ class _Events:
         read = self._newest if query.newest else self._following
         start = Cursor(feed.epoch, 0) if resume is None else resume.position
         found = await read(start, match, query.limit)
-        if resume is None and found.missed is not None:
-            found = found._replace(gap=False, missed=0)  # The history begins where it begins.
-        gone = resume is not None and resume.gap
+        if resume is None and found.gap is not None and found.gap.missed is not None:
+            found = found._replace(gap=None)  # The history begins where it begins.
+        gone = None if resume is None else resume.gap
         if query.wait and not (found.frames or found.gap or gone):
             poll = Poll(self._hub, request, wanted, found.position)
             found = await poll.wait(
                 query.wait, lambda after: self._following(after, match, query.limit)
             )
         more = "true" if found.position.sequence < feed.last else "false"
-        gap = _gap(resume, found)
-        tail = f'], "cursor": "{found.position}", "has_more": {more}{gap}}}'
+        gap = joined(gone, found.gap)
+        told = "" if gap is None else f', "gap": {json.dumps({"missed": gap.missed})}'
+        tail = f'], "cursor": "{found.position}", "has_more": {more}{told}}}'
         return Response(b'{"items": [' + b", ".join(found.frames) + tail.encode())
 
     async def _following(self, position: Cursor, match: Select, limit: int) -> FoundFrames:
         """The first events after a position."""
         frames: list[bytes] = []
-        gap, missed = False, 0
+        gap: Gap | None = None
         for _ in range(READS_PER_PAGE):
             part = await self._hub.feed.read(position, match, limit - len(frames))
-            if part.missed is None:
+            if part.void:
                 # What was found until now is of an epoch that has ended meanwhile.
-                return FoundFrames([], part.position, True, None)
+                return FoundFrames([], part.position, part.gap)
             frames += [entry.frame for entry in part.entries]
-            gap, missed = gap or part.gap, missed + part.missed
+            gap = joined(gap, part.gap)
             unchanged, position = part.position == position, part.position
             if unchanged or len(frames) >= limit:
                 break
-        return FoundFrames(frames, position, gap, missed)
+        return FoundFrames(frames, position, gap)
 
     async def _newest(self, floor: Cursor, match: Select, limit: int) -> FoundFrames:
         """The last events after a position, and the position of now."""
@@ -162,7 +164,7 @@ class _Events:
             low = max(lowest, high - WINDOW)
             found = await self._between(Cursor(now.epoch, low), high, match)
             if found is None:
-                return FoundFrames([], feed.cursor(), True, None)
+                return FoundFrames([], feed.cursor(), Gap(None, feed.cursor()))
             frames = found + frames
             if low == lowest or len(frames) >= limit:
                 break
@@ -177,7 +179,7 @@ class _Events:
         frames: list[bytes] = []
         while low.sequence < high:
             part = await self._hub.feed.read(low, match, WINDOW)
-            if part.missed is None:
+            if part.void:
                 return None
             frames += [entry.frame for entry in part.entries if entry.event.sequence <= high]
             if part.position == low:
@@ -189,14 +191,6 @@ class _Events:
         """One event."""
         event = await self._hub.get_event(str(request.params["event_id"]))
         return Response(event.encode(self._hub.feed.epoch))
-
-
-def _gap(resume: Resume | None, found: FoundFrames) -> str:
-    """What a page says about events that are gone: at its cursor, or since that was looked up."""
-    gaps = [item for item in (resume, found) if item is not None and item.gap]
-    counts = [item.missed for item in gaps if item.missed is not None]
-    missed = str(sum(counts)) if len(counts) == len(gaps) else "null"
-    return f', "gap": {{"missed": {missed}}}' if gaps else ""
 
 
 def event_routes(hub: Hub) -> Sequence[Route]:

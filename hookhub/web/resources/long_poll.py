@@ -10,7 +10,7 @@ import trio
 from hookhub.contracts.errors import TooManyRequests, Unauthorized
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Request
-from hookhub.feed import USER_AGENT_MAX, ConnectionStatus, Wanted
+from hookhub.feed import USER_AGENT_MAX, ConnectionStatus, Gap, Wanted
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -25,10 +25,8 @@ class FoundFrames(NamedTuple):
     frames: list[bytes]
     position: Cursor
     """Up to here it was looked at."""
-    gap: bool = False
-    """Whether events on the way were gone."""
-    missed: int | None = 0
-    """How many; None if that cannot be known."""
+    gap: Gap | None = None
+    """Events on the way were gone."""
 
 
 class Poll:

@@ -16,6 +16,7 @@ from hookhub.feed import (
     DISMISSED_REASON,
     SIGNAL_SCOPE,
     ConnectionStatus,
+    Gap,
     Resume,
     SignalBox,
     Wanted,
@@ -68,7 +69,7 @@ class Subscriber:
         self._keep_alive = keep_alive
         self._place = hub.feed.cursor() if resume is None else resume.position
         self._resume = resume
-        # Up to here it is a replay, which ends with a verdict.
+        # Up to here it catches up, which ends with a verdict.
         self._target = None if resume is None or resume.gap else hub.feed.last
         self._idle: trio.CancelScope | None = None
         self._dismissed = False
@@ -137,12 +138,12 @@ class Subscriber:
         with self._hub.presence.member(self), self._signals:
             if self.principal.may(SIGNAL_SCOPE):
                 self._signals.choose(self._wanted)
-            gone = self._resume is not None and self._resume.gap
+            gone = None if self._resume is None else self._resume.gap
             # Who loses the connection before its first event comes back to here, too.
             place = "" if gone else f"id: {self._place}\n"
             opening = f": connected\n\n{place}retry: {round(retry * 1000)}\n\n".encode()
-            if self._resume is not None and gone:
-                opening += self._gap(self._resume.missed, self._place)
+            if gone is not None:
+                opening += self._gap(gone)
             yield self._counted(opening)
             spoke = trio.current_time()
             while (ending := self._last_words()) is None:
@@ -158,14 +159,12 @@ class Subscriber:
         """What there is to send now, or after a while; may be nothing."""
         part = await self._hub.feed.read(self._place, self._select)
         pieces: list[bytes] = []
-        if part.missed is None:
-            # What there was to replay is void; its verdict is the gap.
-            pieces.append(self._gap(None, part.position))
+        if part.gap is not None:
+            # Retention went faster than this reader, or another epoch has begun.
+            pieces.append(self._gap(part.gap))
+        if part.void:
+            # What there was to catch up with is void; its verdict is the gap.
             self._target = None
-        elif part.gap:
-            # Retention went faster than this reader.
-            there = self._place._replace(sequence=self.position + part.missed)
-            pieces.append(self._gap(part.missed, there))
         unchanged = part.position == self._place
         pieces += self._frames(part.entries, part.position)
         if self.position >= self._hub.feed.last:
@@ -177,16 +176,16 @@ class Subscriber:
         return b"".join(pieces)
 
     def _frames(self, entries: Sequence[Entry], position: Cursor) -> list[bytes]:
-        """Events with the verdict on the replay in its place among them."""
+        """Events with the verdict on the resume in its place among them."""
         frames: list[bytes] = []
         for entry in entries:
-            frames += self._end_of_replay(position._replace(sequence=entry.event.sequence - 1))
+            frames += self._end_of_resume(position._replace(sequence=entry.event.sequence - 1))
             frames.append(self._frame(entry, position.epoch))
             self._sent += 1
         self._place = position
-        return frames + self._end_of_replay(position)
+        return frames + self._end_of_resume(position)
 
-    def _end_of_replay(self, position: Cursor) -> list[bytes]:
+    def _end_of_resume(self, position: Cursor) -> list[bytes]:
         if self._target is None or position.sequence < self._target:
             return []
         self._target = None
@@ -201,10 +200,10 @@ class Subscriber:
             said.append(_event("dropped", {"type": "dropped", "count": dropped}))
         return said
 
-    def _gap(self, missed: int | None, place: Cursor) -> bytes:
+    def _gap(self, gap: Gap) -> bytes:
         self._hub.presence.gap()
-        cursor = str(place)
-        return _event("gap", {"type": "gap", "missed": missed, "cursor": cursor}, cursor)
+        cursor = str(gap.place)
+        return _event("gap", {"type": "gap", "missed": gap.missed, "cursor": cursor}, cursor)
 
     def _frame(self, entry: Entry, epoch: str) -> bytes:
         cursor = str(Cursor(epoch, entry.event.sequence)).encode()

@@ -1,4 +1,4 @@
-"""One connection's way through the history: replay and live are one code path, so no seam."""
+"""One connection's way through the history: catching up and live are one code path, so no seam."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Feeder:
 
     __slots__ = (
         "_batches",
+        "_caught_up",
         "_feed",
         "_filter",
         "_missed",
-        "_replayed",
         "_rest",
         "_target",
         "_turns",
@@ -71,10 +71,10 @@ class Feeder:
         """Entries that were read and not yet sent, newest first."""
         self._upto = self.position
         self._target = 0
-        """The end of the history at the last resume: up to here it is a replay."""
+        """The end of the history at the last resume: up to here it catches up."""
         self._verdict: Callable[[int, str], bytes] | None = None
-        """Makes the frame that ends the replay, from the number of events and the cursor."""
-        self._replayed = 0
+        """Makes the frame that ends it, from the number of events and the cursor."""
+        self._caught_up = 0
         self._turns = 0
         self.sent = 0
         """Events sent so far."""
@@ -95,7 +95,7 @@ class Feeder:
         return max(0, self._feed.last - self.position)
 
     @property
-    def replaying(self) -> bool:
+    def catching_up(self) -> bool:
         """Whether it is still among events that were history when it resumed."""
         return self.position < self._target
 
@@ -111,11 +111,11 @@ class Feeder:
             )
         self.epoch, self.position = found.position
         self._target = self._feed.last
-        self._replayed = 0
+        self._caught_up = 0
         self.refilter()
-        if found.gap:
+        if found.gap is not None:
             self._missed()
-            return text_frame(messages.gap(found.missed, self.cursor, id))
+            return text_frame(messages.gap(found.gap.missed, self.cursor, id))
         self._verdict = lambda count, cursor: text_frame(messages.resumed(count, cursor, id))
         return None
 
@@ -125,7 +125,7 @@ class Feeder:
 
     def _tell_gap(self, missed: int | None, place: Cursor) -> bytes:
         if place.epoch != self.epoch:
-            # Of another history: nobody knows how many, and there is nothing to replay any more.
+            # Of another history: nobody knows how many, and there is nothing to catch up with.
             missed, self._verdict = None, None
         self.epoch, self.position = place
         self.refilter()
@@ -141,7 +141,7 @@ class Feeder:
     async def next_batch(self) -> bytes:
         """The frames to send next; empty if there are none, or something posted goes first."""
         while not self._rest:
-            ended = self._end_of_replay(self.position)
+            ended = self._end_of_resume(self.position)
             if ended:
                 return ended
             batch = self._recent()
@@ -152,12 +152,9 @@ class Feeder:
             if turn != self._turns:
                 # Whoever changed that has posted something, which goes before what is read now.
                 return b""
-            if found.missed is None:
-                return self._tell_gap(None, found.position)
-            if found.gap:
-                # Retention went faster than this client.
-                there = self.position + found.missed
-                return self._tell_gap(found.missed, Cursor(self.epoch, there))
+            if found.gap is not None:
+                # Retention went faster than this client, or another epoch has begun.
+                return self._tell_gap(*found.gap)
             if found.position == self._place:
                 return b""
             self._rest = list(reversed(found.entries))
@@ -170,7 +167,7 @@ class Feeder:
         return self._take()
 
     def _recent(self) -> Batch | None:
-        """All there is, if it is in memory, not too much, and no replay ends in it."""
+        """All there is, if it is in memory, not too much, and no resume ends in it."""
         last = self._feed.last
         if self._verdict is not None or self.position >= last or self.epoch != self._feed.epoch:
             return None
@@ -185,20 +182,20 @@ class Feeder:
         size = 0
         while self._rest and size < SIZE:
             entry = self._rest.pop()
-            frames.append(self._end_of_replay(entry.event.sequence - 1))
+            frames.append(self._end_of_resume(entry.event.sequence - 1))
             frames.append(self.encode(entry))
             size += len(frames[-1])
             self.position = entry.event.sequence
-            self._replayed += 1
+            self._caught_up += 1
             self.sent += 1
         if not self._rest:
             self.position = self._upto
-        frames.append(self._end_of_replay(self.position))
+        frames.append(self._end_of_resume(self.position))
         return b"".join(frames)
 
-    def _end_of_replay(self, position: int) -> bytes:
+    def _end_of_resume(self, position: int) -> bytes:
         """The verdict, when everything up to the target was looked at."""
         if self._verdict is None or position < self._target:
             return b""
         make, self._verdict = self._verdict, None
-        return make(self._replayed, str(Cursor(self.epoch, position)))
+        return make(self._caught_up, str(Cursor(self.epoch, position)))

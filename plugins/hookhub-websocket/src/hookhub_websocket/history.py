@@ -68,7 +68,7 @@ class HistoryReplay:
             part = await self._feed.read(place, self._wants, SLICE)
             if part.gap:
                 self._complete = False
-            if part.missed is None:
+            if part.void:
                 self._position = self._last  # of a history that is no more
                 break
             for entry in part.entries:

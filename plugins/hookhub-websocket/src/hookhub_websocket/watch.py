@@ -79,7 +79,7 @@ class Watch:
 
     def _is_behind(self, mean_frame: float) -> bool:
         """Whether it has been found behind its limit, with a write under way, often enough."""
-        if self._link.outbox.writing_since is None or self._feeder.replaying:
+        if self._link.outbox.writing_since is None or self._feeder.catching_up:
             self._strikes = 0
         elif self._feeder.lag * mean_frame > self._hub.settings.live.max_lag:
             self._strikes += 1

@@ -7,9 +7,9 @@
         first, second = await receiver.wait_for(2)
         assert second.header("x-webhook-attempt") == "2"
 
-Every request is recorded, also those that get no answer. A request takes the next answer of the
-script; when the script is used up, ``receiver.default`` answers. Give ``receiver.respond`` a
-function to decide by the request instead.
+Every request is recorded, also those that get no answer. A request takes the next behaviour of the
+script; when the script is used up, ``receiver.default`` has its turn. Give ``receiver.respond`` a
+function to decide by the request instead, and derive from ``Behaviour`` for one of your own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ import trio
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
 _MAX_HEAD = 1024 * 1024
-_BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
+BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
+"""How sending ends when the other side is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,16 @@ class ReceivedRequest:
         return json.loads(self.body)
 
 
+class Behaviour:
+    """What a receiver does with a request; it goes on with the connection if that was a reply."""
+
+    async def act(self, conversation: Conversation) -> None:
+        """Do it; the request has come in whole."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Behaviour):
     """A well-formed answer.
 
     Args:
@@ -74,45 +83,57 @@ class Reply:
     wait: trio.Event | None = None
     close: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Twice:
-    """Answers, and then says the same once more, which nobody asked for.
-
-    Args:
-        answer: what is said twice.
-        delay: seconds in between; 0 sends the second one at once, by itself (over TLS in a record
-            of its own).
-    """
-
-    answer: Reply
-    delay: float = 0.0
+    async def act(self, conversation: Conversation) -> None:
+        if self.wait is not None:
+            await self.wait.wait()
+        headers = [*self.headers, ("Content-Length", str(len(self.body)))]
+        if self.close:
+            headers.append(("Connection", "close"))
+        events: list[h11.Event] = [h11.Response(status_code=self.status, headers=headers)]
+        if self.body and self.status not in (204, 304):
+            events.append(h11.Data(data=self.body))
+        await conversation.send(*events, h11.EndOfMessage())
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class Hang(Behaviour):
     """Read the request and never answer."""
 
+    async def act(self, conversation: Conversation) -> None:
+        while await conversation.stream.receive_some():
+            pass
+
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class Close(Behaviour):
     """Close the connection without a word."""
 
+    async def act(self, conversation: Conversation) -> None:
+        pass
+
 
 @dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(Behaviour):
     """Reset the connection (TCP RST) without a word."""
 
+    async def act(self, conversation: Conversation) -> None:
+        # A linger time of 0 makes close() send RST instead of FIN.
+        linger = struct.pack("ii", 1, 0)
+        conversation.transport.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Behaviour):
     """Send these bytes as they are, then close: garbage, half an answer, an endless head …"""
 
     data: bytes
 
+    async def act(self, conversation: Conversation) -> None:
+        await conversation.stream.send_all(self.data)
+
 
 @dataclass(frozen=True, slots=True)
-class Drip:
+class Drip(Behaviour):
     """Answer with a body that never ends: ``piece`` every ``interval`` seconds.
 
     An interval of 0 sends as fast as the caller reads.
@@ -123,8 +144,11 @@ class Drip:
     interval: float = 0.05
     headers: Headers = ()
 
-
-Behaviour: TypeAlias = Reply | Twice | Hang | Close | Reset | Raw | Drip
+    async def act(self, conversation: Conversation) -> None:
+        await conversation.send(h11.Response(status_code=self.status, headers=list(self.headers)))
+        while True:
+            await conversation.send(h11.Data(data=self.piece))
+            await trio.sleep(self.interval)
 
 
 @dataclass(slots=True, eq=False)
@@ -142,6 +166,8 @@ class Receiver:
     """Every request so far, in the order in which they were complete."""
     connections: int = 0
     """Connections that were accepted so far."""
+    nursery: trio.Nursery = field(kw_only=True)
+    """For what a behaviour leaves in the background."""
     _script: deque[Behaviour] = field(default_factory=deque)
     _arrived: trio.Event = field(default_factory=trio.Event)
     _idle: dict[trio.SocketStream, trio.Event] = field(default_factory=dict)
@@ -207,15 +233,15 @@ async def open_receiver(
     scheme, name = ("https", "localhost") if ssl_context else ("http", host)
     if ":" in name:
         name = f"[{name}]"
-    receiver = Receiver(url=f"{scheme}://{name}:{port}{path}", port=port)
-    receiver.script(*script)
 
-    async def serve(stream: trio.SocketStream) -> None:
+    async def serve(transport: trio.SocketStream) -> None:
         receiver.connections += 1
-        await _Conversation(receiver, stream, ssl_context, receiver.connections).run()
+        await Conversation(receiver, transport, ssl_context).run()
 
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
+        receiver = Receiver(f"{scheme}://{name}:{port}{path}", port, nursery=nursery)
+        receiver.script(*script)
         await nursery.start(trio.serve_listeners, serve, listeners)
         try:
             yield receiver
@@ -227,75 +253,59 @@ async def open_receiver(
         raise failure
 
 
-class _Conversation:
-    """One connection from its start to its end."""
+class Conversation:
+    """One connection of a receiver from its start to its end."""
 
     def __init__(
-        self,
-        receiver: Receiver,
-        transport: trio.SocketStream,
-        context: ssl.SSLContext | None,
-        number: int,
+        self, receiver: Receiver, transport: trio.SocketStream, context: ssl.SSLContext | None
     ) -> None:
-        self._receiver = receiver
-        self._transport = transport
-        self._stream: trio.abc.Stream = transport
+        self.receiver = receiver
+        self.transport = transport
+        self.stream: trio.abc.Stream = transport
+        """Over TLS, what is inside of it."""
         if context is not None:
-            self._stream = trio.SSLStream(
+            self.stream = trio.SSLStream(
                 transport, context, server_side=True, https_compatible=True
             )
-        self._number = number
+        self.said = b""
+        """What was sent last."""
+        self._number = receiver.connections
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
-        self._later: trio.Nursery
+        self._left = trio.Event()
 
     async def run(self) -> None:
-        left = trio.Event()
-        self._receiver._idle[self._transport] = left
+        """Take requests, and do with them what the receiver says."""
+        self.receiver._idle[self.transport] = self._left
         try:
-            async with trio.open_nursery() as self._later:
-                await self._talk(left)
-                self._later.cancel_scope.cancel()
+            with suppress(*BROKEN, h11.RemoteProtocolError, ssl.SSLError):
+                while (request := await self._request()) is not None:
+                    await self.receiver._take(request).act(self)
+                    if not self._is_over():
+                        break
+                    self._h11.start_next_cycle()
         finally:
-            self._receiver._idle.pop(self._transport, None)
-            await trio.aclose_forcefully(self._transport)
-            left.set()
+            self.receiver._idle.pop(self.transport, None)
+            await trio.aclose_forcefully(self.transport)
+            self._left.set()
 
-    async def _talk(self, left: trio.Event) -> None:
-        with suppress(*_BROKEN, h11.RemoteProtocolError, ssl.SSLError):
-            while await self._exchange(left):
-                self._h11.start_next_cycle()
+    async def send(self, *events: h11.Event) -> None:
+        """Send parts of an answer at once."""
+        self.said = b"".join(self._h11.send(event) or b"" for event in events)
+        if self._is_over():
+            # Before the answer goes out: whoever has read it may count on close_idle().
+            self.receiver._idle[self.transport] = self._left
+        if self.said:
+            await self.stream.send_all(self.said)
 
-    async def _exchange(self, left: trio.Event) -> bool:
-        """Take one request; whether there may be another one."""
-        request = await self._request()
-        if request is None:
-            return False
-        behaviour = self._receiver._take(request)
-        match behaviour:
-            case Reply():
-                return await self._answer(behaviour, left)
-            case Twice():
-                return await self._answer(behaviour.answer, left, behaviour)
-            case Raw():
-                await self._stream.send_all(behaviour.data)
-            case Drip():
-                await self._drip(behaviour)
-            case Hang():
-                await self._until_gone()
-            case Reset():
-                # A linger time of 0 makes close() send RST instead of FIN.
-                self._transport.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
-            case Close():
-                pass
-        return False
+    def _is_over(self) -> bool:
+        """Whether request and answer are complete, and there may be another request."""
+        return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
 
     async def _request(self) -> ReceivedRequest | None:
         head = await self._event()
         if not isinstance(head, h11.Request):
             return None
-        self._receiver._idle.pop(self._transport, None)
+        self.receiver._idle.pop(self.transport, None)
         body = b""
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
@@ -313,52 +323,6 @@ class _Conversation:
 
     async def _event(self) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._h11.receive_data(bytes(await self._stream.receive_some()))
+            self._h11.receive_data(bytes(await self.stream.receive_some()))
         assert not isinstance(event, type) or event is h11.PAUSED
         return event
-
-    async def _answer(self, answer: Reply, left: trio.Event, twice: Twice | None = None) -> bool:
-        if answer.wait is not None:
-            await answer.wait.wait()
-        headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
-        if answer.close:
-            headers.append(("Connection", "close"))
-        events: list[h11.Event] = [h11.Response(status_code=answer.status, headers=headers)]
-        if answer.body and answer.status not in (204, 304):
-            events.append(h11.Data(data=answer.body))
-        events.append(h11.EndOfMessage())
-        data = b"".join(self._h11.send(event) or b"" for event in events)
-        keep = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
-        if keep:
-            # Before the answer goes out: whoever has read it may count on close_idle().
-            self._receiver._idle[self._transport] = left
-        await self._stream.send_all(data)
-        if twice is not None:
-            await self._again(data, twice.delay)
-        return keep
-
-    async def _again(self, data: bytes, delay: float) -> None:
-        async def later() -> None:
-            await trio.sleep(delay)
-            with suppress(*_BROKEN, trio.BusyResourceError):
-                await self._stream.send_all(data)
-
-        if delay:
-            self._later.start_soon(later)
-        else:
-            await self._stream.send_all(data)
-
-    async def _drip(self, drip: Drip) -> None:
-        await self._send(h11.Response(status_code=drip.status, headers=list(drip.headers)))
-        while True:
-            await self._send(h11.Data(data=drip.piece))
-            await trio.sleep(drip.interval)
-
-    async def _until_gone(self) -> None:
-        while await self._stream.receive_some():
-            pass
-
-    async def _send(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
-        if data:
-            await self._stream.send_all(data)

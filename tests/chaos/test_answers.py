@@ -13,7 +13,8 @@ import trio
 
 from hookhub.testing.certificates import Authority
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply, Twice, open_receiver
+from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply, open_receiver
+from support.twice import Twice
 
 WEBHOOKS = 4
 """At each receiver."""

@@ -19,9 +19,10 @@ from hookhub.config import EgressSettings, PluginsSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
 from hookhub.testing.certificates import Authority
-from hookhub.testing.receiver import ReceivedRequest, Reply, Twice, open_receiver
+from hookhub.testing.receiver import ReceivedRequest, Reply, open_receiver
 from hookhub.testing.samples import attempt_of
 from hookhub_webhook import WebhookSink
+from support.twice import Twice
 
 EXCHANGES = int(os.environ.get("HOOKHUB_TEST_EXCHANGES", "60"))
 WEBHOOKS = 3

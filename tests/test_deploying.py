@@ -25,9 +25,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from hookhub.client import Client
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import find_program, free_port, missing
 from hookhub.testing.postgres import PostgresCluster, find_binaries
-from hookhub.testing.requirements import find_program, missing
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

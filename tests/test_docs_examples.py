@@ -28,9 +28,8 @@ from hookhub.config import EgressSettings
 from hookhub.egress import Egress
 from hookhub.testing.conformance import DurableSinkConformance
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import find_program, free_port
 from hookhub.testing.receiver import Hang, Receiver, Reply, open_receiver
-from hookhub.testing.requirements import find_program
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 PAYLOAD = {"name": "Зоя", "amount": 12.50, "big": 2**53 + 1, "nested": {"b": [1, None], "a": True}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,14 +12,12 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
 
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 from hookhub.testing.serving import TOKEN, settings_for_tests, sqlite_url
-from hookhub.testing.toml import to_toml
 
 
 class HubFailed(Exception):
@@ -59,7 +58,7 @@ class HubProcess:
         }
         self._env = {**inherited, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self._reader: threading.Thread | None = None
+        self._reader: threading.Thread
         self._lines: list[str] = []
         self._grown = threading.Condition()
 
@@ -67,12 +66,7 @@ class HubProcess:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property
@@ -88,8 +82,7 @@ class HubProcess:
     @property
     def pid(self) -> int:
         """The process id of the running hub."""
-        assert self._process is not None, "the hub is not running"
-        return self._process.pid
+        return self._started().pid
 
     @property
     def lines(self) -> list[str]:
@@ -147,17 +140,16 @@ class HubProcess:
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client with the hub's address and token, blind to proxies; close it."""
-        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        return httpx.Client(
-            base_url=self.url, headers=headers, trust_env=False, timeout=self._deadline, **options
-        )
+        return httpx.Client(**self._http(options))
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:
         """As :meth:`client`, for Trio and asyncio."""
+        return httpx.AsyncClient(**self._http(options))
+
+    def _http(self, options: dict[str, Any]) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        return httpx.AsyncClient(
-            base_url=self.url, headers=headers, trust_env=False, timeout=self._deadline, **options
-        )
+        own = {"base_url": self.url, "trust_env": False, "timeout": self._deadline}
+        return {**own, "headers": headers, **options}
 
     def kill(self) -> None:
         """End the hub as a power cut would (SIGKILL). Does nothing if it is not running."""
@@ -175,8 +167,7 @@ class HubProcess:
 
     def signal(self, number: signal.Signals) -> int:
         """Send a signal that ends the hub, wait, and return its exit status; see terminate."""
-        assert self._process is not None, "the hub is not running"
-        self._process.send_signal(number)
+        self._started().send_signal(number)
         return self.wait()
 
     def wait(self) -> int:
@@ -185,15 +176,13 @@ class HubProcess:
         Raises:
             HubFailed: it did not end in time; it is killed.
         """
-        assert self._process is not None, "the hub is not running"
-        assert self._reader is not None
-        late = False
+        process, late = self._started(), False
         try:
-            status = self._process.wait(self._deadline)
+            status = process.wait(self._deadline)
         except subprocess.TimeoutExpired:
             late = True
-            self._process.kill()
-            status = self._process.wait()
+            process.kill()
+            status = process.wait()
         self._reader.join(self._deadline)
         self._process = None
         if late:
@@ -226,13 +215,17 @@ class HubProcess:
             raise self._failure(f"the hub printed no line with {text!r}")
         return line
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the hub is not running"
+        return self._process
+
     def _wait_ready(self) -> None:
-        assert self._process is not None
+        process = self._started()
         answer = "nothing"
         limit = time.monotonic() + self._deadline
         with httpx.Client(base_url=self.url, trust_env=False, timeout=1.0) as http:
             while time.monotonic() < limit:
-                if self._process.poll() is not None:
+                if process.poll() is not None:
                     raise self._failure(f"the hub ended with status {self.wait()}")
                 with contextlib.suppress(httpx.TransportError):
                     response = http.get("/health/ready")
@@ -262,3 +255,18 @@ def _merged(
     for name, table in changes.items():
         merged.setdefault(name, {}).update(table)
     return merged
+
+
+def to_toml(table: Mapping[str, Any], path: str = "") -> str:
+    """Nested mappings as TOML; None is left out.
+
+    JSON's strings, numbers and arrays mean the same there, so only tables are written anew.
+    """
+    lines, inner = [], []
+    for name, value in table.items():
+        key = json.dumps(name)
+        if isinstance(value, Mapping):
+            inner += [f"[{path}{key}]", to_toml(value, f"{path}{key}.")]
+        elif value is not None:
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines + inner)

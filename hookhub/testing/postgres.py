@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from hookhub.testing.ports import free_port
-from hookhub.testing.requirements import missing
+from hookhub.testing.machine import free_port, missing
 
 _USER = "hookhub"
 _DEADLINE = 60
@@ -47,8 +46,8 @@ class PostgresCluster:
 
     def __init__(self, binaries: Path, directory: Path) -> None:
         self._binaries = binaries
-        self._directory = directory
-        self._data = directory / "data"
+        self.directory = directory
+        self.data = directory / "data"
         self._user = unprivileged_user()
         self.port = free_port()
 
@@ -59,9 +58,9 @@ class PostgresCluster:
             RuntimeError: with what ``initdb`` said.
         """
         if self._user is not None:
-            shutil.chown(self._directory, self._user.pw_uid, self._user.pw_gid)
+            shutil.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        self._run("initdb", f"--username={_USER}", *options, "-D", str(self._data))
+        self.run("initdb", f"--username={_USER}", *options, "-D", str(self.data))
 
     def start(self) -> None:
         """Start the server and wait until it answers.
@@ -69,28 +68,16 @@ class PostgresCluster:
         Raises:
             RuntimeError: with what ``pg_ctl`` and the server's log said.
         """
-        options = f"-h 127.0.0.1 -p {self.port} -k {self._directory}"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.directory}"
         options += "".join(f" -c {option}" for option in _OPTIONS)
-        self._run(
-            "pg_ctl", "start", "-w", "-t", str(_DEADLINE), "-D", str(self._data),
-            "-l", str(self._directory / "log"), "-o", options,
+        self.run(
+            "pg_ctl", "start", "-w", "-t", str(_DEADLINE), "-D", str(self.data),
+            "-l", str(self.directory / "log"), "-o", options,
         )  # fmt: skip
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop the server; ``immediate`` is as a crash, the next start recovers."""
-        self._run("pg_ctl", "stop", "-w", "-t", str(_DEADLINE), "-m", mode, "-D", str(self._data))
-
-    def back_up(self, name: str) -> None:
-        """Copy the running server's data beside them, as they are at some moment of this."""
-        self._run(
-            "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.port), "-U", _USER,
-            "--checkpoint=fast", "-D", str(self._directory / name),
-        )  # fmt: skip
-
-    def go_back(self, name: str) -> None:
-        """Put such a copy in the place of the data; the server is stopped."""
-        shutil.rmtree(self._data)
-        (self._directory / name).rename(self._data)
+        self.run("pg_ctl", "stop", "-w", "-t", str(_DEADLINE), "-m", mode, "-D", str(self.data))
 
     def url(self, database: str = "postgres") -> str:
         """Where a database of this cluster is."""
@@ -113,7 +100,12 @@ class PostgresCluster:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs as the user that the server has.
+
+        Raises:
+            RuntimeError: it failed; with what it and the server's log said.
+        """
         user = self._user
         # A file and not a pipe: the server lives on after pg_ctl and would keep a pipe open.
         with tempfile.TemporaryFile() as output:
@@ -126,7 +118,7 @@ class PostgresCluster:
                 group=None if user is None else user.pw_gid,
                 extra_groups=None if user is None else [],
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-                cwd=self._directory,
+                cwd=self.directory,
                 timeout=2 * _DEADLINE,
                 check=False,
             )
@@ -137,7 +129,7 @@ class PostgresCluster:
 
     def _log(self) -> str:
         try:
-            return (self._directory / "log").read_text(errors="replace")[-4000:]
+            return (self.directory / "log").read_text(errors="replace")[-4000:]
         except OSError:
             return ""
 

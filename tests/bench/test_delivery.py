@@ -25,7 +25,7 @@ from hookhub.contracts.events import Draft, EventIds
 from hookhub.store import open_store
 from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 from support.of_process import cpu_seconds, memory
 
 HERE = Path(__file__).parent

@@ -20,7 +20,7 @@ import pytest
 
 from hookhub.contracts.events import EventIds
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 
 HERE = Path(__file__).parent
 ROUNDS = 5

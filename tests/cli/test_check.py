@@ -22,7 +22,7 @@ from hookhub.secretbox import SecretBox
 from hookhub.store import Transaction, open_store
 from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 
 Run = Callable[..., Result]
 Install = Callable[[str, str], None]

@@ -19,7 +19,7 @@ from click.testing import Result
 
 from hookhub.client import Client
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 from support.network import Network
 
 Run = Callable[..., Result]

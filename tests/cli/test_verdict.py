@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from click.testing import Result
 
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 
 Run = Callable[..., Result]
 Install = Callable[[str, str], None]

@@ -20,7 +20,7 @@ from hookhub.contracts.errors import (
     ValidationFailed,
 )
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 
 USER = {"user_id": 1, "first_name": "Аня", "big": 2**63 + 5, "small": 1.5e-7}
 

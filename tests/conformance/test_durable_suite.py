@@ -96,7 +96,7 @@ class _server:
 @pytest.fixture
 def unused_port() -> int:
     """A port that nobody listens on."""
-    from hookhub.testing.ports import free_port
+    from hookhub.testing.machine import free_port
 
     return free_port()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.requirements import find_program
+from hookhub.testing.machine import find_program
 from hookhub.testing.waiting import wait_until
 
 PRELUDE = Path(__file__).parent / "seed" / "prelude.js"

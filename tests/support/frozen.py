@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
 from urllib.parse import urlsplit
 
 _SIZE = 65536
@@ -34,12 +33,7 @@ class FreezingProxy:
         self._accepting.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # shutdown() wakes an accept() or recv() in another thread; close() alone does not.
         for item in (self._listener, *self._sockets):
             with suppress(OSError):

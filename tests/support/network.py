@@ -6,7 +6,6 @@ import re
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
 
 SIZE = 65536
 FORBIDDEN = (
@@ -39,12 +38,7 @@ class Network:
         self._accepting.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cut()
         # Wakes accept() up.
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import find_program, free_port
 from hookhub.testing.postgres import unprivileged_user
-from hookhub.testing.requirements import find_program
 
 _DEADLINE = 20
 _CONFIG = """

@@ -10,10 +10,9 @@ import httpx
 import pytest
 
 from hookhub.hub import Hub
-from hookhub.testing.hub_process import HubFailed, HubProcess
+from hookhub.testing.hub_process import HubFailed, HubProcess, to_toml
+from hookhub.testing.machine import VARIABLE, find_program, missing
 from hookhub.testing.postgres import PostgresCluster
-from hookhub.testing.requirements import VARIABLE, find_program, missing
-from hookhub.testing.toml import to_toml
 from hookhub.testing.waiting import wait_until, wait_until_async
 
 

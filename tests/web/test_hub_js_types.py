@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hookhub.testing.requirements import find_program
+from hookhub.testing.machine import find_program
 from hookhub.web.resources.browser_client import FOLDER
 
 USE = Path(__file__).parent / "types" / "use_of_hub.ts"

@@ -15,7 +15,7 @@ import trio
 
 from hookhub.testing.commands import run_hookhub
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 from hookhub.testing.receiver import Receiver
 
 Import = Callable[..., "subprocess.CompletedProcess[str]"]

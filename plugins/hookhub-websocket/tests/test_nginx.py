@@ -14,8 +14,7 @@ import trio
 from trio_websocket import open_websocket_url
 
 from hookhub.server import Started
-from hookhub.testing.ports import free_port
-from hookhub.testing.requirements import find_program
+from hookhub.testing.machine import find_program, free_port
 from hookhub.testing.serving import TOKEN
 from hookhub_websocket.sink import WebSocketSink
 

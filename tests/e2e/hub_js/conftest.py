@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.requirements import find_program, missing
+from hookhub.testing.machine import find_program, missing
 from hookhub.testing.waiting import wait_until
 from support.network import Network
 

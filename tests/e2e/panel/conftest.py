@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.requirements import find_program, missing
+from hookhub.testing.machine import find_program, missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

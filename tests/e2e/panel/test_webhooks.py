@@ -15,7 +15,7 @@ import pytest
 
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.requirements import find_program
+from hookhub.testing.machine import find_program
 
 OpenPanel = Callable[..., Any]
 Post = Callable[..., Any]

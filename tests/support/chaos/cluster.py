@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from hookhub.testing.hub_process import HubProcess
-from hookhub.testing.ports import free_port
+from hookhub.testing.machine import free_port
 
 
 class Cluster(HubProcess):

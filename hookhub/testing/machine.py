@@ -1,4 +1,4 @@
-"""Services that a test needs: absent, the test is skipped, unless this run must have them.
+"""What tests need of the machine: ports, and programs without which a test is skipped or fails.
 
 ``HOOKHUB_TEST_REQUIRE=postgres,pgbouncer,node,chromium`` turns those skips into failures, so that a
 build machine on which something went missing is not green.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from typing import NoReturn
 
 import pytest
@@ -16,9 +17,16 @@ VARIABLE = "HOOKHUB_TEST_REQUIRE"
 _SERVERS = "/usr/sbin:/usr/local/sbin"
 
 
-def is_required(name: str) -> bool:
-    """Whether this run must have ``name``: ``postgres``, ``node``, ``chromium`` …"""
-    return name in {item.strip() for item in os.environ.get(VARIABLE, "").split(",")}
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on.
+
+    Somebody else may take it before it is used; the system hands ports out in turn, so that is
+    rare, and whoever listens on it then says so.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def missing(name: str, advice: str) -> NoReturn:
@@ -28,7 +36,7 @@ def missing(name: str, advice: str) -> NoReturn:
         name: what is missing: ``postgres``.
         advice: a sentence that says how to get it.
     """
-    if is_required(name):
+    if name in {item.strip() for item in os.environ.get(VARIABLE, "").split(",")}:
         pytest.fail(f"{name} is missing although {VARIABLE} names it. {advice}", pytrace=False)
     pytest.skip(f"{name} is missing. {advice}")
 

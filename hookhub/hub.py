@@ -11,8 +11,7 @@ import structlog
 import trio
 from pydantic import ValidationError
 
-from hookhub.access.keys import SigningKeys
-from hookhub.access.tokens import Tokens
+from hookhub.access import SigningKeys, Tokens
 from hookhub.background.charts import Stats
 from hookhub.background.delivery_life import DeliveryLife
 from hookhub.background.loopwatch import LoopWatch
@@ -41,9 +40,13 @@ from hookhub.delivery.replays.service import Replays
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.egress import Egress
 from hookhub.feed import Broadcaster, Feed, Presence, Signals
-from hookhub.plugins import Plugins, load_event_types, load_transforms
-from hookhub.plugins.components import collect_components
-from hookhub.plugins.inspection import check_numbers
+from hookhub.plugins import (
+    Plugins,
+    check_numbers,
+    collect_components,
+    load_event_types,
+    load_transforms,
+)
 from hookhub.statistics.tally import Tally
 from hookhub.store import Reader, Store, Transaction
 from hookhub.store.units import events as event_units

@@ -29,10 +29,7 @@ from hookhub.http.connections import serve as serve_http
 from hookhub.http.limits import hypercorn_config
 from hookhub.http.listeners import Listener, listener_url, open_listeners
 from hookhub.hub import Hub
-from hookhub.plugins import Plugins
-from hookhub.plugins.components import migrate_components
-from hookhub.plugins.faults import only_fault
-from hookhub.plugins.supervision import supervise
+from hookhub.plugins import Plugins, migrate_components, only_fault, supervise
 from hookhub.secretbox import SecretBox
 from hookhub.store import Store, open_store
 from hookhub.store.database import redacted_url

@@ -4,7 +4,14 @@
 file and the environment, and ``problems`` tells a person what is wrong, and where.
 """
 
-from hookhub.config.checks import parse_bind
+from hookhub.config.checks import (
+    check_bind,
+    check_database_url,
+    check_network,
+    check_plugin_name,
+    check_public_url,
+    parse_bind,
+)
 from hookhub.config.load import DEFAULT_FILE, load_settings
 from hookhub.config.models import (
     AuthSettings,
@@ -35,6 +42,11 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "Table",
+    "check_bind",
+    "check_database_url",
+    "check_network",
+    "check_plugin_name",
+    "check_public_url",
     "load_settings",
     "parse_bind",
 ]

@@ -15,8 +15,7 @@ from hookhub.contracts.redaction import Known
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.contracts.transforms import TransformError
 from hookhub.delivery.rendering import Rendering
-from hookhub.plugins.faults import only_fault
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry, only_fault
 
 STATUS_MAX = 2**31 - 1
 MAX_TIMEOUT = 65.0

@@ -22,7 +22,7 @@ from hookhub.contracts.events import Event, EventRegistry, canonical_json, new_e
 from hookhub.contracts.sinks import AttemptResult, DurableSink
 from hookhub.delivery.attempts import Attempts
 from hookhub.filters import compile_filter
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 from hookhub.store import Store, Transaction
 from hookhub.store.units import endpoints as units
 

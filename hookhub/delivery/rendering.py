@@ -10,7 +10,7 @@ import trio
 
 from hookhub.contracts.events import Event
 from hookhub.contracts.transforms import TransformError, TransformResult
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 
 THREADS = 2
 """Threads for each transform. They compute in turn, so more would not be faster; a second one lets

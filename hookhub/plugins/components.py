@@ -13,15 +13,15 @@ from hookhub.contracts.events import OWN, EventRegistry
 from hookhub.contracts.own_events import sink_event_types
 from hookhub.contracts.routes import Route, UpgradeHandler
 from hookhub.contracts.sinks import DurableSink, LiveSink
-from hookhub.plugins import Plugins
 from hookhub.plugins.inspection import Brought
-from hookhub.store import Store
+from hookhub.plugins.manager import Plugins
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
+    from hookhub.store import Store
 
 
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 GROUPS = frozenset(
     {
         *("broadcaster", "delivery", "egress", "feed", "http", "live", "loop", "outbox"),
@@ -93,7 +93,7 @@ class Components:
 
     def _checked_name(self, plugin: str, component: Component) -> str:
         name = getattr(component, "name", None)
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        if not isinstance(name, str) or not COMPONENT_NAME.fullmatch(name):
             raise PluginError(
                 f"It brought a component named {name!r}; a name is a word in lower case of at most "
                 "64 letters, digits, '_' and '-'."

@@ -16,8 +16,7 @@ from typing import Any
 
 import pluggy
 
-from hookhub.config import PluginsSettings
-from hookhub.config.checks import check_plugin_name
+from hookhub.config import PluginsSettings, check_plugin_name
 from hookhub.contracts import hookspecs
 from hookhub.contracts.errors import ConfigError, PluginError, StoreUnavailable
 from hookhub.contracts.hints import did_you_mean

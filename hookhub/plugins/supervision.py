@@ -6,9 +6,9 @@ import structlog
 import trio
 
 from hookhub.contracts.components import Component
-from hookhub.plugins import Plugins
 from hookhub.plugins.components import Components
 from hookhub.plugins.faults import only_fault
+from hookhub.plugins.manager import Plugins
 
 RESTART_FIRST = 1.0
 RESTART_MAX = 60.0

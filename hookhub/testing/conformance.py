@@ -25,9 +25,7 @@ import trio
 from hookhub.contracts.components import Component
 from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, LiveSink, Outcome
-from hookhub.plugins.addresses import claim_addresses
-from hookhub.plugins.components import NAME
-from hookhub.plugins.inspection import check_numbers, inspect_component
+from hookhub.plugins import COMPONENT_NAME, check_numbers, claim_addresses, inspect_component
 from hookhub.testing.samples import attempt_of, entries
 
 
@@ -45,7 +43,7 @@ class ComponentConformance:
     async def test_the_hub_takes_it(self, component: Component) -> None:
         """It has a name, and nothing that the hub holds against it before it runs: methods, routes,
         takeovers, migrations."""
-        assert NAME.fullmatch(component.name)
+        assert COMPONENT_NAME.fullmatch(component.name)
         brought = inspect_component(component)
         claim_addresses("this", brought.routes, brought.upgrades, {})
 

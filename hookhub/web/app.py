@@ -19,7 +19,7 @@ from hookhub.config import Settings
 from hookhub.contracts.errors import UpgradeRequired
 from hookhub.contracts.routes import BodyLimit, Route
 from hookhub.http.problems import problem_response
-from hookhub.plugins.addresses import PARAMETER
+from hookhub.plugins import PARAMETER
 from hookhub.web.asgi import HTTPConnection, HubRequest
 from hookhub.web.cross_origin import CrossOrigin, View
 from hookhub.web.operation import Counters, Operation

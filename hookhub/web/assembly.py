@@ -10,9 +10,7 @@ from hookhub.config import Settings
 from hookhub.contracts.events import OWN
 from hookhub.contracts.routes import Route
 from hookhub.hub import Hub
-from hookhub.plugins import Plugins
-from hookhub.plugins.addresses import PARAMETER, claim_addresses
-from hookhub.plugins.inspection import inspect_component
+from hookhub.plugins import PARAMETER, Plugins, claim_addresses, inspect_component
 from hookhub.store import Store
 from hookhub.web.openapi.openapi import openapi_document
 from hookhub.web.resources import core_routes

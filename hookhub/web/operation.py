@@ -12,7 +12,7 @@ from quart.wrappers import Response as QuartResponse
 from hookhub.contracts.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
 from hookhub.contracts.routes import ID_MAX, BodyLimit, Principal, Request, Route
 from hookhub.http.problems import problem_response
-from hookhub.plugins.faults import only_fault
+from hookhub.plugins import only_fault
 from hookhub.web.answers import to_response
 from hookhub.web.reading.bodies import BodyReader, QueryReader, bearer_token, ticket_of
 

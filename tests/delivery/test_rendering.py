@@ -15,7 +15,7 @@ from hookhub.contracts.events import Event
 from hookhub.contracts.transforms import Transform, TransformError, TransformResult
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.rendering import THREADS, Rendering
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 from hookhub_template.template import TemplateTransform
 from support.scripted import Scripted
 

@@ -16,7 +16,7 @@ from hookhub.contracts.events import Event
 from hookhub.contracts.sinks import Outcome
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 from hookhub.secretbox import SecretBox
 from hookhub.store import Store, open_store
 from hookhub.store.units.endpoints import (

@@ -13,7 +13,7 @@ import structlog
 
 from hookhub.config import LogSettings
 from hookhub.contracts.redaction import redact, redact_text
-from hookhub.logs.structured import configure_logging
+from hookhub.logs import configure_logging
 
 
 class Terminal(io.StringIO):

@@ -18,7 +18,7 @@ from hookhub.contracts.transforms import (
     UnknownTransform,
     example_event,
 )
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 from hookhub_template.template import TemplateTransform
 
 PAYLOAD = {

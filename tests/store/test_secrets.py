@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookhub.access.keys import make_pair
+from hookhub.access import make_pair
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.deliveries import NewEndpoint
 from hookhub.contracts.errors import StoreError, ValidationFailed

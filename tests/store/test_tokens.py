@@ -6,8 +6,8 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from hookhub.access import WrongTokens
 from hookhub.access.tokens import CHECK_INTERVAL, Tokens
-from hookhub.access.wrong_tokens import WrongTokens
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.errors import Conflict, NotFound, TooManyRequests, Unauthorized
 from hookhub.store import Store, open_store

@@ -15,7 +15,7 @@ from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
 from hookhub.delivery.verdicts import Verdicts
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 from hookhub.store import Store
 from hookhub.store.store import now_us
 from hookhub.store.units.deliveries import get_delivery

@@ -18,12 +18,15 @@ from pydantic.fields import FieldInfo
 from hookhub.cli.shared.options import json_option
 from hookhub.cli.shared.output import confirm, note, print_json, say
 from hookhub.cli.shared.remote import write_private
-from hookhub.config import DatabaseSettings, ServerSettings, Settings, load_settings
-from hookhub.config.checks import (
+from hookhub.config import (
+    DatabaseSettings,
+    ServerSettings,
+    Settings,
     check_bind,
     check_database_url,
     check_network,
     check_public_url,
+    load_settings,
 )
 from hookhub.contracts.errors import ConfigError, Conflict
 

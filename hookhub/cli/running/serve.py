@@ -17,7 +17,7 @@ from hookhub.cli.shared.options import bind_option, config_option, settings_from
 from hookhub.cli.shared.output import say
 from hookhub.config import LogSettings
 from hookhub.contracts.errors import HookhubError
-from hookhub.logs.tracebacks import message_of, place_of
+from hookhub.logs import message_of, place_of
 
 if TYPE_CHECKING:
     from hookhub.plugins import Plugins
@@ -41,7 +41,7 @@ def serve(config: Path | None, bind: str | None) -> None:
     """
     from hookhub import server
     from hookhub.cli.running.serve import crash_logged
-    from hookhub.logs.structured import configure_logging
+    from hookhub.logs import configure_logging
     from hookhub.plugins import Plugins
 
     settings = settings_from(config)

@@ -18,7 +18,7 @@ from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.contracts.routes import SCOPES
 
 if TYPE_CHECKING:
-    from hookhub.access.tokens import Token, Tokens
+    from hookhub.access import Token, Tokens
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -130,7 +130,7 @@ def _list(where: Here | Remote) -> list[Json]:
             return [_with_state(item) for item in client.items("/tokens")]
 
     async def look() -> list[Json]:
-        from hookhub.access.tokens import Tokens
+        from hookhub.access import Tokens
         from hookhub.cli.shared.local import existing_store
 
         async with existing_store(where.settings().database) as store:
@@ -176,7 +176,7 @@ def _change(here: Here, change: Callable[[Tokens], Awaitable[T]]) -> T:
     """Do something to the tokens in the database here, beside a running hub or without one."""
 
     async def run() -> T:
-        from hookhub.access.tokens import Tokens
+        from hookhub.access import Tokens
         from hookhub.store import open_store
 
         async with open_store(here.settings().database) as store:

@@ -47,7 +47,7 @@ def checked(check: Callable[[str], str], *, shown: bool = False) -> Callable[...
 
 
 def _check_bind(value: str) -> str:
-    from hookhub.config.checks import check_bind
+    from hookhub.config import check_bind
 
     return check_bind(value)
 
@@ -85,6 +85,6 @@ def without_required(settings: PluginsSettings) -> PluginsSettings:
 def quiet_logging() -> None:
     """For commands that print results: only warnings, on stderr."""
     from hookhub.config import LogSettings
-    from hookhub.logs.structured import configure_logging
+    from hookhub.logs import configure_logging
 
     configure_logging(LogSettings(level="warning"), sys.stderr)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookhub.logs.terminal import spelt_out, spelt_out_json
+from hookhub.logs import spelt_out, spelt_out_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress

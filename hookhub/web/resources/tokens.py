@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hookhub.access.tokens import Token
+from hookhub.access import Token
 from hookhub.contracts.errors import Conflict
 from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.contracts.routes import (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hookhub.contracts.errors import ValidationFailed
 from hookhub.contracts.events import EventType, Payload
 from hookhub.contracts.transforms import OUTPUT_MAX
-from hookhub.plugins.transforms import TransformRegistry
+from hookhub.plugins import TransformRegistry
 from hookhub_template.budget import STEPS_MAX
 from hookhub_template.library import ALIASES, FILTERS, RANGE_MAX, TESTS
 from hookhub_template.sandbox import NAMES

@@ -56,7 +56,7 @@ def demo(bind: str | None, database: Path, rate: float, count: int | None) -> No
     """
     import trio
 
-    from hookhub.logs.structured import configure_logging
+    from hookhub.logs import configure_logging
     from hookhub_demo.play import Play, run
 
     if bind is None:

@@ -13,7 +13,7 @@ from hookhub.contracts.routes import Answer, Request, Response, Route
 from hookhub_webhook.signing import public_key_text
 
 if TYPE_CHECKING:
-    from hookhub.access.keys import PublicKey
+    from hookhub.access import PublicKey
     from hookhub.hub import Hub
 
 MAX_AGE = 300

@@ -11,7 +11,7 @@ from hookhub.contracts.routes import Principal, UpgradeRequest
 from hookhub.feed import origin_allowed, origins_known
 
 if TYPE_CHECKING:
-    from hookhub.access.tokens import Tokens
+    from hookhub.access import Tokens
 
 SCOPE = "events:read"
 MAX_PARAMETERS = 100

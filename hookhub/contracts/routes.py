@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, get_args
 
 import trio
 from pydantic import (
@@ -267,6 +267,15 @@ class Paging(Query):
     def page(self, items: Sequence[Any], total: int) -> dict[str, Any]:
         """The answer of a list: these items of so many."""
         return {"items": items, "total": total, "limit": self.limit, "offset": self.offset}
+
+
+class PageAnswer(Answer, Generic[T]):
+    """Base of what the lists of :class:`Paging` answer."""
+
+    items: list[T]
+    total: int
+    limit: int
+    offset: int
 
 
 def only(model: BaseModel) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hookhub.contracts.answers import DeliverySearch
 from hookhub.contracts.deliveries import AttemptRecord, Delivery
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import format_timestamp
-from hookhub.contracts.routes import Answer, Id, Paging, Request, Response, Route
+from hookhub.contracts.routes import Answer, Id, PageAnswer, Paging, Request, Response, Route
 from hookhub.delivery.answer_headers import CUT, MAX_FIELDS, MAX_HEADERS, header_pairs
 from hookhub.web.resources.models import Time, id_field
 
@@ -108,13 +108,8 @@ class FoundDeliveries(Answer):
     limit: int
 
 
-class DeliveryItems(Answer):
+class DeliveryItems(PageAnswer[DeliveryItem]):
     """Where an event went, oldest first."""
-
-    items: list[DeliveryItem]
-    total: int
-    limit: int
-    offset: int
 
 
 def delivery_json(delivery: Delivery, **more: Any) -> bytes:

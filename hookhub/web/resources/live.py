@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import Cursor
-from hookhub.contracts.routes import Answer, Id, Paging, Request, Route
+from hookhub.contracts.routes import Answer, Id, PageAnswer, Paging, Request, Route
 from hookhub.web.resources.models import Time
 
 if TYPE_CHECKING:
@@ -45,13 +45,8 @@ class ConnectionItem(Answer):
     messages_received: int
 
 
-class ConnectionList(Answer):
+class ConnectionList(PageAnswer[ConnectionItem]):
     """Live connections, oldest first."""
-
-    items: list[ConnectionItem]
-    total: int
-    limit: int
-    offset: int
 
 
 class _Live:

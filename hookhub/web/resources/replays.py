@@ -14,6 +14,7 @@ from hookhub.contracts.routes import (
     Answer,
     Body,
     Id,
+    PageAnswer,
     Paging,
     Place,
     Request,
@@ -86,13 +87,8 @@ class ReplayCount(Answer):
     total: int = Field(description="Events that would be replayed now")
 
 
-class ReplayList(Answer):
+class ReplayList(PageAnswer[ReplayItem]):
     """A part of the list of replays, newest first."""
-
-    items: list[ReplayItem]
-    total: int
-    limit: int
-    offset: int
 
 
 class ReplayQuery(Paging):

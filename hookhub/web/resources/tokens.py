@@ -17,6 +17,7 @@ from hookhub.contracts.routes import (
     Answer,
     Body,
     Line,
+    PageAnswer,
     Paging,
     Request,
     Response,
@@ -70,13 +71,8 @@ class CreatedToken(TokenItem):
     token: str = Field(description="The secret; shown now and never again")
 
 
-class TokenList(Answer):
+class TokenList(PageAnswer[TokenItem]):
     """Tokens in the order they were made."""
-
-    items: list[TokenItem]
-    total: int
-    limit: int
-    offset: int
 
 
 def token_json(token: Token) -> dict[str, Any]:

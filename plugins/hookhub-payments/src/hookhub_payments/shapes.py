@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from hookhub.contracts.events import format_timestamp
-from hookhub.contracts.routes import Answer, Body, Id, Line, Paging
+from hookhub.contracts.routes import Answer, Body, Id, Line, PageAnswer, Paging
 
 TransactionType = Literal[
     "deposit", "withdrawal", "subscription_payment", "refund", "referral_reward"
@@ -73,10 +73,5 @@ class TransactionQuery(Paging):
     external_id: Line | None = Field(default=None, max_length=255)
 
 
-class TransactionList(Answer):
+class TransactionList(PageAnswer[PaymentTransaction]):
     """A part of the list of transactions, newest first."""
-
-    items: list[PaymentTransaction]
-    total: int
-    limit: int
-    offset: int

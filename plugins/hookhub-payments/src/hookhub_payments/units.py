@@ -63,12 +63,9 @@ def list_transactions(reader: Reader, query: TransactionQuery) -> TransactionLis
         if value is not None:
             chosen = chosen.where(getattr(TransactionRow, name) == value)
     page = chosen.order_by(TransactionRow.id.desc()).limit(query.limit).offset(query.offset)
-    return TransactionList(
-        items=[PaymentTransaction.from_row(row) for row in reader.rows(page)],
-        total=reader.scalar(chosen.select(peewee.fn.COUNT(TransactionRow.id))),
-        limit=query.limit,
-        offset=query.offset,
-    )
+    items = [PaymentTransaction.from_row(row) for row in reader.rows(page)]
+    total = reader.scalar(chosen.select(peewee.fn.COUNT(TransactionRow.id)))
+    return TransactionList(**query.page(items, total))
 
 
 def _find_first(tx: Transaction, new: NewTransaction) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hookhub.contracts.events import format_timestamp
-from hookhub.contracts.routes import Answer, Body, Id, Line, Paging, Text
+from hookhub.contracts.routes import Answer, Body, Id, Line, PageAnswer, Paging, Text
 
 Status = Literal["open", "answered", "pending", "closed"]
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -107,10 +107,5 @@ class TicketQuery(Paging):
     priority: Priority | None = None
 
 
-class TicketList(Answer):
+class TicketList(PageAnswer[Ticket]):
     """A part of the list of tickets, newest first."""
-
-    items: list[Ticket]
-    total: int
-    limit: int
-    offset: int

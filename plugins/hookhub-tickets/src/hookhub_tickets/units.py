@@ -138,12 +138,9 @@ def list_tickets(reader: Reader, query: TicketQuery) -> TicketList:
         if value is not None:
             chosen = chosen.where(getattr(TicketRow, name) == value)
     page = chosen.order_by(TicketRow.id.desc()).limit(query.limit).offset(query.offset)
-    return TicketList(
-        items=[Ticket.from_row(row) for row in reader.rows(page)],
-        total=reader.scalar(chosen.select(peewee.fn.COUNT(TicketRow.id))),
-        limit=query.limit,
-        offset=query.offset,
-    )
+    items = [Ticket.from_row(row) for row in reader.rows(page)]
+    total = reader.scalar(chosen.select(peewee.fn.COUNT(TicketRow.id)))
+    return TicketList(**query.page(items, total))
 
 
 def _find_row(reader: Reader, ticket_id: int) -> dict[str, Any]:

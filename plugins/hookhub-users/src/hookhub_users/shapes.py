@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from hookhub.contracts.events import format_timestamp
-from hookhub.contracts.routes import Answer, Body, Id, Line, Paging
+from hookhub.contracts.routes import Answer, Body, Id, Line, PageAnswer, Paging
 
 EMAIL = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
 LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
@@ -58,10 +58,5 @@ class UserQuery(Paging):
     referred_by_id: Id | None = None
 
 
-class UserList(Answer):
+class UserList(PageAnswer[User]):
     """A part of the list of users, newest first."""
-
-    items: list[User]
-    total: int
-    limit: int
-    offset: int

@@ -74,12 +74,9 @@ def list_users(reader: Reader, query: UserQuery) -> UserList:
     if query.referred_by_id is not None:
         chosen = chosen.where(UserRow.referred_by_id == query.referred_by_id)
     page = chosen.order_by(UserRow.id.desc()).limit(query.limit).offset(query.offset)
-    return UserList(
-        items=[User.from_row(row) for row in reader.rows(page)],
-        total=reader.scalar(chosen.select(peewee.fn.COUNT(UserRow.id))),
-        limit=query.limit,
-        offset=query.offset,
-    )
+    items = [User.from_row(row) for row in reader.rows(page)]
+    total = reader.scalar(chosen.select(peewee.fn.COUNT(UserRow.id)))
+    return UserList(**query.page(items, total))
 
 
 def _payload(user: User) -> dict[str, Any]:

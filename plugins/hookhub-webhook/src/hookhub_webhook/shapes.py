@@ -14,6 +14,7 @@ from hookhub.contracts.routes import (
     EventTypeName,
     EventTypePattern,
     Line,
+    PageAnswer,
     Paging,
     Query,
     Text,
@@ -216,13 +217,8 @@ class NewWebhookAnswer(Webhook):
     signing_secret: str | None = Field(None, description="Only with generate_secret")
 
 
-class WebhookList(Answer):
+class WebhookList(PageAnswer[Webhook]):
     """A part of the list of webhooks."""
-
-    items: list[Webhook]
-    total: int
-    limit: int
-    offset: int
 
 
 class WebhookDelivery(Answer):

@@ -1,8 +1,8 @@
 """Secrets encrypted at rest, under keys that can be changed. Pure.
 
-AES-256-GCM rather than Fernet: it is one primitive instead of two, keeps no time of sealing, and
-leaves room for a key id in the sealed text. So a text that no key opens is told from one that was
-damaged, and finding what is still sealed with an old key needs no decryption. Its limit, 2³²
+AES-256-GCM with a key id, and not the library's MultiFernet: that says InvalidToken of a text that
+none of its keys sealed as of one that was damaged. Here the two are told apart, and finding what is
+still sealed with an old key needs no decryption. Its limit, 2³²
 texts for one key with random nonces (NIST SP 800-38D §8.3), is beyond any number of webhooks.
 
 Sealed text is ``sealed:v1:<key id>:<base64url of nonce, ciphertext and tag>``; prefix and key id

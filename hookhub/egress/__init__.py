@@ -42,9 +42,6 @@ class Egress:
             ``SSL_CERT_FILE`` names).
         resolver: looks names up; None for ``getaddrinfo`` in threads.
         watch: seconds that a connection to a new receiver rests before it is used again.
-
-    Raises:
-        ConfigError: ``[egress] allow`` holds something that is not a network.
     """
 
     def __init__(

@@ -20,9 +20,9 @@ from hookhub.contracts.transforms import (
     UnknownTransform,
     example_event,
 )
+from hookhub.plugins.components import COMPONENT_NAME
 from hookhub.plugins.manager import Plugins
 
-TRANSFORM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 # RFC 9110 §8.3.1, with at most one parameter; nothing that could end a header line.
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:; ?[\w-]+=[\w!#$&^.+:\"-]+)?", re.ASCII)
 
@@ -46,7 +46,7 @@ class TransformRegistry:
                 f"Its hookhub_transforms() gave {type(transform).__name__}; it must give Transform."
             )
         name = getattr(transform, "name", None)
-        if not isinstance(name, str) or not TRANSFORM_NAME.fullmatch(name):
+        if not isinstance(name, str) or not COMPONENT_NAME.fullmatch(name):
             raise PluginError(
                 f"Plugin {plugin!r} brings a transform named {name!r}; names are words in lower "
                 "case, such as 'template'."
@@ -72,12 +72,6 @@ class TransformRegistry:
 
     def __iter__(self) -> Iterator[Transform[Any]]:
         return iter(sorted(self._transforms.values(), key=lambda item: item.name))
-
-    def __len__(self) -> int:
-        return len(self._transforms)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._transforms
 
     def owner(self, name: str) -> str:
         """The plugin that brings this transform.

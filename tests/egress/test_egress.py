@@ -6,6 +6,7 @@ nothing here leaves the loopback interface.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -18,10 +19,9 @@ import httpx
 import pytest
 import trio
 
-from hookhub.config import EgressSettings
+from hookhub.config import EgressSettings, load_settings
 from hookhub.contracts.errors import ConfigError, EgressBlocked, ValidationFailed
 from hookhub.egress import EGRESS_ERRORS, Egress, EgressError, classify
-from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.dial import Dialled
 from hookhub.egress.http.failures import Disconnected
@@ -279,9 +279,9 @@ def test_allowed_network_opens_nothing_else() -> None:
 
 @pytest.mark.parametrize("item", ["10.0.0.1/8", "localhost", "10.0.0.0/33", ""])
 def test_wrong_network_stops_the_start(item: str) -> None:
-    """An item of ``[egress] allow`` that is no network is a configuration error that names it."""
-    with pytest.raises(ConfigError, match=r"\[egress\] allow"):
-        Guard([item])
+    """An item of ``[egress] allow`` that is no network is refused with the settings."""
+    with pytest.raises(ConfigError, match=r"\[egress\] allow\[0\]"):
+        load_settings(None, {"HOOKHUB_EGRESS__ALLOW": json.dumps([item])})
 
 
 # -- Connecting ------------------------------------------------------------------------------------

@@ -98,13 +98,11 @@ def test_registry(registry: TransformRegistry) -> None:
     """Transforms are listed by name, with who brings them, and can be taken back."""
     registry.register(Shout(), "loud")
     assert [item.name for item in registry] == ["shout", "template"]
-    assert len(registry) == 2
-    assert "shout" in registry
     assert registry.owner("shout") == "loud"
     assert registry.get("shout").description == "The title, loudly."
     registry.unregister("shout")
     registry.unregister("shout")
-    assert "shout" not in registry
+    assert [item.name for item in registry] == ["template"]
 
 
 def test_two_of_a_name(registry: TransformRegistry) -> None:

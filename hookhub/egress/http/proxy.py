@@ -70,7 +70,7 @@ class Bypass:
             else:
                 networks.append(item)
         self._names = tuple(names)
-        self._networks = parse_networks(networks, "no_proxy")
+        self._networks = parse_networks(networks)
 
     def takes_name(self, host: str) -> bool:
         """Whether the name, or one that it lies below, is named."""

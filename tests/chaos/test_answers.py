@@ -11,9 +11,9 @@ import httpx
 import pytest
 import trio
 
-from hookhub.testing.certificates import Authority
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply, open_receiver
+from support.certificates import Authority
 from support.twice import Twice
 
 WEBHOOKS = 4

@@ -29,7 +29,6 @@ from hookhub.egress.http.idle import IdleConnections, Origin
 from hookhub.egress.http.line import Line
 from hookhub.egress.http.reading import MAX_HEAD
 from hookhub.egress.http.tls import MAX_CONTEXTS, TlsContexts, check_trust
-from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import (
     Behaviour,
     Close,
@@ -41,6 +40,7 @@ from hookhub.testing.receiver import (
     Reset,
     open_receiver,
 )
+from support.certificates import Authority
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
 """Self-signed certificates with their keys, for these tests only: localhost and other.example."""

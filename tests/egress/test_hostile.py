@@ -29,8 +29,8 @@ from hookhub.egress.http.idle import KEEP_AT_ALL, IdleConnections, Origin
 from hookhub.egress.http.line import Line
 from hookhub.egress.http.reading import MAX_INTERIM, AnswerReader
 from hookhub.egress.http.wire import plain_answer, request_head
-from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import Raw, open_receiver
+from support.certificates import Authority
 
 Talk = Callable[[trio.SocketStream], Awaitable[None]]
 

@@ -20,8 +20,8 @@ from hookhub.config import EgressSettings, Settings, load_settings
 from hookhub.contracts.errors import ConfigError, EgressBlocked
 from hookhub.egress import EGRESS_ERRORS, Egress, classify
 from hookhub.egress.http.proxy import MAX_ANSWER
-from hookhub.testing.certificates import Authority
 from hookhub.testing.receiver import Receiver, open_receiver
+from support.certificates import Authority
 
 PUBLIC = "93.184.216.34"
 OTHER = "93.184.216.35"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -18,8 +17,8 @@ from hookhub import AttemptResult, DurableSink, Outcome
 from hookhub.config import DeliverySettings, EgressSettings, PluginsSettings, Settings
 from hookhub.egress import Egress
 from hookhub.hub import Hub
-from hookhub.testing.certificates import Authority
 from hookhub.testing.conformance import DurableSinkConformance
+from hookhub.testing.machine import free_port
 from hookhub.testing.receiver import (
     Behaviour,
     Close,
@@ -57,10 +56,7 @@ def sink(egress: Egress) -> WebhookSink:
 @pytest.fixture
 def closed_port() -> int:
     """A port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port()
 
 
 class TestConformance(DurableSinkConformance):
@@ -131,22 +127,6 @@ async def test_timings_are_told(sink: WebhookSink, receiver: Receiver) -> None:
     assert set(first.timings) == {"dns", "connect", "wait", "total"}
     again = await attempt(sink, receiver.url)
     assert set(again.timings) == {"wait", "total"}
-
-
-async def test_certificates_of_its_own_are_trusted(sink: WebhookSink) -> None:
-    """``ca`` lets a webhook have a receiver that nobody else would trust; timings have the TLS."""
-    authority = Authority()
-    certificate, context = authority.certify()
-    async with open_receiver(ssl_context=context) as receiver:
-        for ca in (authority.pem, certificate):
-            result = await attempt(sink, receiver.url, ca=ca)
-            assert result.outcome is Outcome.DELIVERED
-            assert set(result.timings) == {"dns", "connect", "tls", "wait", "total"}
-        for config in ({}, {"ca": Authority().pem}):
-            result = await attempt(sink, receiver.url, **config)
-            assert (result.outcome, result.error) == (Outcome.RETRY, "tls")
-            assert set(result.timings) == {"dns", "connect", "tls", "total"}
-        assert len(receiver.requests) == 2
 
 
 async def test_redirect_is_not_followed(sink: WebhookSink, receiver: Receiver) -> None:

@@ -7,22 +7,17 @@ would wait until the old time comes again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
+import trio
 
+from hookhub.contracts.errors import HookhubError
 from hookhub.delivery.policy import RETRY_AFTER_MAX
-from hookhub.store import Reader, Store, Transaction
+from hookhub.store import Store
 from hookhub.store.schema import HELD
-from hookhub.store.units.postponed import (
-    PAGE,
-    Waiting,
-    bring_forward,
-    cap_leases,
-    from_the_future,
-    waiting_page,
-)
+from hookhub.store.units.postponed import PAGE, Waiting, bring_forward, cap_leases, waiting_page
 
 STEP = 1.0
 """Seconds; less than that is the clock being adjusted, not set."""
@@ -62,6 +57,40 @@ def latest_due(item: Waiting, now: int) -> int:
     return min(item.due_at, now + wait)
 
 
+class Mender:
+    """Brings forward what waits for a time by a clock that was set back since, when it is told to.
+
+    Args:
+        endpoint_ids: those there are at the time.
+        span: microseconds that a lease may last.
+        mended: called when it is over.
+    """
+
+    def __init__(
+        self, store: Store, endpoint_ids: Iterable[int], span: int, mended: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._endpoint_ids = endpoint_ids
+        self._span = span
+        self._mended = mended
+        self._wanted = trio.Event()
+
+    def begin(self) -> None:
+        """Mend what there is."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Wait until something is to be mended, for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            try:
+                await mend(self._store, list(self._endpoint_ids), self._span)
+            except HookhubError as error:
+                log.warning("clock.mend_failed", error=error.detail)
+            self._mended()
+
+
 async def mend(store: Store, endpoint_ids: Iterable[int], span: int) -> int:
     """Bring forward whatever waits longer than it may; returns how many deliveries that were.
 
@@ -86,26 +115,13 @@ async def _mend_one(store: Store, endpoint_id: int) -> int:
     found = 0
     before = (HELD, 0)
     while True:
-        page = await store.read(partial(_page, endpoint_id, before))
+        page = await store.read(partial(waiting_page, endpoint_id=endpoint_id, before=before))
         now = store.clock()
         due = [(item, latest_due(item, now)) for item in page]
         late = [(item, moment) for item, moment in due if moment < item.due_at]
         if late:
-            await store.write(partial(_bring_forward, late))
+            await store.write(partial(bring_forward, changes=late))
             found += len(late)
         if len(page) < PAGE:
             return found
         before = (page[-1].due_at, page[-1].id)
-
-
-def _page(endpoint_id: int, before: tuple[int, int], reader: Reader) -> list[Waiting]:
-    return waiting_page(reader, endpoint_id, before)
-
-
-def _bring_forward(changes: Sequence[tuple[Waiting, int]], tx: Transaction) -> None:
-    bring_forward(tx, changes)
-
-
-async def was_set_back(store: Store) -> bool:
-    """Whether it was set back while no hub ran, or not this one, as far as the rows show it."""
-    return await store.read(from_the_future)

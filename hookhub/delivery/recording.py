@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
 import trio
 
+from hookhub.config import DeliverySettings
+from hookhub.contracts.deliveries import Claim, Endpoint
 from hookhub.contracts.errors import StoreUnavailable
+from hookhub.contracts.sinks import AttemptResult, Outcome
+from hookhub.delivery.answer_headers import kept_headers
+from hookhub.delivery.attempts import storable
+from hookhub.delivery.observing import Observer
+from hookhub.delivery.policy import decide
 from hookhub.store import Store, Transaction
 from hookhub.store.units.deliveries import AttemptReport, Recorded, recorded_before, touch
 
+MESSAGE_MAX = 1_000
+"""Characters that are kept of an error's message."""
 LAST_WORDS = 1.0
 """Seconds that a record still gets when the time for a stop is used up."""
 PAUSE_FIRST = 0.05
@@ -25,6 +36,102 @@ of the attempt is kept. In number, records are as many as attempts may be in fli
 log = structlog.get_logger("hookhub.delivery")
 
 WriteBatch = Callable[[Transaction, Sequence[AttemptReport]], list[Recorded]]
+
+
+class Results:
+    """Decides what the results of attempts mean for their deliveries, and has that written down.
+
+    Args:
+        observer: is told of every attempt.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        settings: DeliverySettings,
+        observer: Observer | None,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._settings = settings
+        self._observer = observer
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._unrecorded = 0
+
+    async def record(
+        self,
+        endpoint: Endpoint,
+        claim: Claim,
+        result: AttemptResult,
+        started_at: int,
+        duration: float,
+    ) -> tuple[AttemptReport, Recorded | None]:
+        """Write an attempt down; returns also what became of that, as :meth:`Recorder.record`."""
+        item = self._report(endpoint, claim, result, started_at, duration)
+        self._outcomes[result.outcome] += 1
+        if self._observer is not None:
+            self._observer.attempted(endpoint, item)
+        recorded = await self._recorder.record(item)
+        if self._observer is not None:
+            self._observer.recorded(endpoint, item, recorded)
+        self._unrecorded += recorded is None
+        log.info(
+            "delivery.attempted",
+            delivery_id=claim.id,
+            endpoint_id=claim.endpoint_id,
+            event_id=claim.event.id,
+            event_type=claim.event.type,
+            attempt=claim.attempts + 1,
+            outcome=result.outcome.value,
+            status=item.status,
+            response_status=result.response_status,
+            error=result.error,
+            duration_ms=round(duration * 1000, 1),
+        )
+        return item, recorded
+
+    def _report(
+        self,
+        endpoint: Endpoint,
+        claim: Claim,
+        result: AttemptResult,
+        started_at: int,
+        duration: float,
+    ) -> AttemptReport:
+        failures = claim.attempts + 1 - claim.schedule_from
+        own = endpoint.options.retry_schedule
+        schedule = self._settings.retry_schedule if own is None else own
+        decision = decide(result, failures, schedule, self._settings.jitter, random.random())
+        due_at = wait = None
+        if decision.wait is not None:
+            wait = round(decision.wait * 1_000_000)
+            due_at = self._store.clock() + wait
+        timings = {name: round(seconds, 6) for name, seconds in result.timings.items()}
+        return AttemptReport(
+            claim=claim,
+            started_at=started_at,
+            duration=duration,
+            outcome=result.outcome.value,
+            status=decision.status,
+            due_at=due_at,
+            response_status=result.response_status,
+            response_body=storable(result.response_body, self._settings.max_response),
+            error=result.error,
+            error_message=storable(result.error_message, MESSAGE_MAX),
+            timings=json.dumps(timings) if timings else None,
+            gone=result.disable_endpoint,
+            wait=wait,
+            response_headers=kept_headers(result.response_headers),
+        )
+
+    def statistics(self) -> dict[str, float]:
+        """Counters since start, and what waits to be written down."""
+        return {
+            "unrecorded_total": self._unrecorded,
+            "unrecorded": self._recorder.waiting,
+            **{f"attempts_{outcome.value}_total": n for outcome, n in self._outcomes.items()},
+        }
 
 
 class _RecordBatch:

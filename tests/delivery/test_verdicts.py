@@ -362,7 +362,7 @@ async def test_an_event_that_a_transform_cannot_take_is_a_failed_attempt(tmp_pat
             )
         )
         await hub.store.write(lambda tx: tx.endpoints_changed())
-        await hub.engine.refresh()
+        await hub.engine.look_around()
         await hub.emit("thing.made", {"n": 1})
 
         async def failed() -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from hookhub.contracts.events import Event, format_timestamp
+from hookhub.contracts.events import Event
 
 T = TypeVar("T")
 
@@ -250,29 +250,3 @@ class Replay:
     finished_at: int | None
     error: str | None
     """Why it failed."""
-
-    def members(self) -> dict[str, Any]:
-        """As JSON shows it."""
-        return {
-            "id": self.id,
-            "endpoint_id": self.endpoint_id,
-            "state": self.state,
-            "events": list(self.events),
-            "only": self.only,
-            "after": self.after,
-            "last": self.last,
-            "since": _moment(self.since),
-            "until": _moment(self.until),
-            "gap": self.gap,
-            "position": self.position,
-            "total": self.total,
-            "done": self.done,
-            "created_at": format_timestamp(self.created_at),
-            "updated_at": format_timestamp(self.updated_at),
-            "finished_at": _moment(self.finished_at),
-            "error": self.error,
-        }
-
-
-def _moment(microseconds: int | None) -> str | None:
-    return None if microseconds is None else format_timestamp(microseconds)

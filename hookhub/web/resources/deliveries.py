@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from hookhub.contracts.answers import DeliverySearch
+from hookhub.contracts.answers import DeliverySearch, Time, delivery_json, id_field
 from hookhub.contracts.deliveries import AttemptRecord, Delivery
 from hookhub.contracts.errors import Conflict, NotFound
 from hookhub.contracts.events import format_timestamp
 from hookhub.contracts.routes import Answer, Id, PageAnswer, Paging, Request, Response, Route
 from hookhub.delivery.answer_headers import CUT, MAX_FIELDS, MAX_HEADERS, header_pairs
-from hookhub.web.resources.models import Time, id_field
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -112,35 +111,12 @@ class DeliveryItems(PageAnswer[DeliveryItem]):
     """Where an event went, oldest first."""
 
 
-def delivery_json(delivery: Delivery, **more: Any) -> bytes:
-    """A delivery as :class:`DeliveryItem` has it (in a list :class:`ListedDelivery`), the payload
-    exactly as it was sent.
-
-    Args:
-        more: further members.
-    """
-    members: dict[str, Any] = {
-        "id": delivery.id,
-        "webhook_id": delivery.endpoint_id,
-        "endpoint_name": delivery.endpoint_name,
-        "sink": delivery.sink,
-        "event_id": delivery.event_id,
-        "event_type": delivery.event_type,
-        "status": delivery.status,
-        "response_status": delivery.response_status,
-        "response_body": delivery.response_body,
-        "error": delivery.error,
-        "error_message": delivery.error_message,
-        "attempt_number": delivery.attempt_number,
-        "created_at": format_timestamp(delivery.created_at),
-        "delivered_at": format_timestamp(delivery.delivered_at),
-        "next_retry_at": format_timestamp(delivery.next_retry_at),
-        "held": delivery.held,
-        **more,
-    }
+def _shown(delivery: Delivery, **more: Any) -> bytes:
+    """A delivery as :class:`DeliveryItem` has it (in a list :class:`ListedDelivery`)."""
+    more |= {"endpoint_name": delivery.endpoint_name, "sink": delivery.sink}
     if delivery.attempts is not None:
-        members["attempts"] = [_attempt_json(attempt) for attempt in delivery.attempts]
-    return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'.encode()
+        more["attempts"] = [_attempt_json(attempt) for attempt in delivery.attempts]
+    return delivery_json(delivery, **more)
 
 
 def _obstacles(hub: Hub, delivery: Delivery) -> dict[str, Any]:
@@ -183,13 +159,13 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         found = await hub.deliveries.search(
             asked.filter(asked.webhook_id), before=asked.before, limit=asked.limit
         )
-        items = b", ".join(delivery_json(item) for item in found.items)
+        items = b", ".join(_shown(item) for item in found.items)
         rest = {"next": found.before, "limit": asked.limit}
         return Response(b'{"items": [%s], %s' % (items, json.dumps(rest)[1:].encode()))
 
     async def get_delivery(request: Request) -> Response:
         """A delivery with all its attempts."""
-        return Response(delivery_json(await hub.deliveries.get(request.id("delivery_id"))))
+        return Response(_shown(await hub.deliveries.get(request.id("delivery_id"))))
 
     async def event_deliveries(request: Request) -> Response:
         """Where an event went: its deliveries to all endpoints, with their attempts."""
@@ -197,7 +173,7 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         page = await hub.deliveries.of_event(
             str(request.params["event_id"]), limit=asked.limit, offset=asked.offset
         )
-        items = b", ".join(delivery_json(item) for item in page.items)
+        items = b", ".join(_shown(item) for item in page.items)
         rest = {"total": page.total, "limit": page.limit, "offset": page.offset}
         return Response(b'{"items": [%s], %s' % (items, json.dumps(rest)[1:].encode()))
 
@@ -205,11 +181,11 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         """Try a delivery again, now; its status is `pending` until then, and `waits_for` says what
         holds it back."""
         delivery = await hub.deliveries.retry(request.id("delivery_id"))
-        return Response(delivery_json(delivery, **_obstacles(hub, delivery)))
+        return Response(_shown(delivery, **_obstacles(hub, delivery)))
 
     async def skip_delivery(request: Request) -> Response:
         """Give up a delivery that holds back its key (strict order); the next one of it goes."""
-        return Response(delivery_json(await hub.deliveries.skip(request.id("delivery_id"))))
+        return Response(_shown(await hub.deliveries.skip(request.id("delivery_id"))))
 
     reads = partial(Route, scope="webhooks:read", tag="deliveries")
     writes = partial(Route, scope="webhooks:write", tag="deliveries", errors=(Conflict,))

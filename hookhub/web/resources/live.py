@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from hookhub.contracts.answers import Time
 from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Answer, Id, PageAnswer, Paging, Request, Route
-from hookhub.web.resources.models import Time
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

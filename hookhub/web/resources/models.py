@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hookhub.config import EventsSettings
-from hookhub.contracts.answers import PATTERNS, patterns
+from hookhub.contracts.answers import PATTERNS, Time, patterns
 from hookhub.contracts.errors import MalformedRequest
 from hookhub.contracts.events import (
     EVENT_ID,
@@ -20,7 +20,6 @@ from hookhub.contracts.events import (
 )
 from hookhub.contracts.routes import (
     CURSOR,
-    ID_MAX,
     Answer,
     Body,
     BodyLimit,
@@ -35,9 +34,6 @@ ENVELOPE = 16 * 1024
 """Bytes of an event as it is sent beyond those of the largest payload: what stands around it."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_MAX = 255
-
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""RFC 3339, UTC, with ``Z``."""
 
 EventPatterns = Annotated[
     str | None,
@@ -184,8 +180,3 @@ def payload_filter(text: str | None) -> Filter | None:
     except MalformedRequest as error:
         raise wrong_field(error.detail, "query", "where") from None
     return compile_filter(spec, ("query", "where"))
-
-
-def id_field(description: str) -> Any:
-    """The field of an integer id in an answer."""
-    return Field(ge=1, le=ID_MAX, description=description)

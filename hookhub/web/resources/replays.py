@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from hookhub.contracts.answers import ReplayCount, ReplayItem
 from hookhub.contracts.deliveries import ReplayChoice, ReplayState
 from hookhub.contracts.errors import Conflict, InvalidCursor, NotFound
 from hookhub.contracts.routes import (
-    Answer,
     Body,
     Id,
     PageAnswer,
@@ -22,7 +22,6 @@ from hookhub.contracts.routes import (
     Route,
     TypePattern,
 )
-from hookhub.web.resources.models import Time, id_field
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -58,35 +57,6 @@ class NewReplay(Body):
     dry_run: bool = Field(False, description="Only count them")
 
 
-class ReplayItem(Answer):
-    """A replay and how far it is."""
-
-    id: int = id_field("Its number")
-    endpoint_id: int = id_field("Where the events go")
-    state: ReplayState
-    events: list[str] = Field(description="Type patterns")
-    only: ReplayChoice
-    after: int = Field(description="The first event looked at follows this sequence")
-    last: int = Field(description="The sequence of the last event looked at")
-    since: Time | None
-    until: Time | None
-    gap: bool = Field(description="Whether events that were asked for are no longer kept")
-    position: int = Field(description="Everything up to this sequence is done")
-    total: int | None = Field(description="Events to replay; null until they are counted")
-    done: int = Field(description="Deliveries made")
-    created_at: Time
-    updated_at: Time
-    finished_at: Time | None
-    error: str | None = Field(description="Why it failed")
-
-
-class ReplayCount(Answer):
-    """What a dry run found."""
-
-    dry_run: bool
-    total: int = Field(description="Events that would be replayed now")
-
-
 class ReplayList(PageAnswer[ReplayItem]):
     """A part of the list of replays, newest first."""
 
@@ -120,7 +90,7 @@ class _Replays:
             total = await self._hub.replays.count(None, new.endpoint_id, **wanted)
             return Response({"dry_run": True, "total": total}, status=200)
         replay = await self._hub.replays.start(None, new.endpoint_id, **wanted)
-        return Response(replay.members())
+        return Response(ReplayItem.of(replay))
 
     async def list(self, request: Request) -> dict[str, Any]:
         """List replays, newest first."""
@@ -131,23 +101,23 @@ class _Replays:
             limit=query.limit,
             offset=query.offset,
         )
-        return query.page([replay.members() for replay in page.items], page.total)
+        return query.page([ReplayItem.of(replay).model_dump() for replay in page.items], page.total)
 
-    async def get(self, request: Request) -> dict[str, Any]:
+    async def get(self, request: Request) -> ReplayItem:
         """One replay, and how far it is."""
-        return (await self._hub.replays.get(request.id("replay_id"))).members()
+        return ReplayItem.of(await self._hub.replays.get(request.id("replay_id")))
 
-    async def pause(self, request: Request) -> dict[str, Any]:
+    async def pause(self, request: Request) -> ReplayItem:
         """Make no more deliveries until it is resumed; those that it has made go on."""
-        return (await self._hub.replays.pause(request.id("replay_id"))).members()
+        return ReplayItem.of(await self._hub.replays.pause(request.id("replay_id")))
 
-    async def resume(self, request: Request) -> dict[str, Any]:
+    async def resume(self, request: Request) -> ReplayItem:
         """Go on where it stopped, if it is paused or failed."""
-        return (await self._hub.replays.resume(request.id("replay_id"))).members()
+        return ReplayItem.of(await self._hub.replays.resume(request.id("replay_id")))
 
-    async def cancel(self, request: Request) -> dict[str, Any]:
+    async def cancel(self, request: Request) -> ReplayItem:
         """End it; the deliveries that it has made stay."""
-        return (await self._hub.replays.cancel(request.id("replay_id"))).members()
+        return ReplayItem.of(await self._hub.replays.cancel(request.id("replay_id")))
 
 
 def replay_routes(hub: Hub) -> Sequence[Route]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from hookhub.contracts.answers import Time
 from hookhub.contracts.events import format_timestamp
 from hookhub.contracts.routes import Answer, Query, Request, Route
 from hookhub.statistics.samples import RANGES, Counts, Gauges, RangeName
-from hookhub.web.resources.models import Time
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

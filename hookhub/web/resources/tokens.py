@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from hookhub.access import Token
+from hookhub.contracts.answers import Time, id_field
 from hookhub.contracts.errors import Conflict
 from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.contracts.routes import (
@@ -26,7 +27,6 @@ from hookhub.contracts.routes import (
     Text,
     wrong_field,
 )
-from hookhub.web.resources.models import Time, id_field
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

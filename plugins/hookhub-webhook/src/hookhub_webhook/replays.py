@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hookhub.contracts.deliveries import ReplayChoice, ReplayState
+from hookhub.contracts.answers import ReplayCount, ReplayItem
+from hookhub.contracts.deliveries import ReplayChoice
 from hookhub.contracts.errors import InvalidCursor, NotFound
-from hookhub.contracts.routes import Answer, Body, Place, Request, Response, Route, TypePattern
+from hookhub.contracts.routes import Body, Place, Request, Response, Route, TypePattern
 from hookhub_webhook.config import NAME
 
 if TYPE_CHECKING:
@@ -40,35 +41,6 @@ class WebhookReplayRequest(Body):
     dry_run: bool = Field(False, description="Only count them")
 
 
-class WebhookReplay(Answer):
-    """A replay; `GET /replays/{replay_id}` says how far it is."""
-
-    id: int
-    endpoint_id: int = Field(description="The webhook")
-    state: ReplayState
-    events: list[str]
-    only: ReplayChoice
-    after: int = Field(description="The first event looked at follows this sequence")
-    last: int = Field(description="The sequence of the last event looked at")
-    since: str | None
-    until: str | None
-    gap: bool = Field(description="Whether events that were asked for are no longer kept")
-    position: int = Field(description="Everything up to this sequence is done")
-    total: int | None = Field(description="Events to replay; null until they are counted")
-    done: int = Field(description="Deliveries made")
-    created_at: str = Field(description="RFC 3339, UTC")
-    updated_at: str
-    finished_at: str | None
-    error: str | None
-
-
-class WebhookReplayCount(Answer):
-    """What a dry run found."""
-
-    dry_run: bool
-    total: int = Field(description="Events that would be replayed now")
-
-
 def replay_routes(hub: Hub) -> Sequence[Route]:
     """The route."""
 
@@ -85,7 +57,7 @@ def replay_routes(hub: Hub) -> Sequence[Route]:
         if body.dry_run:
             total = await hub.replays.count(NAME, webhook_id, **wanted)
             return Response({"dry_run": True, "total": total}, status=200)
-        return Response((await hub.replays.start(NAME, webhook_id, **wanted)).members())
+        return Response(ReplayItem.of(await hub.replays.start(NAME, webhook_id, **wanted)))
 
     return [
         Route(
@@ -95,7 +67,7 @@ def replay_routes(hub: Hub) -> Sequence[Route]:
             scope="webhooks:write",
             tag="replays",
             body=WebhookReplayRequest,
-            responses={201: WebhookReplay, 200: WebhookReplayCount},
+            responses={201: ReplayItem, 200: ReplayCount},
             errors=(NotFound, InvalidCursor),
         )
     ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hookhub.contracts.answers import delivery_json
 from hookhub.contracts.deliveries import Delivery, Endpoint, EndpointStats, Page
 from hookhub.contracts.events import Event, format_timestamp
 from hookhub.contracts.sinks import AttemptResult, Outcome
@@ -60,7 +61,7 @@ def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
         "is_active": endpoint.is_active,
         "disabled_reason": endpoint.disabled_reason,
         "unreadable": None if endpoint.unreadable is None else endpoint.unreadable.reason,
-        "failing_since": _moment(endpoint.failing_since),
+        "failing_since": format_timestamp(endpoint.failing_since),
         "breaker": breaker,
         "has_secret": any(secret.expires_at is None for secret in endpoint.secrets),
         "format": config.get("format", "payload"),
@@ -75,7 +76,7 @@ def _webhook_members(endpoint: Endpoint, breaker: str) -> dict[str, Any]:
         "transform": options.transform,
         "created_at": format_timestamp(endpoint.created_at),
         "updated_at": format_timestamp(endpoint.updated_at),
-        "last_triggered_at": _moment(endpoint.last_triggered_at),
+        "last_triggered_at": format_timestamp(endpoint.last_triggered_at),
         "failure_count": endpoint.failure_count,
         "success_count": endpoint.success_count,
     }
@@ -104,29 +105,9 @@ def deliveries_json(
     Args:
         after: the id below which the next page begins; None at the end.
     """
-    items = ", ".join(map(_delivery_json, deliveries))
+    items = b", ".join(map(delivery_json, deliveries))
     rest = json.dumps({"total": total, "limit": limit, "offset": offset, "next": after})
-    return f'{{"items": [{items}], {rest[1:]}'.encode("ascii")
-
-
-def _delivery_json(delivery: Delivery) -> str:
-    members = {
-        "id": delivery.id,
-        "webhook_id": delivery.endpoint_id,
-        "event_id": delivery.event_id,
-        "event_type": delivery.event_type,
-        "status": delivery.status,
-        "response_status": delivery.response_status,
-        "response_body": delivery.response_body,
-        "error": delivery.error,
-        "error_message": delivery.error_message,
-        "attempt_number": delivery.attempt_number,
-        "created_at": format_timestamp(delivery.created_at),
-        "delivered_at": _moment(delivery.delivered_at),
-        "next_retry_at": _moment(delivery.next_retry_at),
-        "held": delivery.held,
-    }
-    return f'{json.dumps(members)[:-1]}, "payload": {delivery.payload}}}'
+    return b'{"items": [%b], %b' % (items, rest[1:].encode("ascii"))
 
 
 def show_stats(stats: EndpointStats) -> WebhookStats:
@@ -157,7 +138,3 @@ def show_test(event: Event, result: AttemptResult, duration: float) -> TestResul
         duration=round(duration, 6),
         timings={name: round(seconds, 6) for name, seconds in result.timings.items()},
     )
-
-
-def _moment(microseconds: int | None) -> str | None:
-    return None if microseconds is None else format_timestamp(microseconds)

@@ -10,10 +10,10 @@ import httpx
 import trio
 
 from hookhub.contracts.events import Cursor
-from hookhub.contracts.routes import Principal
+from hookhub.contracts.routes import Principal, Request
 from hookhub.feed import Resume
 from hookhub.hub import Hub
-from hookhub.web.resources.sse import Subscriber
+from hookhub.web.resources.followers import Subscriber
 from support.going_back import go_back
 
 USER = {"user_id": 1}
@@ -93,5 +93,5 @@ async def test_streams_go_on_after_a_gap(hub: Hub) -> None:
 
 def subscriber(hub: Hub, resume: Resume) -> Subscriber:
     principal = Principal(1, "reader", frozenset({"events:read"}))
-    names = {"client": "", "user_agent": ""}
-    return Subscriber(hub, principal, {"*": None}, resume, keep_alive=15.0, **names)
+    request = Request("GET", "/events/stream", {}, {}, None, None, principal, client="")
+    return Subscriber(hub, request, {"*": None}, resume, keep_alive=15.0)

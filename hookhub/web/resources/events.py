@@ -19,7 +19,7 @@ from hookhub.contracts.errors import (
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Answer, Header, Query, Request, Response, Route
 from hookhub.feed import Gap, Select, joined, same_for_all
-from hookhub.web.resources.long_poll import FoundFrames, Poll
+from hookhub.web.resources.followers import FoundFrames, Poll
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hookhub.contracts.errors import Forbidden, InvalidCursor, TooManyRequests
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import CURSOR, Header, Query, Request, Response, Route
-from hookhub.feed import SIGNAL_SCOPE, USER_AGENT_MAX, needs_scope, same_for_all
+from hookhub.feed import SIGNAL_SCOPE, needs_scope, same_for_all
 from hookhub.filters import Filter
+from hookhub.web.resources.followers import Subscriber, check_room
 from hookhub.web.resources.models import (
     After,
     EventPatterns,
@@ -19,7 +20,6 @@ from hookhub.web.resources.models import (
     event_patterns,
     payload_filter,
 )
-from hookhub.web.resources.sse import Subscriber
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -85,20 +85,16 @@ class EventStream:
     async def _subscriber(
         self, request: Request, after: str | None, patterns: Sequence[str], where: Filter | None
     ) -> Subscriber:
-        assert request.principal is not None
         start = None if after is None else Cursor.parse(after)
         if seen := request.headers.get("last-event-id"):
             start = Cursor.parse(seen)
-        full = self._hub.presence.full(request.principal)
-        if full is not None:
-            raise TooManyRequests(f"{full.capitalize()}.", headers={"Retry-After": "30"})
+        assert request.principal is not None
+        check_room(self._hub, request.principal)
         return Subscriber(
             self._hub,
-            request.principal,
+            request,
             same_for_all(patterns, where),
             None if start is None else await self._hub.feed.resume(start),
-            client=request.client,
-            user_agent=request.headers.get("user-agent", "")[:USER_AGENT_MAX],
             keep_alive=self._keep_alive,
         )
 

@@ -1,20 +1,22 @@
-"""One reader of the live feed over plain HTTP."""
+"""Who follows the live feed over plain HTTP: event streams, and requests that wait."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
+from hookhub.contracts.errors import TooManyRequests, Unauthorized
 from hookhub.contracts.events import Cursor
-from hookhub.contracts.routes import Principal
+from hookhub.contracts.routes import Principal, Request
 from hookhub.contracts.sinks import Entry, Signal
 from hookhub.feed import (
     DISMISSED,
     DISMISSED_REASON,
     SIGNAL_SCOPE,
+    USER_AGENT_MAX,
     ConnectionStatus,
     Gap,
     Resume,
@@ -33,50 +35,35 @@ FULL, EXPIRED, REVOKED = 1013, 4201, 4502
 """Why a stream ends, in the close codes of the WebSocket (docs/live-feed.md)."""
 
 
-class Subscriber:
-    """A position in the feed, and what is said about it as Server-Sent Events.
+def check_room(hub: Hub, principal: Principal) -> None:
+    """Raises TooManyRequests: there are too many live connections."""
+    full = hub.presence.full(principal)
+    if full is not None:
+        raise TooManyRequests(f"{full.capitalize()}.", headers={"Retry-After": "30"})
+
+
+class HttpFollower:
+    """A reader of the live feed over plain HTTP; counted and shown as a live connection.
 
     Args:
         hub: whose feed.
-        principal: whose token it came with.
+        request: with a principal.
         wanted: which events.
-        resume: where to go on from; None: from now on.
-        client: the peer's address.
-        user_agent: what it calls itself.
-        keep_alive: seconds of silence before a comment is sent.
+        place: everything up to here was looked at.
     """
 
-    kind = "sse"
+    kind: str
 
-    def __init__(
-        self,
-        hub: Hub,
-        principal: Principal,
-        wanted: Wanted,
-        resume: Resume | None,
-        *,
-        client: str,
-        user_agent: str,
-        keep_alive: float,
-    ) -> None:
-        self.principal = principal
-        self.client = client
-        self.user_agent = user_agent
+    def __init__(self, hub: Hub, request: Request, wanted: Wanted, place: Cursor) -> None:
+        assert request.principal is not None
+        self.principal = request.principal
+        self.client = request.client
+        self.user_agent = request.headers.get("user-agent", "")[:USER_AGENT_MAX]
         self._hub = hub
         self._wanted = wanted
-        self._select = hub.feed.select(wanted)
-        self._signals = SignalBox(hub.signals, self._wake)
-        self._keep_alive = keep_alive
-        self._place = hub.feed.cursor() if resume is None else resume.position
-        self._resume = resume
-        # Up to here it catches up, which ends with a verdict.
-        self._target = None if resume is None or resume.gap else hub.feed.last
-        self._idle: trio.CancelScope | None = None
-        self._dismissed = False
+        self._place = place
         self._sent = 0
         self._bytes = 0
-
-    # -- for presence ----------------------------------------------------------------------
 
     @property
     def position(self) -> int:
@@ -92,6 +79,37 @@ class Subscriber:
             bytes_sent=self._bytes,
             messages_received=0,
         )
+
+
+class Subscriber(HttpFollower):
+    """A position in the feed, and what is said about it as Server-Sent Events.
+
+    Args:
+        resume: where to go on from; None: from now on.
+        keep_alive: seconds of silence before a comment is sent.
+    """
+
+    kind = "sse"
+
+    def __init__(
+        self,
+        hub: Hub,
+        request: Request,
+        wanted: Wanted,
+        resume: Resume | None,
+        *,
+        keep_alive: float,
+    ) -> None:
+        place = hub.feed.cursor() if resume is None else resume.position
+        super().__init__(hub, request, wanted, place)
+        self._select = hub.feed.select(wanted)
+        self._signals = SignalBox(hub.signals, self._wake)
+        self._keep_alive = keep_alive
+        self._resume = resume
+        # Up to here it catches up, which ends with a verdict.
+        self._target = None if resume is None or resume.gap else hub.feed.last
+        self._idle: trio.CancelScope | None = None
+        self._dismissed = False
 
     def dismiss(self) -> None:
         """An administrator wants it gone."""
@@ -226,3 +244,70 @@ def _closing(code: int, reason: str) -> bytes:
 def _signal(signal: Signal) -> bytes:
     """Without an id: the place to come back to is that of the last event."""
     return b"event: %b\ndata: %b\n\n" % (signal.type.encode(), signal.frame)
+
+
+class FoundFrames(NamedTuple):
+    """What a look at the feed found."""
+
+    frames: list[bytes]
+    position: Cursor
+    """Up to here it was looked at."""
+    gap: Gap | None = None
+    """Events on the way were gone."""
+
+
+class Poll(HttpFollower):
+    """A request that waits for the next event: ``GET /events?wait=``."""
+
+    kind = "poll"
+
+    def __init__(self, hub: Hub, request: Request, wanted: Wanted, place: Cursor) -> None:
+        super().__init__(hub, request, wanted, place)
+        self._gone = request.gone
+        self._scope = trio.CancelScope()
+
+    def dismiss(self) -> None:
+        """Answer now."""
+        self._scope.cancel()
+
+    async def wait(
+        self, seconds: float, look: Callable[[Cursor], Awaitable[FoundFrames]]
+    ) -> FoundFrames:
+        """Look again whenever there is something newer, until something is found or missing.
+
+        Ends with nothing when the time is over, the hub stops or the client hangs up.
+
+        Args:
+            look: reads on after a position.
+
+        Raises:
+            TooManyRequests: there are too many live connections.
+            Unauthorized: the token was revoked or has expired meanwhile.
+        """
+        check_room(self._hub, self.principal)
+        found = FoundFrames([], self._place)
+        self._scope.deadline = trio.current_time() + seconds
+        with self._hub.presence.member(self), self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_client)
+                nursery.start_soon(self._watch_hub)
+                while not (found.frames or found.gap):
+                    await self._hub.feed.wait(self._place)
+                    found = await look(self._place)
+                    self._place = found.position
+                nursery.cancel_scope.cancel()
+        reason = self._hub.tokens.still_valid(self.principal)
+        if reason is not None:
+            raise Unauthorized(f"This token is {reason}; use another one.")
+        return found
+
+    async def _watch_client(self) -> None:
+        await self._gone()
+        self._scope.cancel()
+
+    async def _watch_hub(self) -> None:
+        tokens, stopping = self._hub.tokens, self._hub.stopping
+        while tokens.still_valid(self.principal) is None and not stopping.is_set():
+            with trio.move_on_after(CHECK):
+                await stopping.wait()
+        self._scope.cancel()

@@ -54,7 +54,7 @@ class _End:
     """Seconds that the hub asked to wait."""
 
 
-class Feed:
+class LiveFeed:
     """Follows the live feed of one hub.
 
     Args:

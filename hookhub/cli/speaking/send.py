@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import Bar, count, print_json, progress_bar, say
+from hookhub.cli.shared.output import count, print_json, progress_bar, say
 from hookhub.cli.shared.remote import Remote, remote_options
 from hookhub.cli.shared.values import read_fields, read_object
 from hookhub.cli.speaking.completion import complete_event_type
@@ -158,7 +158,7 @@ def send_bulk(
                     deliveries += _send(client, chunk, idempotency_key)
                     done += len(chunk)
                     reached = chunk[-1].number + 1
-                    _show(bar, chunk[-1].end, total, done)
+                    bar.show(done if total is None else chunk[-1].end, total)
             except HookhubError as error:
                 raise _stopped(error, done, reached) from None
     if as_json:
@@ -176,13 +176,6 @@ def _opened(path: Path) -> BinaryIO:
         raise click.BadParameter(f"{path}: {error.strerror}.", param_hint="--ndjson") from None
 
 
-def _show(bar: Bar, end: int, total: int | None, done: int) -> None:
-    if total is None:
-        bar.show(done, None)
-    else:
-        bar.show(end, total)
-
-
 def _lines(file: BinaryIO, defaults: dict[str, str], from_line: int) -> Iterator[_Line]:
     end = 0
     for number, text in enumerate(file, 1):
@@ -193,10 +186,9 @@ def _lines(file: BinaryIO, defaults: dict[str, str], from_line: int) -> Iterator
 
 def _event(text: bytes, number: int, defaults: dict[str, str]) -> dict[str, Any]:
     try:
-        value = parse_json(text)
+        value = parse_json(text, "It", one_line=True)
     except MalformedRequest as error:
-        wrong = error.detail.replace("The body", "It").replace("line 1, column", "column")
-        raise MalformedRequest(f"Line {number}: {wrong}") from None
+        raise MalformedRequest(f"Line {number}: {error.detail}") from None
     if not isinstance(value, dict):
         raise ValidationFailed(f"Line {number} is not a JSON object.")
     if "type" in defaults:

@@ -131,14 +131,14 @@ def follow(
         around: makes an asynchronous context that is open meanwhile.
 
     Raises:
-        HookhubError: as ``Feed.run`` and ``begin``.
+        HookhubError: as ``LiveFeed.run`` and ``begin``.
     """
     # Not at the top: only what follows the feed waits for the library.
     import trio
 
-    from hookhub.cli.speaking.live_feed import Feed
+    from hookhub.cli.speaking.live_feed import LiveFeed
 
-    feed = Feed(
+    feed = LiveFeed(
         remote,
         begin(remote, options),
         tell,

@@ -9,13 +9,13 @@ import pytest
 
 from hookhub.contracts.errors import MalformedRequest, ValidationFailed
 from hookhub_webhook.commands.import_checks import check_rows, differences, match_rows
-from hookhub_webhook.commands.import_rows import Row, read_rows
+from hookhub_webhook.commands.import_rows import ImportRow, read_rows
 
 KNOWN = ["payment.completed", "ticket.created", "user.created"]
 HOOK = {"name": "A", "url": "https://a.example/", "event_type": "user.created"}
 
 
-def read(text: str, *leave_out: str) -> list[Row]:
+def read(text: str, *leave_out: str) -> list[ImportRow]:
     """The rows of a file with this text."""
     return read_rows(text.encode(), leave_out)
 
@@ -135,7 +135,7 @@ def test_a_line_that_is_none_harms_no_other() -> None:
 )
 def test_mistakes_are_named(members: dict[str, Any], place: str, said: str) -> None:
     """What the hub would refuse is found before anything is sent, with its place."""
-    row = Row("line 2", {k: v for k, v in (HOOK | members).items() if v is not None})
+    row = ImportRow("line 2", {k: v for k, v in (HOOK | members).items() if v is not None})
     check_rows([row], KNOWN, rename=False)
     assert [error["loc"][0] for error in row.errors] == [place]
     assert said in row.errors[0]["msg"]
@@ -143,14 +143,16 @@ def test_mistakes_are_named(members: dict[str, Any], place: str, said: str) -> N
 
 def test_without_the_hubs_types_they_are_the_hubs_to_check() -> None:
     """A token that may not list the types can import all the same."""
-    row = Row("line 2", HOOK | {"event_type": "user.creatd"})
+    row = ImportRow("line 2", HOOK | {"event_type": "user.creatd"})
     check_rows([row], None, rename=False)
     assert not row.errors
 
 
 def test_good_rows_come_out_as_the_hub_tells_them() -> None:
     """One list of types, each once; the URL in its normal form."""
-    row = Row("line 2", HOOK | {"url": "HTTPS://A.Example", "event_types": ["*", "user.created"]})
+    row = ImportRow(
+        "line 2", HOOK | {"url": "HTTPS://A.Example", "event_types": ["*", "user.created"]}
+    )
     check_rows([row], KNOWN, rename=False)
     assert not row.errors
     assert row.members["event_types"] == ["user.created", "*"]
@@ -159,10 +161,10 @@ def test_good_rows_come_out_as_the_hub_tells_them() -> None:
 
 def test_a_name_that_comes_again() -> None:
     """It may; with ``rename`` it gets the next free number."""
-    rows = [Row(f"line {number}", dict(HOOK)) for number in (2, 3, 4)]
+    rows = [ImportRow(f"line {number}", dict(HOOK)) for number in (2, 3, 4)]
     check_rows(rows, KNOWN, rename=False)
     assert [(row.name, row.errors) for row in rows] == [("A", [])] * 3
-    rows = [Row(f"line {number}", dict(HOOK)) for number in (2, 3, 4)]
+    rows = [ImportRow(f"line {number}", dict(HOOK)) for number in (2, 3, 4)]
     check_rows(rows, KNOWN, rename=True)
     assert [row.name for row in rows] == ["A", "A (2)", "A (3)"]
 
@@ -199,7 +201,9 @@ def test_which_webhook_a_row_is(
 ) -> None:
     """By its name; where several have that, in the file or the hub, URL and types must agree."""
     read = [
-        Row(f"line {number}", {"name": name, "url": "https://a.example/", "event_types": [type]})
+        ImportRow(
+            f"line {number}", {"name": name, "url": "https://a.example/", "event_types": [type]}
+        )
         for number, (name, type) in enumerate(rows, 2)
     ]
     assert [item and item["id"] for item in match_rows(read, there)] == found

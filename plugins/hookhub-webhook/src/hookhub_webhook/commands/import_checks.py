@@ -12,12 +12,14 @@ from hookhub.config import EgressSettings
 from hookhub.contracts.errors import FieldError, HookhubError
 from hookhub.contracts.events import field_errors, type_matcher, unknown_event_type
 from hookhub.egress import Egress
-from hookhub_webhook.commands.import_rows import Row
+from hookhub_webhook.commands.import_rows import ImportRow
 from hookhub_webhook.config import header_errors
 from hookhub_webhook.shapes import NewWebhook
 
 
-def check_rows(rows: Sequence[Row], known_types: Sequence[str] | None, *, rename: bool) -> None:
+def check_rows(
+    rows: Sequence[ImportRow], known_types: Sequence[str] | None, *, rename: bool
+) -> None:
     """Find what the hub would refuse; only it knows which private addresses it may call.
 
     Args:
@@ -48,7 +50,7 @@ def _one_list_of_types(members: dict[str, Any]) -> None:
         members["event_types"] = list({str(item): item for item in found}.values())
 
 
-def _rename(row: Row, taken: set[str]) -> None:
+def _rename(row: ImportRow, taken: set[str]) -> None:
     name, number = row.name, 1
     while row.name in taken:
         number += 1
@@ -89,7 +91,7 @@ def _matches(pattern: str, known: Sequence[str]) -> bool:
 
 
 def match_rows(
-    rows: Sequence[Row], there: Iterable[Mapping[str, Any]]
+    rows: Sequence[ImportRow], there: Iterable[Mapping[str, Any]]
 ) -> list[Mapping[str, Any] | None]:
     """The webhook that each row is, in the order of the rows; None if it is a new one.
 
@@ -105,7 +107,7 @@ def match_rows(
         by_name.setdefault(item["name"], []).append(item)
     several = {name for name, items in by_name.items() if named[name] > 1 or len(items) > 1}
 
-    def match(row: Row) -> Mapping[str, Any] | None:
+    def match(row: ImportRow) -> Mapping[str, Any] | None:
         items = by_name.get(row.name, [])
         for item in items:
             if row.name not in several or _purpose(row.members) == _purpose(item):

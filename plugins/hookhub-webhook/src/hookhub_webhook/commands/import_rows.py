@@ -34,7 +34,7 @@ _Found = tuple[str, dict[str, Any] | str]
 
 
 @dataclass(slots=True)
-class Row:
+class ImportRow:
     """One webhook of the file."""
 
     place: str
@@ -51,7 +51,7 @@ class Row:
         return str(self.members.get("name", ""))
 
 
-def read_rows(data: bytes, leave_out: Sequence[str] = ()) -> list[Row]:
+def read_rows(data: bytes, leave_out: Sequence[str] = ()) -> list[ImportRow]:
     """All webhooks of a file; what is wrong with one alone stands in its ``errors``.
 
     Args:
@@ -83,12 +83,12 @@ def _check_names(strange: Iterable[str]) -> None:
         )
 
 
-def _row(place: str, found: dict[str, Any] | str) -> Row:
+def _row(place: str, found: dict[str, Any] | str) -> ImportRow:
     if isinstance(found, str):
-        return Row(place, errors=[{"loc": [], "msg": found}])
+        return ImportRow(place, errors=[{"loc": [], "msg": found}])
     given = {name: value for name, value in found.items() if value not in (None, "")}
     was = str(given["id"]) if "id" in given else None
-    return Row(place, {name: value for name, value in given.items() if name in MEMBERS}, was)
+    return ImportRow(place, {name: value for name, value in given.items() if name in MEMBERS}, was)
 
 
 # -- JSON ------------------------------------------------------------------------------------
@@ -96,10 +96,10 @@ def _row(place: str, found: dict[str, Any] | str) -> Row:
 
 def _json(text: str) -> Iterator[_Found]:
     try:
-        whole = parse_json(text)
-    except MalformedRequest as error:
+        whole = parse_json(text, "It")
+    except MalformedRequest:
         if text.lstrip().startswith("["):
-            raise MalformedRequest(_it(error)) from None
+            raise
         yield from _lines(text)
         return
     if isinstance(whole, dict):
@@ -116,14 +116,10 @@ def _lines(text: str) -> Iterator[_Found]:
 
 def _line(text: str) -> dict[str, Any] | str:
     try:
-        item = parse_json(text)
+        item = parse_json(text, "It", one_line=True)
     except MalformedRequest as error:
-        return _it(error).replace("line 1, column", "column")
+        return error.detail
     return item if isinstance(item, dict) else "is not a JSON object"
-
-
-def _it(error: MalformedRequest) -> str:
-    return error.detail.replace("The body", "It")
 
 
 # -- CSV -------------------------------------------------------------------------------------

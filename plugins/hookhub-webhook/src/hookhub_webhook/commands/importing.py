@@ -26,7 +26,7 @@ from hookhub_webhook.commands.client import WebhookClient
 
 if TYPE_CHECKING:
     from hookhub.client import Client
-    from hookhub_webhook.commands.import_rows import Row
+    from hookhub_webhook.commands.import_rows import ImportRow
 
 REFUSALS = frozenset((400, 404, 409, 413, 422))
 """Answers about the one webhook; after others (no scope, no hub) no further one would go better."""
@@ -45,7 +45,7 @@ class Wish:
 class Done:
     """What came of one row."""
 
-    row: Row
+    row: ImportRow
     result: str
     """``created``, ``updated``, ``unchanged``, ``differs`` or ``error``."""
     webhook_id: int | None = None
@@ -128,7 +128,7 @@ def _known_types(client: Client) -> list[str] | None:
         return None  # A token for webhooks alone; the hub checks the types when it gets them.
 
 
-def _run(client: Client, rows: Sequence[Row], wish: Wish, *, hidden: bool) -> list[Done]:
+def _run(client: Client, rows: Sequence[ImportRow], wish: Wish, *, hidden: bool) -> list[Done]:
     from hookhub_webhook.commands.import_checks import match_rows
 
     hub = WebhookClient(client)
@@ -147,7 +147,7 @@ def _run(client: Client, rows: Sequence[Row], wish: Wish, *, hidden: bool) -> li
     return done
 
 
-def _one(hub: WebhookClient, row: Row, found: Mapping[str, Any] | None, wish: Wish) -> Done:
+def _one(hub: WebhookClient, row: ImportRow, found: Mapping[str, Any] | None, wish: Wish) -> Done:
     from hookhub_webhook.commands.import_checks import differences
 
     if row.errors:
@@ -166,7 +166,7 @@ def _one(hub: WebhookClient, row: Row, found: Mapping[str, Any] | None, wish: Wi
     return Done(row, result, found["id"], tuple(changes))
 
 
-def _stopped(error: HookhubError, row: Row, done: Sequence[Done]) -> HookhubError:
+def _stopped(error: HookhubError, row: ImportRow, done: Sequence[Done]) -> HookhubError:
     written = sum(item.result in ("created", "updated") for item in done)
     how = f"{count(written, 'webhook')} went in before {row.place}; run it again to go on."
     return type(error)(f"{error.detail} {how}", errors=error.errors)

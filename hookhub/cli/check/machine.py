@@ -16,6 +16,7 @@ import trio
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.shared.local import existing_store
 from hookhub.config import Settings
+from hookhub.config.checks import parse_bind
 from hookhub.contracts.errors import HookhubError
 from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.store import Reader
@@ -33,21 +34,19 @@ async def check_server(settings: Settings) -> list[Finding]:
 
 async def _address(settings: Settings) -> Finding:
     bind = settings.server.bind
-    if bind.startswith("unix:"):
-        return _socket_file(bind.removeprefix("unix:"))
-    host, _, port = bind.rpartition(":")
-    host = host.strip("[]")
-    if port == "0":
+    host, port, path = parse_bind(bind)
+    if path is not None:
+        return _socket_file(path)
+    if port == 0:
         return Finding("server", "ok", f"{bind}: the system chooses a port at each start.")
     ready = await _answer(settings, host, port)
     if ready is not None:
-        state = "ok" if ready.status_code == 200 else "warning"
-        what = "and is ready" if state == "ok" else f"but is not ready: {ready.text[:300]}"
-        return Finding(
-            "server", "ok" if state == "ok" else "warning", f"A hub runs at {bind} {what}."
-        )
+        if ready.status_code == 200:
+            return Finding("server", "ok", f"A hub runs at {bind} and is ready.")
+        what = f"but is not ready: {ready.text[:300]}"
+        return Finding("server", "warning", f"A hub runs at {bind} {what}.")
     try:
-        await trio.to_thread.run_sync(_bind, host, int(port))
+        await trio.to_thread.run_sync(_bind, host, port)
     except OSError as error:
         return Finding(
             "server",
@@ -58,7 +57,7 @@ async def _address(settings: Settings) -> Finding:
     return Finding("server", "ok", f"{bind} is free.")
 
 
-async def _answer(settings: Settings, host: str, port: str) -> httpx.Response | None:
+async def _answer(settings: Settings, host: str, port: int) -> httpx.Response | None:
     """What a hub that runs there says about itself; None if there is none."""
     name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     name = f"[{name}]" if ":" in name else name

@@ -11,7 +11,7 @@ import trio
 
 from hookhub.cli.shared import values
 from hookhub.cli.shared.options import config_option, json_option, settings_from
-from hookhub.cli.shared.output import count, note, note_broken, print_json, say
+from hookhub.cli.shared.output import count, note, note_broken, print_json, print_result, say
 from hookhub.cli.shared.remote import Remote
 from hookhub.cli.shared.where import Here, where_options
 from hookhub.contracts.errors import ConfigError, StoreError
@@ -35,12 +35,9 @@ def migrate(config: Path | None, as_json: bool) -> None:
       HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub migrate
     """
     steps = trio.run(_migrate, settings_from(config))
-    if as_json:
-        print_json({"items": steps})
-        return
-    for step in steps:
-        say(f"{step['component']} {step['version']}: {step['name']}")
-    say(f"{count(len(steps), 'migration')} run." if steps else "All is up to date.")
+    told = [f"{step['component']} {step['version']}: {step['name']}" for step in steps]
+    told.append(f"{count(len(steps), 'migration')} run." if steps else "All is up to date.")
+    print_result({"items": steps}, "\n".join(told), as_json=as_json)
 
 
 async def _migrate(settings: Settings) -> list[dict[str, Any]]:
@@ -154,10 +151,7 @@ def audit(
       hookhub audit --since 2026-01-01T00:00:00Z --json
     """
     found = _there(where, since, until) if isinstance(where, Remote) else _here(where, since, until)
-    if as_json:
-        print_json(found)
-    else:
-        _print(found)
+    print_result(found, _print, as_json=as_json)
     if not found["ok"]:
         ctx.exit(1)
 

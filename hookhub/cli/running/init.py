@@ -15,7 +15,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from hookhub.cli.shared.options import json_option
+from hookhub.cli.shared.options import checked, json_option
 from hookhub.cli.shared.output import confirm, note, print_json, say
 from hookhub.cli.shared.remote import write_private
 from hookhub.config import (
@@ -33,21 +33,6 @@ from hookhub.contracts.errors import ConfigError, Conflict
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
-def _checked(check: Callable[[str], str]) -> Callable[..., Any]:
-    """An option's callback that lets a check of the settings speak."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-        try:
-            if isinstance(value, tuple):
-                return tuple(check(item) for item in value)
-            return None if value is None else check(value)
-        except ValueError as error:
-            # The value itself is not repeated: it may hold a password.
-            raise click.BadParameter(f"{error}.") from None
-
-    return callback
-
-
 @click.command("init")
 @click.option(
     "--config",
@@ -58,24 +43,24 @@ def _checked(check: Callable[[str], str]) -> Callable[..., Any]:
     help="The file to write.",
 )
 @click.option(
-    "--bind", callback=_checked(check_bind), metavar="ADDRESS", help="Where the hub listens."
+    "--bind", callback=checked(check_bind), metavar="ADDRESS", help="Where the hub listens."
 )
 @click.option(
     "--database",
-    callback=_checked(check_database_url),
+    callback=checked(check_database_url),
     metavar="URL",
     help="sqlite:///FILE or postgresql://….",
 )
 @click.option(
     "--public-url",
-    callback=_checked(check_public_url),
+    callback=checked(check_public_url),
     metavar="URL",
     help="How browsers reach the hub, if not by --bind.",
 )
 @click.option(
     "--allow",
     multiple=True,
-    callback=_checked(check_network),
+    callback=checked(check_network),
     metavar="NETWORK",
     help="A network (10.1.0.0/16) that webhooks may go to although it is private; several times.",
 )

@@ -1,4 +1,4 @@
-"""``hookhub plugins``."""
+"""``hookhub plugins`` and ``hookhub event-types``."""
 
 from __future__ import annotations
 

@@ -40,7 +40,6 @@ def serve(config: Path | None, bind: str | None) -> None:
       HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --bind 0.0.0.0:8080
     """
     from hookhub import server
-    from hookhub.cli.running.serve import crash_logged
     from hookhub.logs import configure_logging
     from hookhub.plugins import Plugins
 
@@ -55,15 +54,11 @@ def serve(config: Path | None, bind: str | None) -> None:
 
     def started(hub: Started) -> None:
         running.append(hub)
-        _started(plugins, settings.server.public_url, hub)
+        log_plugins(plugins)
+        print_banner(hub, settings.server.public_url)
 
     with crash_logged(settings.log, lambda: bool(running)):
         trio.run(partial(server.serve, settings, started=started, plugins=plugins))
-
-
-def _started(plugins: Plugins, public_url: str | None, started: Started) -> None:
-    log_plugins(plugins)
-    print_banner(started, public_url)
 
 
 def log_plugins(plugins: Plugins) -> None:

@@ -10,7 +10,13 @@ import trio
 
 from hookhub.cli.shared import values
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import cell, note, print_json, print_table, say
+from hookhub.cli.shared.output import (
+    note,
+    print_json,
+    print_list,
+    print_result,
+    say,
+)
 from hookhub.cli.shared.remote import Remote
 from hookhub.cli.shared.where import Here, where_options
 from hookhub.contracts.errors import NotFound
@@ -90,15 +96,10 @@ def list_(where: Here | Remote, as_json: bool) -> None:
       hookhub token list
     """
     items = _list(where)
-    if as_json:
-        print_json({"items": items, "total": len(items)})
-        return
-    if not items:
-        note("There is none. 'hookhub token create --name NAME --scope SCOPE' makes one.")
-        return
-    columns = ("id", "name", "prefix", "scopes", "state", "expires_at", "last_used_at")
-    rows = [[cell(item[column]) for column in columns] for item in items]
-    print_table([column.removesuffix("_at").replace("_", " ").upper() for column in columns], rows)
+    members = ("id", "name", "prefix", "scopes", "state", "expires_at", "last_used_at")
+    columns = {name.removesuffix("_at").replace("_", " ").upper(): name for name in members}
+    nothing = "There is none. 'hookhub token create --name NAME --scope SCOPE' makes one."
+    print_list(items, columns, as_json=as_json, nothing=nothing)
 
 
 @token.command("revoke")
@@ -114,10 +115,8 @@ def revoke(name_or_id: str, where: Here | Remote, as_json: bool) -> None:
       hookhub token revoke 3
     """
     revoked = _revoke(where, name_or_id)
-    if as_json:
-        print_json(revoked)
-    else:
-        say(f"Token {revoked['name']!r} (id {revoked['id']}){_at(where)} is revoked.")
+    told = f"Token {revoked['name']!r} (id {revoked['id']}){_at(where)} is revoked."
+    print_result(revoked, told, as_json=as_json)
 
 
 def _at(where: Here | Remote) -> str:

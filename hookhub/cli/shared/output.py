@@ -9,7 +9,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,38 @@ def print_json(data: Any) -> None:
     click.echo(json_text(data, 2))
 
 
+def print_result(data: Any, told: str | Callable[[Any], None], *, as_json: bool) -> None:
+    """Print JSON-compatible data, or for a person a sentence, or what a function prints of it."""
+    if as_json:
+        print_json(data)
+    elif isinstance(told, str):
+        say(told)
+    else:
+        told(data)
+
+
+def print_list(
+    items: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    *,
+    as_json: bool,
+    nothing: str = "There is none.",
+) -> None:
+    """Print all items of a list as JSON, or as a table for a person.
+
+    Args:
+        columns: heading to the member below it.
+        nothing: what is told when there is no item.
+    """
+    if as_json:
+        print_json({"items": items, "total": len(items)})
+    elif not items:
+        note(nothing)
+    else:
+        rows = [[cell(item[name]) for name in columns.values()] for item in items]
+        print_table(list(columns), rows)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout; every cell is plain text.
 
@@ -142,7 +174,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-class Bar:
+class ProgressBar:
     """How far something is; see :func:`progress_bar`."""
 
     def __init__(self, progress: Progress | None, label: str) -> None:
@@ -156,10 +188,10 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(label: str, *, hidden: bool = False) -> Iterator[Bar]:
+def progress_bar(label: str, *, hidden: bool = False) -> Iterator[ProgressBar]:
     """A bar on stderr while the block runs, if that is a terminal; it is gone afterwards."""
     if hidden or not sys.stderr.isatty():
-        yield Bar(None, label)
+        yield ProgressBar(None, label)
         return
     from rich import progress as parts
     from rich.console import Console
@@ -172,7 +204,7 @@ def progress_bar(label: str, *, hidden: bool = False) -> Iterator[Bar]:
         parts.TimeRemainingColumn(),
     )
     with parts.Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bar(progress, label)
+        yield ProgressBar(progress, label)
 
 
 def note(text: str) -> None:

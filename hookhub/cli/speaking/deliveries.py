@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial, wraps
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from hookhub.cli.shared.output import (
     count,
     json_text,
     note,
-    print_json,
     print_members,
+    print_result,
     print_table,
     say,
 )
@@ -108,7 +108,7 @@ _OPTIONS = together(
 def delivery_options(command: F) -> F:
     """Which deliveries; the command gets ``wanted``, a :class:`DeliveryOptions`."""
 
-    @functools.wraps(command)
+    @wraps(command)
     def with_wanted(*args: Any, **kwargs: Any) -> Any:
         names = ("status", "event_id", "since", "until")
         query = {name: kwargs.pop(name) for name in names}
@@ -159,10 +159,7 @@ def list_deliveries(wanted: DeliveryOptions, remote: Remote, as_json: bool) -> N
     """
     with remote.client() as client:
         found = wanted.find(client, "/deliveries")
-    if as_json:
-        print_json(found)
-    else:
-        print_deliveries(found, endpoints=True)
+    print_result(found, partial(print_deliveries, endpoints=True), as_json=as_json)
 
 
 @delivery.command("show")
@@ -179,10 +176,7 @@ def show(delivery_id: int, remote: Remote, as_json: bool) -> None:
     """
     with remote.management() as hub:
         found = hub.delivery(delivery_id)
-    if as_json:
-        print_json(found)
-        return
-    print_delivery(found)
+    print_result(found, print_delivery, as_json=as_json)
 
 
 @delivery.command("retry")
@@ -202,10 +196,7 @@ def retry(delivery_ids: tuple[int, ...], remote: Remote, as_json: bool) -> None:
     """
     with remote.management() as hub:
         items = [hub.retry_delivery(item) for item in delivery_ids]
-    if as_json:
-        print_json({"items": items})
-    else:
-        _print_retried(items)
+    print_result({"items": items}, _print_retried, as_json=as_json)
 
 
 @delivery.command("skip")
@@ -221,13 +212,12 @@ def skip(delivery_id: int, remote: Remote, as_json: bool) -> None:
     """
     with remote.management() as hub:
         found = hub.skip_delivery(delivery_id)
-    if as_json:
-        print_json(found)
-    else:
-        say(f"Delivery {delivery_id} is {found['status']}; 'hookhub delivery retry' undoes it.")
+    told = f"Delivery {delivery_id} is {found['status']}; 'hookhub delivery retry' undoes it."
+    print_result(found, told, as_json=as_json)
 
 
-def _print_retried(items: list[dict[str, Any]]) -> None:
+def _print_retried(found: Json) -> None:
+    items = found["items"]
     # A hub of an earlier version does not say what they wait for.
     waiting = [item for item in items if item.get("waits_for") is not None]
     now = len(items) - len(waiting)

@@ -7,8 +7,8 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hookhub.client import InvalidSignature, verify
@@ -20,6 +20,9 @@ Scheme = Literal["standard", "legacy", "public_key", "time"]
 STANDARD = ("webhook-id", "webhook-timestamp", "webhook-signature")
 LEGACY = "x-webhook-signature"
 USUAL_TOLERANCE = 300
+ABSENT = "The request has no such header."
+ANY_AGE: dict[str, Any] = {"tolerance": math.inf, "now": 0}
+"""The age is told apart from the signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,10 @@ def diagnose(
     """
     found = []
     if secret is not None:
-        found += [_legacy(request, secret), _standard(request, secret)]
+        found.append(_by_secret("legacy", LEGACY, request.only(LEGACY), secret))
+        found.append(_by_secret("standard", STANDARD[2], request.only(*STANDARD), secret))
     if public_keys:
-        found.append(_public(request, public_keys))
+        found.append(_by_public_keys(request.only(*STANDARD), public_keys))
     if "webhook-timestamp" in request.headers:
         found.append(_age(request.headers["webhook-timestamp"], now, tolerance))
     return found
@@ -68,61 +72,30 @@ def holds(findings: Sequence[SignatureCheck]) -> bool:
     return "ok" in states and not failed
 
 
-def _legacy(request: Captured, secret: str) -> SignatureCheck:
-    if LEGACY not in request.headers:
-        return SignatureCheck("legacy", LEGACY, "absent", "The request has no such header.")
-
-    def check(body: bytes, key: str) -> None:
-        verify(body, {LEGACY: request.headers[LEGACY]}, key, allow_legacy=True)
-
-    return _checked("legacy", LEGACY, request, secret, check)
-
-
-def _standard(request: Captured, secret: str) -> SignatureCheck:
-    headers = _of_standard(request)
-    if not headers:
-        return SignatureCheck("standard", STANDARD[2], "absent", "The request has no such header.")
-
-    def check(body: bytes, key: str) -> None:
-        verify(body, headers, key, tolerance=math.inf, now=0)
-
-    return _checked("standard", STANDARD[2], request, secret, check)
-
-
-def _public(request: Captured, public_keys: Sequence[str]) -> SignatureCheck:
-    headers = _of_standard(request)
-    if not headers:
-        return SignatureCheck(
-            "public_key", STANDARD[2], "absent", "The request has no such header."
-        )
+def _by_public_keys(request: Captured, public_keys: Sequence[str]) -> SignatureCheck:
+    if not request.headers:
+        return SignatureCheck("public_key", STANDARD[2], "absent", ABSENT)
     try:
-        verify(request.body, headers, public_keys=public_keys, tolerance=math.inf, now=0)
+        verify(request.body, request.headers, public_keys=public_keys, **ANY_AGE)
     except InvalidSignature as error:
         advice = "Fetch the keys again from /.well-known/webhook-keys.json of the hub."
         return SignatureCheck("public_key", STANDARD[2], "failed", error.reason, advice)
     return SignatureCheck("public_key", STANDARD[2], "ok", "A v1a signature holds.")
 
 
-def _of_standard(request: Captured) -> Mapping[str, str]:
-    return {name: request.headers[name] for name in STANDARD if name in request.headers}
-
-
-def _checked(
-    scheme: Scheme,
-    header: str,
-    request: Captured,
-    secret: str,
-    check: Callable[[bytes, str], None],
-) -> SignatureCheck:
+def _by_secret(scheme: Scheme, header: str, request: Captured, secret: str) -> SignatureCheck:
+    """Check a request that has no headers but those of the scheme."""
+    if not request.headers:
+        return SignatureCheck(scheme, header, "absent", ABSENT)
     try:
-        check(request.body, secret)
+        verify(request.body, request.headers, secret, allow_legacy=True, **ANY_AGE)
     except InvalidSignature as error:
         reason = error.reason
     else:
         return SignatureCheck(scheme, header, "ok", "The signature holds.")
     for body, key, why in _other_ways(request.body, secret):
         try:
-            check(body, key)
+            verify(body, request.headers, key, allow_legacy=True, **ANY_AGE)
         except HookhubError:
             continue
         return SignatureCheck(scheme, header, "failed", reason, why)
@@ -208,6 +181,10 @@ class Captured:
     body: bytes
     notes: Sequence[str] = ()
     """What had to be mended."""
+
+    def only(self, *names: str) -> Captured:
+        """The request with no other headers than these."""
+        return replace(self, headers={n: v for n, v in self.headers.items() if n in names})
 
 
 def read_captured(data: bytes) -> Captured:

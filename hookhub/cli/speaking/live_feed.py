@@ -7,7 +7,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlencode, urlsplit
@@ -24,6 +24,7 @@ from trio_websocket import (
 
 from hookhub.cli.shared.remote import Remote
 from hookhub.client.address import nowhere
+from hookhub.client.retries import Patience
 from hookhub.contracts.errors import HookhubError, NotFound, Unauthorized, Unavailable
 from hookhub.contracts.events import parse_json
 
@@ -34,7 +35,7 @@ CONNECT_TIMEOUT = 10.0
 PING_EVERY = 20.0
 PING_TIMEOUT = 15.0
 CLOSE_TIMEOUT = 1.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+PATIENCE = Patience(first_pause=0.5, longest_pause=15.0)
 QUEUE = 1_000
 """Messages that wait here for a slow handler, while pings are still answered."""
 MAX_MESSAGE = 64 * 1024 * 1024
@@ -54,40 +55,26 @@ class _End:
     """Seconds that the hub asked to wait."""
 
 
+@dataclass(slots=True)
 class LiveFeed:
-    """Follows the live feed of one hub.
+    """Follows the live feed of one hub."""
 
-    Args:
-        remote: the hub.
-        cursor: where to begin; see :func:`hookhub.cli.speaking.tail.begin`.
-        tell: takes sentences about the connection.
-        events: type patterns; none for all.
-        where: a payload filter, JSON.
-        keep: a file that keeps the cursor from one run to the next.
-    """
-
-    def __init__(
-        self,
-        remote: Remote,
-        cursor: str | None,
-        tell: Callable[[str], None],
-        *,
-        events: tuple[str, ...] = (),
-        where: str | None = None,
-        keep: Path | None = None,
-    ) -> None:
-        self._remote = remote
-        self._events = events
-        self._where = where
-        self._keep = keep
-        self._tell = tell
-        self.cursor = cursor
-        """Everything up to here has been handled."""
-        self._connections = 0
-        self._failures = 0
-        self._lost_at: float | None = None
-        self._pause: float | None = None
-        self._busy = False
+    remote: Remote
+    cursor: str | None
+    """Where to begin (see :func:`hookhub.cli.speaking.tail.begin`), and how far all is handled."""
+    tell: Callable[[str], None]
+    """Takes sentences about the connection."""
+    events: tuple[str, ...] = ()
+    """Type patterns; none for all."""
+    where: str | None = None
+    """A payload filter, JSON."""
+    keep: Path | None = None
+    """A file that keeps the cursor from one run to the next."""
+    _connections: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)
+    _lost_at: float | None = field(default=None, init=False)
+    _pause: float | None = field(default=None, init=False)
+    _busy: bool = field(default=False, init=False)
 
     async def run(self, handle: Handle) -> None:
         """Call ``handle`` with each event, one after another, until cancelled.
@@ -107,32 +94,31 @@ class LiveFeed:
                 raise Unauthorized(f"The hub closed the feed: {reason}.")
             if self._connections == 0:
                 raise Unavailable(
-                    f"No live feed from {self._remote.url}: {end.reason}. Is the hub running there?"
+                    f"No live feed from {self.remote.url}: {end.reason}. Is the hub running there?"
                 )
             if self._lost_at is None:
                 self._lost_at = trio.current_time()
             pause = self._next_pause(end)
-            self._tell(f"Connection lost ({end.reason or end.code}); again in {pause:.1f} s.")
+            self.tell(f"Connection lost ({end.reason or end.code}); again in {pause:.1f} s.")
             await trio.sleep(pause)
 
     def _next_pause(self, end: _End) -> float:
         self._failures += 1
         if end.pause is not None:
             return end.pause
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10))
-        return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads clients out
+        return PATIENCE.pause(min(self._failures, 10), random.random())  # noqa: S311
 
     def _resource(self) -> str:
-        query = {"since": self.cursor, "where": self._where}
-        query["events"] = ",".join(self._events) or None
+        query = {"since": self.cursor, "where": self.where}
+        query["events"] = ",".join(self.events) or None
         text = urlencode({name: value for name, value in query.items() if value is not None})
-        return f"{urlsplit(self._remote.url).path.rstrip('/')}/ws{'?' if text else ''}{text}"
+        return f"{urlsplit(self.remote.url).path.rstrip('/')}/ws{'?' if text else ''}{text}"
 
     async def _connect(self, handle: Handle) -> _End:
         self._pause = None
         try:
             with trio.fail_after(CONNECT_TIMEOUT):
-                stream = await _dial(self._remote.url)
+                stream = await _dial(self.remote.url)
         except OSError as error:
             return _End(None, _why(error))
         except trio.TooSlowError:
@@ -151,7 +137,7 @@ class LiveFeed:
     def _refused(self, status: int) -> _End:
         """How a handshake ends that was answered with an HTTP status."""
         if status == NotFound.status:
-            url = self._remote.url
+            url = self.remote.url
             raise NotFound(
                 nowhere(url) or f"{url} has no /ws; is it a hub, with the plugin hookhub-websocket?"
             )
@@ -163,9 +149,9 @@ class LiveFeed:
                 socket = await wrap_client_stream(
                     nursery,
                     stream,
-                    urlsplit(self._remote.url).netloc,
+                    urlsplit(self.remote.url).netloc,
                     self._resource(),
-                    extra_headers=[(b"Authorization", f"Bearer {self._remote.token}".encode())],
+                    extra_headers=[(b"Authorization", f"Bearer {self.remote.token}".encode())],
                     message_queue_size=QUEUE,
                     max_message_size=MAX_MESSAGE,
                     receive_buffer_size=RECEIVE,
@@ -231,7 +217,7 @@ class LiveFeed:
             self._resumed(message["replayed"])
         elif kind == "gap":
             missed = message["missed"]
-            self._tell(
+            self.tell(
                 "Gap: the hub's database is another one, or went back; it goes on from now."
                 if missed is None
                 else f"Gap: {missed} events are no longer kept; it goes on with those that are."
@@ -246,7 +232,7 @@ class LiveFeed:
         self._connections += 1
         self._failures = 0
         if self._connections == 1:
-            self._tell(f"Connected to {self._remote.url}. Ctrl-C ends.")
+            self.tell(f"Connected to {self.remote.url}. Ctrl-C ends.")
         if self.cursor is None:
             self._moved_to(message["cursor"])
 
@@ -254,14 +240,14 @@ class LiveFeed:
         if self._lost_at is not None:
             away = trio.current_time() - self._lost_at
             self._lost_at = None
-            self._tell(f"Back after {away:.1f} s, with {replayed} events since; nothing is missed.")
+            self.tell(f"Back after {away:.1f} s, with {replayed} events since; nothing is missed.")
 
     def _moved_to(self, cursor: str | None) -> None:
         if cursor is None:
             return
         self.cursor = cursor
-        if self._keep is not None:
-            _keep(self._keep, cursor)
+        if self.keep is not None:
+            _keep(self.keep, cursor)
 
 
 def _keep(path: Path, cursor: str) -> None:

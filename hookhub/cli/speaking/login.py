@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import note, print_json, print_table, say
+from hookhub.cli.shared.output import note, print_json, print_result, print_table
 from hookhub.cli.shared.remote import (
     DEFAULT,
     DEFAULT_URL,
@@ -60,10 +60,8 @@ def login(url: str, name: str, as_json: bool) -> None:
     profiles.items[name] = kept
     profiles.current = name
     path = save_profiles(profiles)
-    if as_json:
-        print_json({**_shown(profiles, name), "path": str(path)})
-        return
-    say(f"Logged in to {kept.url} as profile {name!r}, kept in {path}.")
+    told = f"Logged in to {kept.url} as profile {name!r}, kept in {path}."
+    print_result({**_shown(profiles, name), "path": str(path)}, told, as_json=as_json)
 
 
 def _try(client: Client) -> None:
@@ -116,10 +114,8 @@ def use(name: str, as_json: bool) -> None:
     chosen = profiles.get(name)
     profiles.current = name
     save_profiles(profiles)
-    if as_json:
-        print_json(_shown(profiles, name))
-        return
-    say(f"Commands now go to {chosen.url} ({name}).")
+    told = f"Commands now go to {chosen.url} ({name})."
+    print_result(_shown(profiles, name), told, as_json=as_json)
 
 
 @profile.command("delete")
@@ -137,10 +133,8 @@ def delete(name: str, as_json: bool) -> None:
     forgotten = _shown(profiles, name)
     del profiles.items[name]
     save_profiles(profiles)
-    if as_json:
-        print_json({**forgotten, "current": False})
-        return
-    say(f"Profile {name!r} is forgotten.")
+    told = f"Profile {name!r} is forgotten."
+    print_result({**forgotten, "current": False}, told, as_json=as_json)
 
 
 def _shown(profiles: Profiles, name: str) -> dict[str, Any]:

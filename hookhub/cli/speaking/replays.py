@@ -10,14 +10,12 @@ import click
 from hookhub.cli.shared import values
 from hookhub.cli.shared.options import json_option, together
 from hookhub.cli.shared.output import (
-    cell,
     count,
     note,
-    print_json,
+    print_list,
     print_members,
-    print_table,
+    print_result,
     progress_bar,
-    say,
 )
 from hookhub.cli.shared.remote import Remote, remote_options
 from hookhub.contracts.errors import HookhubError
@@ -101,15 +99,9 @@ def list_(endpoint_id: int | None, state: str | None, remote: Remote, as_json: b
     """
     with remote.management() as hub:
         items = list(hub.replays(endpoint_id=endpoint_id, state=state))
-    if as_json:
-        print_json({"items": items, "total": len(items)})
-        return
-    if not items:
-        note("There is none.")
-        return
-    names = ("id", "endpoint_id", "state", "done", "total", "created_at", "finished_at")
-    columns = ("ID", "ENDPOINT", "STATE", "DONE", "TOTAL", "CREATED", "FINISHED")
-    print_table(columns, [[cell(item[name]) for name in names] for item in items])
+    columns = {"ID": "id", "ENDPOINT": "endpoint_id", "STATE": "state", "DONE": "done"}
+    columns |= {"TOTAL": "total", "CREATED": "created_at", "FINISHED": "finished_at"}
+    print_list(items, columns, as_json=as_json)
 
 
 @replay.command("show")
@@ -124,7 +116,7 @@ def show(replay_id: int, remote: Remote, as_json: bool) -> None:
       hookhub replay show 7
     """
     with remote.management() as hub:
-        show_replay(hub.replay(replay_id), as_json=as_json)
+        print_result(hub.replay(replay_id), print_replay, as_json=as_json)
 
 
 @replay.command("watch")
@@ -149,7 +141,7 @@ def _steering(verb: str, what: str) -> click.Command:
     @json_option
     def steer(replay_id: int, remote: Remote, as_json: bool) -> None:
         with remote.management() as hub:
-            show_replay(hub.steer_replay(replay_id, verb), as_json=as_json)
+            print_result(hub.steer_replay(replay_id, verb), print_replay, as_json=as_json)
 
     return steer
 
@@ -176,7 +168,8 @@ def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait:
         HookhubError: it failed.
     """
     if replay.get("dry_run"):
-        _say(replay, f"{count(replay['total'], 'event')} would be sent once more.", as_json)
+        told = f"{count(replay['total'], 'event')} would be sent once more."
+        print_result(replay, told, as_json=as_json)
         return
     if replay["gap"]:
         note("The history no longer reaches back to where the replay shall begin.")
@@ -186,7 +179,7 @@ def watch_replay(client: Client, replay: dict[str, Any], *, as_json: bool, wait:
         replay = _follow(Management(client), replay)
     if replay["state"] == "failed":
         raise HookhubError(f"Replay {replay['id']} failed: {replay['error']}")
-    _say(replay, _summary(replay), as_json)
+    print_result(replay, _summary(replay), as_json=as_json)
 
 
 def _follow(hub: Management, replay: dict[str, Any]) -> dict[str, Any]:
@@ -215,18 +208,8 @@ def _summary(replay: dict[str, Any]) -> str:
     return f"Replay {replay['id']} is {replay['state']}: {made} made."
 
 
-def _say(replay: dict[str, Any], sentence: str, as_json: bool) -> None:
-    if as_json:
-        print_json(replay)
-    else:
-        say(sentence)
-
-
-def show_replay(replay: dict[str, Any], *, as_json: bool) -> None:
-    """Print one replay."""
-    if as_json:
-        print_json(replay)
-        return
+def print_replay(replay: dict[str, Any]) -> None:
+    """Show a replay to a person."""
     of = "" if replay["total"] is None else f" of {replay['total']}"
     shown = {"id": str(replay["id"]), "endpoint": str(replay["endpoint_id"])}
     shown |= {"state": replay["state"], "done": f"{replay['done']}{of}"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import count, print_json, progress_bar, say
+from hookhub.cli.shared.output import count, print_result, progress_bar
 from hookhub.cli.shared.remote import Remote, remote_options
 from hookhub.cli.shared.values import read_fields, read_object
 from hookhub.cli.speaking.completion import complete_event_type
@@ -109,12 +109,10 @@ def send(
         accepted = client.send(
             type, members, key=key, source=source, id=id_, idempotency_key=idempotency_key
         )
-    if as_json:
-        print_json(dataclasses.asdict(accepted))
-        return
     repeated = " (this is the first event; nothing new was stored)" if accepted.repeated else ""
     deliveries = count(accepted.deliveries, "delivery")
-    say(f"{accepted.id} sequence {accepted.sequence}, {deliveries}{repeated}")
+    told = f"{accepted.id} sequence {accepted.sequence}, {deliveries}{repeated}"
+    print_result(dataclasses.asdict(accepted), told, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +159,8 @@ def send_bulk(
                     bar.show(done if total is None else chunk[-1].end, total)
             except HookhubError as error:
                 raise _stopped(error, done, reached) from None
-    if as_json:
-        print_json({"events": done, "deliveries": deliveries})
-    else:
-        say(f"{count(done, 'event')} sent, {count(deliveries, 'delivery')}.")
+    told = f"{count(done, 'event')} sent, {count(deliveries, 'delivery')}."
+    print_result({"events": done, "deliveries": deliveries}, told, as_json=as_json)
 
 
 def _opened(path: Path) -> BinaryIO:

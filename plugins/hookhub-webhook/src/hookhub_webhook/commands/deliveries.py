@@ -11,9 +11,8 @@ from hookhub.cli.kit import (
     delivery_options,
     json_option,
     print_deliveries,
-    print_json,
+    print_result,
     remote_options,
-    say,
 )
 from hookhub_webhook.commands.client import WebhookClient
 from hookhub_webhook.commands.webhook import ask, which
@@ -35,10 +34,7 @@ def deliveries(webhook_name: str, wanted: DeliveryOptions, remote: Remote, as_js
     with remote.client() as client:
         number = which(WebhookClient(client), webhook_name)
         found = wanted.find(client, f"/webhooks/{number}/deliveries")
-    if as_json:
-        print_json(found)
-    else:
-        print_deliveries(found)
+    print_result(found, print_deliveries, as_json=as_json)
 
 
 @click.command("retry-failed")
@@ -55,10 +51,8 @@ def retry_failed(webhook_name: str, remote: Remote, as_json: bool) -> None:
     with remote.client() as client:
         hub = WebhookClient(client)
         retried = hub.retry_failed(which(hub, webhook_name))
-    if as_json:
-        print_json({"retried": retried})
-    else:
-        say(f"{count(retried, 'delivery')} will be attempted again.")
+    told = f"{count(retried, 'delivery')} will be attempted again."
+    print_result({"retried": retried}, told, as_json=as_json)
 
 
 @click.command("cancel-pending")
@@ -79,10 +73,8 @@ def cancel_pending(webhook_name: str, yes: bool, remote: Remote, as_json: bool) 
         if not yes:
             ask(f"End everything that waits for webhook {found['id']} ({found['name']})?")
         cancelled = hub.cancel_pending(found["id"])
-    if as_json:
-        print_json({"cancelled": cancelled})
-    else:
-        say(f"{count(cancelled, 'delivery')} ended.")
+    told = f"{count(cancelled, 'delivery')} ended."
+    print_result({"cancelled": cancelled}, told, as_json=as_json)
 
 
 DELIVERIES = (deliveries, retry_failed, cancel_pending)

@@ -9,13 +9,13 @@ import click
 
 from hookhub.cli.kit import (
     Remote,
-    cell,
     confirm,
     json_option,
     note,
     print_json,
+    print_list,
     print_members,
-    print_table,
+    print_result,
     printable,
     remote_options,
     say,
@@ -53,22 +53,15 @@ def list_(event_type: str | None, active: bool | None, remote: Remote, as_json: 
     """
     with remote.client() as client:
         items = list(WebhookClient(client).list(event_type=event_type, is_active=active))
-    if as_json:
-        print_json({"items": items, "total": len(items)})
-        return
-    if not items:
-        note("There is none. 'hookhub webhook create NAME URL --events PATTERN' makes one.")
-        return
-    columns = ("ID", "NAME", "STATE", "BREAKER", "EVENTS", "DELIVERED", "FAILED", "URL")
-    print_table(columns, [_row(item) for item in items])
+    print_result({"items": items, "total": len(items)}, _print_webhooks, as_json=as_json)
 
 
-def _row(item: dict[str, Any]) -> list[str]:
-    state = "active" if item["is_active"] else "off"
-    names = ("success_count", "failure_count", "url")
-    texts = [cell(item[name]) for name in names]
-    types = ", ".join(item["event_types"])
-    return [str(item["id"]), item["name"], state, item["breaker"], types, *texts]
+def _print_webhooks(found: dict[str, Any]) -> None:
+    items = [{**item, "state": "active" if item["is_active"] else "off"} for item in found["items"]]
+    columns = {"ID": "id", "NAME": "name", "STATE": "state", "BREAKER": "breaker"}
+    columns |= {"EVENTS": "event_types", "DELIVERED": "success_count", "FAILED": "failure_count"}
+    nothing = "There is none. 'hookhub webhook create NAME URL --events PATTERN' makes one."
+    print_list(items, columns | {"URL": "url"}, as_json=False, nothing=nothing)
 
 
 @webhook.command("show")
@@ -205,10 +198,7 @@ def delete(webhook_name: str, yes: bool, remote: Remote, as_json: bool) -> None:
         if not yes:
             ask(f"Delete {named}? Nothing more is sent to it, what waits for it is dropped.")
         hub.delete(found["id"])
-    if as_json:
-        print_json(found)
-        return
-    say(f"Deleted {named}.")
+    print_result(found, f"Deleted {named}.", as_json=as_json)
 
 
 def which(hub: WebhookClient, word: str) -> int:

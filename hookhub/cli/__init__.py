@@ -1,4 +1,4 @@
-"""The program ``hookhub``: thin commands, each in a file of its own.
+"""The program ``hookhub``: thin commands, a folder for each family of them.
 
 Commands import the rooms they need when they run: ``hookhub --help`` and shell completion must
 not wait for a web framework.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from hookhub.contracts.errors import HookhubError
@@ -54,18 +54,9 @@ class StoredEvent:
         """Read one item of ``GET /events``; members of newer hubs are left out.
 
         Raises:
-            KeyError: a member is missing.
+            TypeError: a member is missing.
         """
-        return cls(
-            type=item["type"],
-            payload=item["payload"],
-            timestamp=item["timestamp"],
-            id=item["id"],
-            sequence=item["sequence"],
-            cursor=item["cursor"],
-            key=item.get("key"),
-            source=item.get("source"),
-        )
+        return cls(**{known.name: item[known.name] for known in fields(cls) if known.name in item})
 
 
 class HistoryGap(HookhubError):

@@ -106,7 +106,8 @@ def _print(found: list[Finding]) -> None:
 def check_plugins(settings: Settings, hub: Hub) -> Iterator[Finding]:
     """What is broken, missing or misspelt; and whether there is anything to work with."""
     reports = hub.plugins.report()
-    good = [f"{item.name} {item.version}".strip() for item in reports if _works(item)]
+    works = [item for item in reports if item.error is None and not item.disabled]
+    good = [f"{item.name} {item.version}".strip() for item in works]
     yield Finding("plugins", "ok" if good else "warning", ", ".join(good) or "There are none.")
     for report in reports:
         if report.error is not None:
@@ -129,7 +130,3 @@ def check_plugins(settings: Settings, hub: Hub) -> Iterator[Finding]:
             "No plugin declares an event type, so no event can be sent.",
             "Install one (hookhub-users), or write one: docs, 'Writing a plugin'.",
         )
-
-
-def _works(report: object) -> bool:
-    return not getattr(report, "disabled", False) and getattr(report, "error", None) is None

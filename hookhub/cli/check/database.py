@@ -16,6 +16,7 @@ from hookhub.secretbox import SecretBox
 from hookhub.store import Reader, Store
 from hookhub.store.database import is_sqlite, redacted_url, sqlite_path
 from hookhub.store.migrations import CORE
+from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.units.secrets import check_secrets
 from hookhub.store.units.tokens import list_tokens
 
@@ -78,7 +79,7 @@ async def _inside(store: Store, hub: Hub) -> list[Finding]:
     version = versions.get(CORE, 0)
     problem = version_problem(version, where)
     if problem is not None:
-        newer = version > 0 and "newer" in problem
+        newer = version > len(CORE_MIGRATIONS)
         return [Finding("database", "error" if newer else "warning", problem)]
     found = [Finding("database", "ok", f"{where}, tables at version {version}")]
     found += _components(versions, hub)

@@ -12,6 +12,7 @@ from hookhub.cli.kit import (
     note,
     print_json,
     print_members,
+    print_result,
     remote_options,
     replay_range_options,
     say,
@@ -113,36 +114,27 @@ def replay(
         watch_replay(client, begun, as_json=as_json, wait=wait)
 
 
-@click.command("enable")
-@click.argument("webhook_name", metavar="WEBHOOK")
-@remote_options
-@json_option
-def enable(webhook_name: str, remote: Remote, as_json: bool) -> None:
-    """Switch a webhook on; pending deliveries go on.
+def _switch(verb: str, what: str) -> click.Command:
+    @click.command(verb, help=f"{what}\n\n\b\nExample:\n  hookhub webhook {verb} shop")
+    @click.argument("webhook_name", metavar="WEBHOOK")
+    @remote_options
+    @json_option
+    def switch(webhook_name: str, remote: Remote, as_json: bool) -> None:
+        with remote.client() as client:
+            hub = WebhookClient(client)
+            number = which(hub, webhook_name)
+            switched = hub.enable(number) if verb == "enable" else hub.disable(number)
+        print_result(switched, print_webhook, as_json=as_json)
 
-    \b
-    Example:
-      hookhub webhook enable shop
-    """
-    with remote.client() as client:
-        hub = WebhookClient(client)
-        print_webhook(hub.enable(which(hub, webhook_name)), as_json=as_json)
-
-
-@click.command("disable")
-@click.argument("webhook_name", metavar="WEBHOOK")
-@remote_options
-@json_option
-def disable(webhook_name: str, remote: Remote, as_json: bool) -> None:
-    """Switch a webhook off: pending deliveries wait, new events are not sent to it.
-
-    \b
-    Example:
-      hookhub webhook disable shop
-    """
-    with remote.client() as client:
-        hub = WebhookClient(client)
-        print_webhook(hub.disable(which(hub, webhook_name)), as_json=as_json)
+    return switch
 
 
-ACTIONS = (test, rotate_secret, replay, enable, disable)
+ACTIONS = (
+    test,
+    rotate_secret,
+    replay,
+    _switch("enable", "Switch a webhook on; pending deliveries go on."),
+    _switch(
+        "disable", "Switch a webhook off: pending deliveries wait, new events are not sent to it."
+    ),
+)

@@ -12,7 +12,6 @@ from hookhub.cli.kit import (
     confirm,
     json_option,
     note,
-    print_json,
     print_list,
     print_members,
     print_result,
@@ -78,14 +77,11 @@ def show(webhook_name: str, remote: Remote, as_json: bool) -> None:
     """
     with remote.client() as client:
         hub = WebhookClient(client)
-        print_webhook(hub.get(which(hub, webhook_name)), as_json=as_json)
+        print_result(hub.get(which(hub, webhook_name)), print_webhook, as_json=as_json)
 
 
-def print_webhook(found: dict[str, Any], *, as_json: bool) -> None:
-    """Print one webhook, with its secret if that is shown this once."""
-    if as_json:
-        print_json(found)
-        return
+def print_webhook(found: dict[str, Any]) -> None:
+    """Show a person one webhook, with its secret if that is shown this once."""
     hidden = {"event_type", "secret", "signing_secret"}
     print_members((name, value) for name, value in found.items() if name not in hidden)
     if found.get("secret"):
@@ -134,7 +130,8 @@ def create(
     else:
         wanted["generate_secret"] = not no_secret
     with remote.client() as client:
-        print_webhook(WebhookClient(client).create(wanted | members), as_json=as_json)
+        made = WebhookClient(client).create(wanted | members)
+    print_result(made, print_webhook, as_json=as_json)
 
 
 @webhook.command("update")
@@ -176,7 +173,8 @@ def update(
         raise click.UsageError("There is nothing to change; see --help.")
     with remote.client() as client:
         hub = WebhookClient(client)
-        print_webhook(hub.update(which(hub, webhook_name), members), as_json=as_json)
+        changed = hub.update(which(hub, webhook_name), members)
+    print_result(changed, print_webhook, as_json=as_json)
 
 
 @webhook.command("delete")

@@ -173,7 +173,8 @@ class Response:
     it is cut, whether the client reads or not. The hub's stop does the same to all streams."""
 
 
-Handler = Callable[[Request], Awaitable[Response | BaseModel | Mapping[str, Any] | None]]
+Returned = Response | BaseModel | Mapping[str, Any] | None
+Handler = Callable[[Request], Awaitable[Returned]]
 
 
 class BodyLimit(NamedTuple):

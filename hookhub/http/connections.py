@@ -266,16 +266,8 @@ def abort_connection() -> None:
 class _Connections:
     """Makes, runs and counts the connections of one server."""
 
-    def __init__(
-        self,
-        app: AppWrapper,
-        config: ServerConfig,
-        context: WorkerContext,
-        state: LifespanState,
-        upgrades: Mapping[str, UpgradeHandler],
-        leave: Leave,
-    ) -> None:
-        self._connect = partial(ServerConnection, app, config, context, state, upgrades, leave)
+    def __init__(self, connect: Callable[[SocketStream], ServerConnection]) -> None:
+        self._connect = connect
         self._open: set[ServerConnection] = set()
         self._left = trio.lowlevel.ParkingLot()
 
@@ -339,8 +331,9 @@ async def serve(
     wrapped = ASGIWrapper(app)
     lifespan = Lifespan(wrapped, config, state)
     leave = Leave(draining, stopping)
+    context, connection_state = WorkerContext(None), ConnectionState(state)
     connections = _Connections(
-        wrapped, config, WorkerContext(None), ConnectionState(state), upgrades, leave
+        partial(ServerConnection, wrapped, config, context, connection_state, upgrades, leave)
     )
     try:
         async with trio.open_nursery() as nursery:

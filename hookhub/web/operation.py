@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import quart
 import trio
+from pydantic import BaseModel
 from quart.wrappers import Response as QuartResponse
+from quart_trio.wrappers import TrioResponse
 
 from hookhub.contracts.errors import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
-from hookhub.contracts.routes import ID_MAX, BodyLimit, Principal, Request, Route
+from hookhub.contracts.routes import (
+    ID_MAX,
+    BodyLimit,
+    Principal,
+    Request,
+    Response,
+    Returned,
+    Route,
+)
 from hookhub.http.problems import problem_response
 from hookhub.plugins import only_fault
-from hookhub.web.answers import to_response
+from hookhub.web.asgi import StreamedResponse
 from hookhub.web.reading.bodies import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str, str], Awaitable[Principal]]
@@ -80,7 +92,7 @@ class Operation:
         request = quart.request._get_current_object()  # type: ignore[attr-defined]
         try:
             handed = await self._read(request, params)
-            response = to_response(await self.route.handler(handed), self.route)
+            response = _to_response(await self.route.handler(handed), self.route)
         except BaseException as error:
             only_fault(error)
             response = problem_response(error, method=request.method, path=request.path)
@@ -170,3 +182,41 @@ def _check_params(params: Mapping[str, int | str]) -> None:
             isinstance(value, str) and "\0" in value
         ):
             raise NotFound(f"There is nothing with this {name}.")
+
+
+# -- answers ---------------------------------------------------------------------------------
+
+
+def _to_response(answer: Returned, route: Route) -> QuartResponse:
+    """The HTTP answer for what ``route``'s handler returned."""
+    if not isinstance(answer, Response):
+        return _whole(_encode(answer), route.success, route.response_type)
+    status = answer.status if answer.status is not None else route.success
+    body = answer.body
+    response: QuartResponse
+    if isinstance(body, AsyncIterator):
+        response = StreamedResponse(body, status, answer.content_type, answer.until)
+    else:
+        response = _whole(_encode(body), status, answer.content_type)
+    for name, value in answer.headers.items():
+        response.headers[name] = value
+    return response
+
+
+def _whole(data: bytes | None, status: int, content_type: str) -> QuartResponse:
+    if data is not None:
+        return TrioResponse(data, status=status, content_type=content_type)
+    response = TrioResponse(b"", status=status)
+    del response.headers["Content-Type"]
+    if status == 204:
+        del response.headers["Content-Length"]  # RFC 9110 §8.6 forbids it
+    return response
+
+
+def _encode(body: BaseModel | Mapping[str, Any] | list[Any] | bytes | None) -> bytes | None:
+    """An answer's body as bytes: JSON, unless it is bytes already."""
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, BaseModel):
+        return type(body).__pydantic_serializer__.to_json(body, by_alias=True)
+    return json.dumps(body).encode()

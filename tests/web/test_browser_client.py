@@ -9,7 +9,7 @@ import pytest
 
 from hookhub.config import Settings
 from hookhub.testing.serving import settings_for_tests
-from hookhub.web.resources.browser_client import FOLDER
+from hookhub.web.resources.pages import CLIENT
 
 PAGE = "https://panel.example.org"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Headers": "authorization"}
@@ -40,7 +40,7 @@ async def test_the_module_and_all_that_it_imports(api: httpx.AsyncClient) -> Non
         for target in re.findall(r'^import .* from "(.*)";$', response.text, re.MULTILINE):
             assert target.startswith("./")
             waiting.append(str(httpx.URL(f"http://hub{address}").join(target).path))
-    assert seen == {path.name for path in FOLDER.iterdir()}
+    assert seen == {path.name for path in CLIENT.iterdir()}
 
 
 async def test_what_has_not_changed_is_not_sent_again(api: httpx.AsyncClient) -> None:

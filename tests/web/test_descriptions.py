@@ -14,7 +14,7 @@ import trio
 from hookhub.hub import Hub
 from hookhub.server import Started
 from hookhub.testing.machine import find_program
-from hookhub.web.openapi.known import patterns_of
+from hookhub.web.openapi.schemas import patterns_of
 from hookhub.web.resources import core_routes
 
 

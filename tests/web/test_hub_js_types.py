@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from hookhub.testing.machine import find_program
-from hookhub.web.resources.browser_client import FOLDER
+from hookhub.web.resources.pages import CLIENT
 
 USE = Path(__file__).parent / "types" / "use_of_hub.ts"
 
@@ -22,15 +22,15 @@ def members(text: str) -> set[str]:
 
 def test_the_same_members() -> None:
     """What Hub has, its declaration has, and nothing else."""
-    declared = members((FOLDER / "hub.d.ts").read_text("utf-8"))
+    declared = members((CLIENT / "hub.d.ts").read_text("utf-8"))
     assert {"on", "subscribe", "cursor", "close"} <= declared
-    assert declared == members((FOLDER / "hub.js").read_text("utf-8"))
+    assert declared == members((CLIENT / "hub.js").read_text("utf-8"))
 
 
 def test_the_types(tmp_path: Path) -> None:
     """TypeScript accepts right uses, knows payloads by their types, and refuses wrong uses."""
     tsc = find_program("tsc")
-    shutil.copy(FOLDER / "hub.d.ts", tmp_path)
+    shutil.copy(CLIENT / "hub.d.ts", tmp_path)
     shutil.copy(USE, tmp_path)
     options = "--noEmit --strict --target es2022 --lib es2022,dom --module esnext"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What browsers see: the API's description (``/openapi.json``, ``/docs``).
+"""What browsers see: the API's description (``/openapi.json``, ``/docs``) and ``/hub.js``.
 
 Swagger UI comes from this package, and the pages allow nothing else: no other host is asked for
 anything.
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import EventType
-from hookhub.contracts.files import PAGE_HEADERS
+from hookhub.contracts.files import PAGE_HEADERS, StaticFile
 from hookhub.contracts.routes import Request, Response, Route
 from hookhub.web.openapi.openapi import Examples, openapi_document
 from hookhub.web.resources.batch import NewEvents
-from hookhub.web.resources.browser_client import BrowserClient
 from hookhub.web.resources.models import NewEvent
 
 if TYPE_CHECKING:
@@ -32,6 +31,17 @@ FILES = {
     "docs.js": ("docs", "text/javascript; charset=utf-8"),
     "docs.css": ("docs", "text/css; charset=utf-8"),
 }
+CLIENT = STATIC / "hub"
+"""The live feed's client for browsers, for pages of any origin. It is the core's and not the
+WebSocket plugin's: the panel is made of it, and without that plugin it follows the feed as
+Server-Sent Events."""
+MODULE = "hub.js"
+DECLARATIONS = "hub.d.ts"
+CLIENT_HEADERS = {
+    # Modules are fetched with CORS; there is nothing in them that is not public.
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 
 
 class Pages:
@@ -44,6 +54,7 @@ class Pages:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._openapi = b""
+        self._client = {path.name: StaticFile.read(path) for path in sorted(CLIENT.iterdir())}
         self._panel = False
 
     def describe(self, routes: Sequence[Route]) -> None:
@@ -63,7 +74,9 @@ class Pages:
             Route("GET", "/docs", self.docs, None, "pages", described=False),
             Route("GET", "/docs/{name}", self.file, None, "pages", described=False),
             Route("GET", "/", self.root, None, "pages", described=False),
-            *BrowserClient().routes(),
+            Route("GET", f"/{MODULE}", self.module, None, "pages", described=False),
+            Route("GET", f"/{DECLARATIONS}", self.declarations, None, "pages", described=False),
+            Route("GET", "/hub/{name}", self.part, None, "pages", described=False),
         ]
 
     async def openapi(self, request: Request) -> Response:
@@ -92,6 +105,23 @@ class Pages:
         person = "text/html" in request.headers.get("accept", "")
         place = "admin/" if person and self._panel else "/docs"
         return Response(status=302, headers={"Location": place, "Vary": "Accept"})
+
+    # -- the client for browsers; its modules import each other by relative addresses -------
+
+    async def module(self, request: Request) -> Response:
+        """The module that pages import."""
+        return self._client[MODULE].answer(request, CLIENT_HEADERS)
+
+    async def declarations(self, request: Request) -> Response:
+        """Its types, for TypeScript and editors."""
+        return self._client[DECLARATIONS].answer(request, CLIENT_HEADERS)
+
+    async def part(self, request: Request) -> Response:
+        """What the module is made of."""
+        name = str(request.params["name"])
+        if name in (MODULE, DECLARATIONS) or name not in self._client:
+            raise NotFound(f"There is no file {name[:100]!r} here.")
+        return self._client[name].answer(request, CLIENT_HEADERS)
 
 
 def _example(event_type: EventType) -> dict[str, Any]:

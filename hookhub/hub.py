@@ -47,7 +47,7 @@ from hookhub.plugins import (
     load_event_types,
     load_transforms,
 )
-from hookhub.statistics.tally import Tally
+from hookhub.statistics.samples import Tally
 from hookhub.store import Reader, Store, Transaction
 from hookhub.store.units import events as event_units
 

@@ -20,10 +20,10 @@ from hookhub.statistics.samples import (
     Gauges,
     Point,
     RangeName,
+    Tally,
     begin_of,
     grid,
 )
-from hookhub.statistics.tally import Tally
 from hookhub.store import Store
 from hookhub.store.units.statistics import Backlog, add_sample, backlog, read_points
 

@@ -14,7 +14,7 @@ from typing import Any
 from hookhub.contracts.deliveries import Endpoint
 from hookhub.contracts.events import OWN, format_timestamp
 from hookhub.feed.signals import Signals
-from hookhub.statistics.tally import Tally
+from hookhub.statistics.samples import Tally
 from hookhub.store.units.deliveries import AttemptReport, Recorded
 
 

@@ -27,8 +27,7 @@ from hookhub.delivery.claiming import Claimer
 from hookhub.delivery.lanes import Lane, Obstacle, Scheduler
 from hookhub.delivery.leases import Leases
 from hookhub.delivery.nodes import Nodes
-from hookhub.delivery.observing import Observer
-from hookhub.delivery.recording import Recorder, Results
+from hookhub.delivery.recording import Observer, Recorder, Results
 from hookhub.delivery.roster import Roster
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.store import NewDelivery, Store

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 import trio
@@ -16,7 +17,6 @@ from hookhub.contracts.errors import StoreUnavailable
 from hookhub.contracts.sinks import AttemptResult, Outcome
 from hookhub.delivery.answer_headers import kept_headers
 from hookhub.delivery.attempts import storable
-from hookhub.delivery.observing import Observer
 from hookhub.delivery.policy import decide
 from hookhub.store import Store, Transaction
 from hookhub.store.units.deliveries import AttemptReport, Recorded, recorded_before, touch
@@ -36,6 +36,16 @@ of the attempt is kept. In number, records are as many as attempts may be in fli
 log = structlog.get_logger("hookhub.delivery")
 
 WriteBatch = Callable[[Transaction, Sequence[AttemptReport]], list[Recorded]]
+
+
+class Observer(Protocol):
+    """Is told of every attempt, in the Trio thread; must not wait or raise."""
+
+    def attempted(self, endpoint: Endpoint, item: AttemptReport) -> None:
+        """An attempt was made, and is about to be recorded."""
+
+    def recorded(self, endpoint: Endpoint, item: AttemptReport, recorded: Recorded | None) -> None:
+        """It was recorded; None: it was not, and will be made again."""
 
 
 class Results:

@@ -13,7 +13,7 @@ from hookhub.feed.presence import (
 )
 from hookhub.feed.ranges import HistoryRange, read_range, resolve_range
 from hookhub.feed.resuming import Gap, Resume, joined
-from hookhub.feed.selection import Select, Wanted, same_for_all
+from hookhub.feed.selection import Select, Wanted
 from hookhub.feed.signals import (
     SIGNAL_SCOPE,
     SIGNAL_TYPES,
@@ -48,5 +48,4 @@ __all__ = [
     "origins_known",
     "read_range",
     "resolve_range",
-    "same_for_all",
 ]

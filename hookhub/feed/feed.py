@@ -14,7 +14,7 @@ from hookhub.contracts.events import Cursor, Event
 from hookhub.contracts.sinks import Entry
 from hookhub.feed.resuming import Gap, Resume, gap_up_to, resume
 from hookhub.feed.ring import Ring
-from hookhub.feed.selection import Payloads, Select, Selectors, Wanted
+from hookhub.feed.selection import Payloads, Select, Wanted, selectors
 from hookhub.store import Store
 from hookhub.store.epochs import NOTHING_SEEN, Seen, read_newest
 from hookhub.store.units.events import history_bounds, read_events
@@ -57,7 +57,7 @@ class Feed:
         self._store = store
         self._ring = Ring(settings.ring_events, settings.ring_bytes)
         self._payloads = Payloads(PAYLOADS)
-        self._selectors = Selectors(self._payloads)
+        self._selector = selectors(self._payloads)
         self._changed = trio.Event()
         self._begin = self._seen = NOTHING_SEEN
         self._version = 0
@@ -107,10 +107,6 @@ class Feed:
         """Now."""
         return Cursor(self._seen.epoch, self._seen.sequence)
 
-    def entry(self, event: Event) -> Entry:
-        """The event with its encoded form."""
-        return Entry(event, self.epoch)
-
     def entries(self, events: Sequence[Event]) -> list[Entry]:
         """Each event with its encoded form."""
         epoch = self.epoch
@@ -137,7 +133,7 @@ class Feed:
 
     def select(self, wanted: Wanted) -> Select:
         """The predicate for :meth:`read`; the same one for all who want the same."""
-        return self._selectors.get(wanted)
+        return self._selector(wanted)
 
     async def wait(self, after: Cursor) -> None:
         """Return as soon as something newer than ``after`` was published, or it is void."""
@@ -211,7 +207,7 @@ class Feed:
         self._store_reads += 1
         events = await self._store.read(lambda reader: read_events(reader, after, PAGE))
         # Committed but not yet published events wait for their turn: order is everybody's.
-        return [self.entry(event) for event in events if event.sequence <= self.last]
+        return self.entries([event for event in events if event.sequence <= self.last])
 
     def statistics(self) -> dict[str, float]:
         """Counters and gauges."""

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hookhub.contracts.errors import InvalidCursor, ValidationFailed, wrong_field
+from hookhub.contracts.errors import InvalidCursor, wrong_field
 from hookhub.contracts.events import Cursor, Event, format_timestamp, parse_timestamp
 from hookhub.store import Reader
 from hookhub.store.units.events import first_at_or_after, history_bounds
@@ -84,7 +84,7 @@ def read_range(epoch: str, since: str | None, until: str | None) -> tuple[Bound,
         isinstance(begin, Cursor) and isinstance(end, Cursor) and begin > end
     )
     if backwards:
-        raise _wrong("until", "must be after since")
+        raise wrong_field("until: must be after since.", "until", msg="must be after since")
     return begin, end
 
 
@@ -107,8 +107,5 @@ def _place(name: str, text: str | None, epoch: str) -> Bound:
             errors=[{"loc": [name], "msg": "a cursor of another history"}],
         )
     example = "2026-01-31T12:00:00Z"
-    raise _wrong(name, f"{text[:60]!r} is neither a time ({example}) nor a cursor")
-
-
-def _wrong(name: str, message: str) -> ValidationFailed:
-    return wrong_field(f"{name}: {message}.", name, msg=message)
+    message = f"{text[:60]!r} is neither a time ({example}) nor a cursor"
+    raise wrong_field(f"{name}: {message}.", name, msg=message)

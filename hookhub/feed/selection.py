@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -17,21 +17,6 @@ Wanted: TypeAlias = Mapping[str, Filter | None]
 """Type pattern to what its events' payloads must match; None: whatever they hold."""
 
 _NOT_ALL = object()
-
-
-class Selectors:
-    """Makes predicates; readers who want the same get the same one.
-
-    Args:
-        payloads: for those who filter by them.
-    """
-
-    def __init__(self, payloads: Payloads) -> None:
-        self._made = lru_cache(maxsize=1024)(lambda items: selector(dict(items), payloads))
-
-    def get(self, wanted: Wanted) -> Select:
-        """The predicate of a reader."""
-        return self._made(frozenset(wanted.items()))
 
 
 class Payloads:
@@ -73,6 +58,16 @@ class Payloads:
         return payload
 
 
+def selectors(payloads: Payloads) -> Callable[[Wanted], Select]:
+    """Makes predicates; readers who want the same get the same one.
+
+    Args:
+        payloads: for those who filter by them.
+    """
+    made = lru_cache(maxsize=1024)(lambda items: selector(dict(items), payloads))
+    return lambda wanted: made(frozenset(wanted.items()))
+
+
 def selector(wanted: Wanted, payloads: Payloads) -> Select:
     """The predicate of a reader; an event is wanted if one of its patterns wants it.
 
@@ -110,8 +105,3 @@ def by_condition(wanted: Wanted) -> dict[Filter, list[str]]:
         if where is not None:
             found.setdefault(where, []).append(pattern)
     return found
-
-
-def same_for_all(patterns: Iterable[str], where: Filter | None) -> Wanted:
-    """These patterns, all with one condition or none."""
-    return dict.fromkeys(patterns, where)

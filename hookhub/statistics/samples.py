@@ -81,8 +81,7 @@ class Counts:
         return round(100 * self.delivered / ended, 2) if ended else None
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
+class Gauges(NamedTuple):
     """How it is at a moment."""
 
     pending: int = 0
@@ -96,22 +95,12 @@ class Gauges:
 
     def highest(self, other: Gauges) -> Gauges:
         """Of each number the greater one."""
-        return Gauges(
-            max(self.pending, other.pending),
-            max(self.oldest_pending, other.oldest_pending),
-            max(self.open_breakers, other.open_breakers),
-            max(self.connections, other.connections),
-        )
+        return Gauges._make(map(max, self, other))
 
     def with_node(self, other: Gauges) -> Gauges:
         """Those of two nodes at one moment."""
-        both = self.highest(other)
-        return Gauges(
-            both.pending,
-            both.oldest_pending,
-            both.open_breakers,
-            self.connections + other.connections,
-        )
+        both = self.connections + other.connections
+        return self.highest(other)._replace(connections=both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +126,36 @@ def grid(points: dict[int, Point], span: ChartRange, end: int) -> list[Point]:
     step = span.step * MICROSECONDS
     first = end - span.points * step
     return [points.get(at) or Point(at, Counts(), None) for at in range(first, end, step)]
+
+
+class Tally:
+    """What the deliveries of this process came to since its start: told of every attempt."""
+
+    def __init__(self) -> None:
+        self._counts = Counts()
+
+    def attempted(self) -> None:
+        """An attempt was made."""
+        self._counts.attempts += 1
+
+    def delivered(self, committed_at: int | None, answered_at: int) -> None:
+        """A delivery ended well.
+
+        Args:
+            committed_at: microseconds; None if its time says nothing, because a person had it
+                retried.
+            answered_at: microseconds.
+        """
+        self._counts.delivered += 1
+        if committed_at is not None:
+            # A clock that was set back must not make it negative.
+            seconds = max(0, answered_at - committed_at) / MICROSECONDS
+            self._counts.latency.observe(seconds)
+
+    def failed(self) -> None:
+        """A delivery was given up."""
+        self._counts.failed += 1
+
+    def counts(self) -> Counts:
+        """As they are now."""
+        return self._counts.copy()

@@ -11,7 +11,7 @@ import trio.testing
 from hookhub.config import DatabaseSettings, LiveSettings
 from hookhub.contracts.events import Cursor, Draft, new_event_id
 from hookhub.contracts.sinks import Entry, LiveSink
-from hookhub.feed import Broadcaster, Feed, same_for_all
+from hookhub.feed import Broadcaster, Feed
 from hookhub.feed.selection import everything
 from hookhub.store import Store, open_store
 from hookhub.store.units.events import read_events
@@ -39,7 +39,7 @@ async def connected(store: Store, ring: int = 100, *sinks: LiveSink) -> tuple[Fe
 
 
 async def read_all(feed: Feed, after: int, *patterns: str, limit: int = 7) -> list[int]:
-    match = feed.select(same_for_all(patterns or ["*"], None))
+    match = feed.select(dict.fromkeys(patterns or ["*"], None))
     found: list[int] = []
     while after < feed.last:
         part = await feed.read(Cursor(feed.epoch, after), match, limit)

@@ -11,7 +11,7 @@ from hookhub.config import DatabaseSettings, LiveSettings
 from hookhub.contracts.events import Cursor, Event
 from hookhub.contracts.sinks import Entry
 from hookhub.feed import Feed, Wanted
-from hookhub.feed.selection import Payloads, Selectors, everything
+from hookhub.feed.selection import Payloads, everything, selectors
 from hookhub.filters import Filter, compile_filter
 from hookhub.store import open_store
 
@@ -47,18 +47,18 @@ def test_one_pattern_that_wants_it_is_enough(
     wanted: Wanted, yes: list[Entry], no: list[Entry]
 ) -> None:
     """Each pattern with its own condition."""
-    select = Selectors(Payloads(0)).get(wanted)
+    select = selectors(Payloads(0))(wanted)
     assert all(map(select, yes))
     assert not any(map(select, no))
 
 
 def test_who_wants_the_same_shares_the_predicate() -> None:
     """Whatever the order and the spelling: the fan-out encodes once for all of them."""
-    selectors = Selectors(Payloads(0))
-    first = selectors.get({"a.*": where(x={"$eq": 1}), "b.*": None})
-    second = selectors.get({"b.*": None, "a.*": compile_filter({"$.x": 1})})
+    select = selectors(Payloads(0))
+    first = select({"a.*": where(x={"$eq": 1}), "b.*": None})
+    second = select({"b.*": None, "a.*": compile_filter({"$.x": 1})})
     assert first is second
-    assert selectors.get({"*": None, "a.*": where(x=1)}) is everything
+    assert select({"*": None, "a.*": where(x=1)}) is everything
 
 
 def test_payloads_are_parsed_once_for_all() -> None:

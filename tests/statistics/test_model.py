@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hookhub.statistics.histogram import Histogram
-from hookhub.statistics.samples import FINEST, RANGES, Counts, Gauges, Point, begin_of, grid
-from hookhub.statistics.tally import Tally
+from hookhub.statistics.samples import FINEST, RANGES, Counts, Gauges, Point, Tally, begin_of, grid
 
 SECOND = 1_000_000
 HOUR = RANGES["hour"]

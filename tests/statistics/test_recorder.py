@@ -14,8 +14,7 @@ from trio.testing import MockClock
 from hookhub.background.charts import LATE, Stats
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.events import Draft, new_event_id
-from hookhub.statistics.samples import Counts, Gauges, Point
-from hookhub.statistics.tally import Tally
+from hookhub.statistics.samples import Counts, Gauges, Point, Tally
 from hookhub.store import Store, Transaction, open_store
 from hookhub.testing.serving import sqlite_url
 

@@ -10,20 +10,37 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypedDict, Unpack
 
 import structlog
 import trio
 
 from hookhub.contracts.deliveries import Page, Replay, ReplayChoice, ReplayState
-from hookhub.contracts.errors import HookhubError
-from hookhub.delivery.replays.range import Asked
+from hookhub.contracts.errors import HookhubError, wrong_field
+from hookhub.contracts.events import check_pattern
 from hookhub.delivery.replays.work import Work, count, lease_end
-from hookhub.feed.ranges import read_range
-from hookhub.store import Store
+from hookhub.feed.ranges import read_range, resolve_range
+from hookhub.store import Reader, Store
 from hookhub.store.units import missed
 from hookhub.store.units import replays as units
+from hookhub.store.units.endpoints import get_endpoint
+from hookhub.store.units.replays import WantedReplay
 
 log = structlog.get_logger("hookhub.replay")
+
+
+class AskedReplay(TypedDict, total=False):
+    """What a replay is asked for; what is left out narrows nothing."""
+
+    since: str | None
+    """An RFC 3339 time (from then on) or a cursor (after it); None for the oldest event kept."""
+    until: str | None
+    """A time (before it) or a cursor (up to it); None for the newest event."""
+    events: Sequence[str] | None
+    """Type patterns, within what the endpoint subscribes to; None for all of that."""
+    only: ReplayChoice
+    """``failed``: events whose deliveries to the endpoint have all failed; ``never_sent``: events
+    without any delivery to it."""
 
 
 class Replays:
@@ -44,51 +61,42 @@ class Replays:
         self._deliveries = 0
 
     async def start(
-        self,
-        sink: str | None,
-        endpoint_id: int,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        events: Sequence[str] | None = None,
-        only: ReplayChoice = "all",
+        self, sink: str | None, endpoint_id: int, **asked: Unpack[AskedReplay]
     ) -> Replay:
         """Begin a replay; it goes on in the background, through restarts.
 
         Args:
             sink: whose endpoint it must be; None for anybody's.
-            since: an RFC 3339 time (from then on) or a cursor (after it); None for the oldest
-                event that is kept.
-            until: a time (before it) or a cursor (up to it); None for the newest event.
-            events: type patterns, within what the endpoint subscribes to; None for all of that.
-            only: ``failed``: events whose deliveries to the endpoint have all failed;
-                ``never_sent``: events without any delivery to it.
 
         Raises:
             NotFound: there is no such endpoint.
             ValidationFailed, InvalidCursor: the range or the patterns make no sense.
         """
-        place = read_range(self._store.epoch, since, until)
-        wanted, gap = await self._store.read(Asked(sink, endpoint_id, *place, events, only).resolve)
+        wanted, gap = await self._wanted(sink, endpoint_id, asked)
         replay = await self._store.write(lambda tx: units.insert_replay(tx, wanted, gap))
         self._bell.set()
-        log.info("replay.started", replay_id=replay.id, endpoint_id=endpoint_id, only=only)
+        log.info("replay.started", replay_id=replay.id, endpoint_id=endpoint_id, only=wanted.only)
         return replay
 
-    async def count(
-        self,
-        sink: str | None,
-        endpoint_id: int,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        events: Sequence[str] | None = None,
-        only: ReplayChoice = "all",
-    ) -> int:
+    async def count(self, sink: str | None, endpoint_id: int, **asked: Unpack[AskedReplay]) -> int:
         """How many events :meth:`start` would replay now; nothing is stored."""
-        place = read_range(self._store.epoch, since, until)
-        wanted, _ = await self._store.read(Asked(sink, endpoint_id, *place, events, only).resolve)
+        wanted, _ = await self._wanted(sink, endpoint_id, asked)
         return await count(self._store, wanted) or 0
+
+    async def _wanted(
+        self, sink: str | None, endpoint_id: int, asked: AskedReplay
+    ) -> tuple[WantedReplay, bool]:
+        """The range as it is now, and whether it begins before the history."""
+        begin, end = read_range(self._store.epoch, asked.get("since"), asked.get("until"))
+
+        def look(reader: Reader) -> tuple[WantedReplay, bool]:
+            endpoint = get_endpoint(reader, sink, endpoint_id)
+            patterns = check_events(endpoint.event_types, asked.get("events"))
+            part = resolve_range(reader, begin, end)
+            place = (part.after, part.last, part.since, part.until)
+            return WantedReplay(endpoint.id, patterns, asked.get("only", "all"), *place), part.gap
+
+        return await self._store.read(look)
 
     async def get(self, replay_id: int) -> Replay:
         """One replay. Raises NotFound."""
@@ -170,3 +178,36 @@ class Replays:
     def statistics(self) -> dict[str, float]:
         """Counters since start, and gauges."""
         return {"running": len(self._running), "deliveries_total": self._deliveries}
+
+
+def check_events(subscribed: Sequence[str], events: Sequence[str] | None) -> tuple[str, ...]:
+    """The type patterns of a replay.
+
+    Args:
+        subscribed: the patterns of its endpoint.
+        events: None for all that it subscribes to.
+
+    Raises:
+        ValidationFailed: a pattern is none, or the endpoint subscribes to nothing of this.
+    """
+    if events is None:
+        return ("*",)
+    for position, pattern in enumerate(events):
+        try:
+            check_pattern(pattern)
+        except ValueError as error:
+            raise wrong_field(f"events: {error}.", "events", position, msg=f"{error}") from None
+    if not any(_overlap(one, other) for one in events for other in subscribed):
+        listed = ", ".join(subscribed)
+        message = f"the endpoint subscribes to nothing of this, only to {listed}"
+        raise wrong_field(f"events: {message}.", "events", msg=message)
+    return tuple(events)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether some type could match both patterns."""
+    if one == other or "*" in (one, other):
+        return True
+    return (other.endswith(".*") and one.startswith(other[:-1])) or (
+        one.endswith(".*") and other.startswith(one[:-1])
+    )

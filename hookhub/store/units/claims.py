@@ -17,7 +17,7 @@ from hookhub.contracts.events import Event
 from hookhub.store.database import Reader, marks
 from hookhub.store.schema import HELD, IS_PENDING, IS_UNCLAIMED
 from hookhub.store.unit import Transaction
-from hookhub.store.units.stored import event_rows
+from hookhub.store.units.events import event_rows
 
 NOTHING_HELD: Mapping[int, Claim] = MappingProxyType({})
 

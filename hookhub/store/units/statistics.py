@@ -19,7 +19,7 @@ from hookhub.statistics.samples import (
     Point,
     begin_of,
 )
-from hookhub.store.database import Reader
+from hookhub.store.database import Reader, marks
 from hookhub.store.schema import IS_PENDING
 from hookhub.store.unit import Transaction
 
@@ -89,10 +89,10 @@ def _put(tx: Transaction, step: int, point: Point) -> None:
     values: tuple[Any, ...] = (
         *(step, point.at, point.nodes),
         *(counts.events, counts.attempts, counts.delivered, counts.failed, counts.latency.text()),
-        *(gauges.pending, gauges.oldest_pending, gauges.open_breakers, gauges.connections),
+        *gauges,
     )
     tx.change(
-        f"INSERT INTO hookhub_stats (step, at, {_COLUMNS}) VALUES ({', '.join('?' * len(values))}) "
+        f"INSERT INTO hookhub_stats (step, at, {_COLUMNS}) VALUES ({marks(values)}) "
         f"ON CONFLICT (step, at) DO UPDATE SET {_CHANGES}",
         values,
     )

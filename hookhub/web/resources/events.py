@@ -18,7 +18,7 @@ from hookhub.contracts.errors import (
 )
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import Answer, Header, Query, Request, Response, Route
-from hookhub.feed import Gap, Select, joined, same_for_all
+from hookhub.feed import Gap, Select, joined
 from hookhub.web.resources.followers import FoundFrames, Poll
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
@@ -116,7 +116,7 @@ class _Events:
         """
         query = request.query_as(EventsQuery)
         feed = self._hub.feed
-        wanted = same_for_all(event_patterns(query.events), payload_filter(query.where))
+        wanted = dict.fromkeys(event_patterns(query.events), payload_filter(query.where))
         match = feed.select(wanted)
         resume = None if query.after is None else await feed.resume(Cursor.parse(query.after))
         read = self._newest if query.newest else self._following

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hookhub.contracts.errors import Forbidden, InvalidCursor, TooManyRequests
 from hookhub.contracts.events import Cursor
 from hookhub.contracts.routes import CURSOR, Header, Query, Request, Response, Route
-from hookhub.feed import SIGNAL_SCOPE, needs_scope, same_for_all
+from hookhub.feed import SIGNAL_SCOPE, needs_scope
 from hookhub.filters import Filter
 from hookhub.web.resources.followers import Subscriber, check_room
 from hookhub.web.resources.models import (
@@ -93,7 +93,7 @@ class EventStream:
         return Subscriber(
             self._hub,
             request,
-            same_for_all(patterns, where),
+            dict.fromkeys(patterns, where),
             None if start is None else await self._hub.feed.resume(start),
             keep_alive=self._keep_alive,
         )

@@ -153,20 +153,33 @@ def _wrong(found: ErrorDetails, path: KeyPath) -> str:
     if found["type"] == "value_error":  # One of our own checks, which says what is allowed.
         message, meaning = found["msg"].removeprefix("Value error, "), ""
     else:
-        message, meaning = _ours(found["msg"]), _meaning(path)
+        message, meaning = _ours(found), _meaning(path)
     return f"{_shown_value(found['input'], path)}{message}{meaning}"
 
 
-def _ours(message: str) -> str:
-    """Pydantic's message as the end of a sentence."""
-    for pydantic, ours in (
-        ("Input should", "must"),
-        ("String should", "must"),
-        ("a valid integer", "a whole number"),
-        ("a valid ", "a "),
-    ):
-        message = message.replace(pydantic, ours)
-    return message
+_MUST = {
+    "bool_type": "be a boolean",
+    "dict_type": "be a dictionary",
+    "finite_number": "be a finite number",
+    "float_type": "be a number",
+    "greater_than": "be greater than {gt:g}",
+    "greater_than_equal": "be greater than or equal to {ge:g}",
+    "int_type": "be a whole number",
+    "less_than_equal": "be less than or equal to {le:g}",
+    "list_type": "be a list",
+    "literal_error": "be {expected}",
+    "string_too_short": "have at least {min_length} characters",
+    "string_type": "be a string",
+}
+"""What is allowed, by pydantic's word for what is wrong."""
+
+
+def _ours(found: ErrorDetails) -> str:
+    """What pydantic found as the end of a sentence."""
+    text = _MUST.get(found["type"])
+    if text is None:
+        return f"is wrong: {found['msg']}"
+    return "must " + text.format(**found.get("ctx", {}))
 
 
 def _meaning(path: KeyPath) -> str:

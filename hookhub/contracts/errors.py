@@ -46,6 +46,11 @@ class HookhubError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
+    """Unless a class says it, its code in words."""
+
+    def __init_subclass__(cls) -> None:
+        if "code" in vars(cls) and "title" not in vars(cls):
+            cls.title = cls.code.replace("_", " ").capitalize()
 
     def __init__(
         self,
@@ -86,21 +91,18 @@ class ConfigError(HookhubError):
     """A setting is misspelt, of the wrong type, or impossible; names the key and its place."""
 
     code = "bad_configuration"
-    title = "Bad configuration"
 
 
 class PluginError(HookhubError):
     """A plugin could not be loaded, or two plugins claim the same name; names the culprits."""
 
     code = "plugin_error"
-    title = "Plugin error"
 
 
 class StoreError(HookhubError):
     """The database cannot be used: not a database, no permission, migrations missing …"""
 
     code = "store_error"
-    title = "Store error"
 
 
 class StoreUnavailable(StoreError):
@@ -108,7 +110,6 @@ class StoreUnavailable(StoreError):
 
     code = "store_unavailable"
     status = 503
-    title = "Store unavailable"
 
 
 class StatementRefused(StoreUnavailable):
@@ -116,7 +117,6 @@ class StatementRefused(StoreUnavailable):
 
     code = "statement_refused"
     status = 500
-    title = "Statement refused"
 
 
 class MalformedRequest(HookhubError):
@@ -124,7 +124,6 @@ class MalformedRequest(HookhubError):
 
     code = "malformed_request"
     status = 400
-    title = "Malformed request"
 
 
 class Unauthorized(HookhubError):
@@ -132,7 +131,6 @@ class Unauthorized(HookhubError):
 
     code = "unauthorized"
     status = 401
-    title = "Unauthorized"
 
 
 class Forbidden(HookhubError):
@@ -148,14 +146,12 @@ class NotFound(HookhubError):
 
     code = "not_found"
     status = 404
-    title = "Not found"
 
 
 class UnreadableEvent(NotFound):
     """The event is stored, but cannot be written as JSON: it came past every check."""
 
     code = "unreadable_event"
-    title = "Unreadable event"
 
 
 class MethodNotAllowed(HookhubError):
@@ -163,7 +159,6 @@ class MethodNotAllowed(HookhubError):
 
     code = "method_not_allowed"
     status = 405
-    title = "Method not allowed"
 
 
 class Conflict(HookhubError):
@@ -171,7 +166,6 @@ class Conflict(HookhubError):
 
     code = "conflict"
     status = 409
-    title = "Conflict"
 
 
 class PayloadTooLarge(HookhubError):
@@ -179,7 +173,6 @@ class PayloadTooLarge(HookhubError):
 
     code = "payload_too_large"
     status = 413
-    title = "Payload too large"
 
 
 class UnsupportedMediaType(HookhubError):
@@ -187,7 +180,6 @@ class UnsupportedMediaType(HookhubError):
 
     code = "unsupported_media_type"
     status = 415
-    title = "Unsupported media type"
 
 
 class ValidationFailed(HookhubError):
@@ -195,14 +187,12 @@ class ValidationFailed(HookhubError):
 
     code = "validation_failed"
     status = 422
-    title = "Validation failed"
 
 
 class UnknownEventType(ValidationFailed):
     """No plugin declares this event type; names the nearest one that is declared."""
 
     code = "unknown_event_type"
-    title = "Unknown event type"
 
 
 class IdempotencyMismatch(ValidationFailed):
@@ -216,7 +206,6 @@ class InvalidCursor(ValidationFailed):
     """A cursor that this hub never gave out."""
 
     code = "invalid_cursor"
-    title = "Invalid cursor"
 
 
 class UpgradeRequired(HookhubError):
@@ -224,7 +213,6 @@ class UpgradeRequired(HookhubError):
 
     code = "upgrade_required"
     status = 426
-    title = "Upgrade required"
 
 
 class TooManyRequests(HookhubError):
@@ -232,7 +220,6 @@ class TooManyRequests(HookhubError):
 
     code = "too_many_requests"
     status = 429
-    title = "Too many requests"
 
 
 class EgressBlocked(HookhubError):
@@ -240,7 +227,6 @@ class EgressBlocked(HookhubError):
 
     code = "blocked_address"
     status = 422
-    title = "Blocked address"
 
 
 class Unavailable(HookhubError):
@@ -248,7 +234,6 @@ class Unavailable(HookhubError):
 
     code = "unavailable"
     status = 503
-    title = "Unavailable"
 
 
 def wrong_field(detail: str, *loc: str | int, msg: str | None = None) -> ValidationFailed:

@@ -25,14 +25,12 @@ class TransformError(HookhubError):
 
     code = "transform_failed"
     status = 422
-    title = "Transform failed"
 
 
 class UnknownTransform(ValidationFailed):
     """No plugin brings a transform of this name; names the nearest one."""
 
     code = "unknown_transform"
-    title = "Unknown transform"
 
 
 @dataclass(frozen=True, slots=True)

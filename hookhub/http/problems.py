@@ -36,7 +36,6 @@ class RequestTimedOut(HookhubError):
 
     code = "request_timeout"
     status = 408
-    title = "Request timeout"
 
 
 class HeadersTooLarge(HookhubError):
@@ -52,7 +51,6 @@ class NotImplementedHere(HookhubError):
 
     code = "not_implemented"
     status = 501
-    title = "Not implemented"
 
 
 class VersionNotSupported(HookhubError):

@@ -26,23 +26,22 @@ class Readiness(Answer):
     checks: dict[str, str] = Field(description="For each part `ok`, or what is wrong with it")
 
 
-class _Health:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+def health_routes(hub: Hub) -> Sequence[Route]:
+    """Health, for supervisors and load balancers."""
 
-    async def live(self, request: Request) -> dict[str, Any]:
+    async def live(request: Request) -> dict[str, Any]:
         """Whether the process answers; restart it if not."""
         return {"status": "ok"}
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(request: Request) -> Response:
         """Whether the hub can do its work; send it no requests if not."""
-        wrong = await self._hub.readiness()
+        wrong = await hub.readiness()
         well = not any(wrong.values())
         checks = {name: text or "ok" for name, text in wrong.items()}
-        warning = self._hub.warnings()
+        warning = hub.warnings()
         if warning is not None and wrong["plugins"] is None:
             checks["plugins"] = f"warning: {warning}"
-        idle = self._hub.engine.warnings()
+        idle = hub.engine.warnings()
         if idle is not None and wrong["engine"] is None:
             checks["engine"] = f"warning: {idle}"
         return Response(
@@ -50,12 +49,8 @@ class _Health:
             status=200 if well else 503,
         )
 
-
-def health_routes(hub: Hub) -> Sequence[Route]:
-    """Health, for supervisors and load balancers."""
-    health = _Health(hub)
-    ready = {200: Readiness, 503: Readiness}
+    states = {200: Readiness, 503: Readiness}
     return [
-        Route("GET", "/health/live", health.live, None, "health", responses={200: Alive}),
-        Route("GET", "/health/ready", health.ready, None, "health", responses=ready),
+        Route("GET", "/health/live", live, None, "health", responses={200: Alive}),
+        Route("GET", "/health/ready", ready, None, "health", responses=states),
     ]

@@ -49,44 +49,6 @@ class ConnectionList(PageAnswer[ConnectionItem]):
     """Live connections, oldest first."""
 
 
-class _Live:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    async def list(self, request: Request) -> dict[str, Any]:
-        """Who follows the live feed.
-
-        A token without the scope `admin` sees its own connections. Each process of a hub knows its
-        own; they are gone from the list when they end.
-        """
-        query = request.query_as(ConnectionsQuery)
-        items, total = self._hub.presence.page(
-            query.limit, query.offset, query.kind, query.token_id, own=_own(request)
-        )
-        shown = [self._shown(item) for item in items]
-        return query.page(shown, total)
-
-    def _shown(self, item: dict[str, Any]) -> dict[str, Any]:
-        feed = self._hub.feed
-        position = item.pop("position")
-        return {
-            **item,
-            "cursor": str(Cursor(feed.epoch, position)),
-            "lag": max(0, feed.last - position),
-        }
-
-    async def close(self, request: Request) -> None:
-        """Close a live connection.
-
-        A WebSocket ends with 4410, a stream with an event `closing` that has this code; a waiting
-        request is answered at once. A token without the scope `admin` may close its own. To keep a
-        client out, revoke its token.
-        """
-        id = str(request.params["connection_id"])
-        if not self._hub.presence.dismiss(id, own=_own(request)):
-            raise NotFound("There is no such live connection in this process (any more).")
-
-
 def _own(request: Request) -> int | None:
     """The token whose connections alone may be seen; None: all."""
     assert request.principal is not None
@@ -95,10 +57,44 @@ def _own(request: Request) -> int | None:
 
 def live_routes(hub: Hub) -> Sequence[Route]:
     """Presence, and an end by hand."""
-    live = _Live(hub)
+
+    async def list_connections(request: Request) -> dict[str, Any]:
+        """Who follows the live feed.
+
+        A token without the scope `admin` sees its own connections. Each process of a hub knows its
+        own; they are gone from the list when they end.
+        """
+        query = request.query_as(ConnectionsQuery)
+        items, total = hub.presence.page(
+            query.limit, query.offset, query.kind, query.token_id, own=_own(request)
+        )
+        shown = [item_json(item) for item in items]
+        return query.page(shown, total)
+
+    def item_json(item: dict[str, Any]) -> dict[str, Any]:
+        feed = hub.feed
+        position = item.pop("position")
+        return {
+            **item,
+            "cursor": str(Cursor(feed.epoch, position)),
+            "lag": max(0, feed.last - position),
+        }
+
+    async def close(request: Request) -> None:
+        """Close a live connection.
+
+        A WebSocket ends with 4410, a stream with an event `closing` that has this code; a waiting
+        request is answered at once. A token without the scope `admin` may close its own. To keep a
+        client out, revoke its token.
+        """
+        id = str(request.params["connection_id"])
+        if not hub.presence.dismiss(id, own=_own(request)):
+            raise NotFound("There is no such live connection in this process (any more).")
+
     route = partial(Route, scope="events:read", tag="live")
-    path = "/live/connections"
+    every, one = "/live/connections", "/live/connections/{connection_id}"
+    found = {200: ConnectionList}
     return [
-        route("GET", path, live.list, query=ConnectionsQuery, responses={200: ConnectionList}),
-        route("DELETE", f"{path}/{{connection_id}}", live.close, responses={204: None}),
+        route("GET", every, list_connections, query=ConnectionsQuery, responses=found),
+        route("DELETE", one, close, responses={204: None}),
     ]

@@ -68,11 +68,10 @@ class ReplayQuery(Paging):
     state: ReplayState | None = None
 
 
-class _Replays:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+def replay_routes(hub: Hub) -> Sequence[Route]:
+    """Starting replays, and watching and steering them."""
 
-    async def create(self, request: Request) -> Response:
+    async def create(request: Request) -> Response:
         """Send events of the past to an endpoint once more.
 
         Each gets a new delivery with the same event id. The replay goes on in the background,
@@ -87,15 +86,15 @@ class _Replays:
             "only": new.only,
         }
         if new.dry_run:
-            total = await self._hub.replays.count(None, new.endpoint_id, **wanted)
+            total = await hub.replays.count(None, new.endpoint_id, **wanted)
             return Response({"dry_run": True, "total": total}, status=200)
-        replay = await self._hub.replays.start(None, new.endpoint_id, **wanted)
+        replay = await hub.replays.start(None, new.endpoint_id, **wanted)
         return Response(ReplayItem.of(replay))
 
-    async def list(self, request: Request) -> dict[str, Any]:
+    async def list_replays(request: Request) -> dict[str, Any]:
         """List replays, newest first."""
         query = request.query_as(ReplayQuery)
-        page = await self._hub.replays.list(
+        page = await hub.replays.list(
             endpoint_id=query.endpoint_id,
             state=query.state,
             limit=query.limit,
@@ -103,26 +102,22 @@ class _Replays:
         )
         return query.page([ReplayItem.of(replay).model_dump() for replay in page.items], page.total)
 
-    async def get(self, request: Request) -> ReplayItem:
+    async def get(request: Request) -> ReplayItem:
         """One replay, and how far it is."""
-        return ReplayItem.of(await self._hub.replays.get(request.id("replay_id")))
+        return ReplayItem.of(await hub.replays.get(request.id("replay_id")))
 
-    async def pause(self, request: Request) -> ReplayItem:
+    async def pause(request: Request) -> ReplayItem:
         """Make no more deliveries until it is resumed; those that it has made go on."""
-        return ReplayItem.of(await self._hub.replays.pause(request.id("replay_id")))
+        return ReplayItem.of(await hub.replays.pause(request.id("replay_id")))
 
-    async def resume(self, request: Request) -> ReplayItem:
+    async def resume(request: Request) -> ReplayItem:
         """Go on where it stopped, if it is paused or failed."""
-        return ReplayItem.of(await self._hub.replays.resume(request.id("replay_id")))
+        return ReplayItem.of(await hub.replays.resume(request.id("replay_id")))
 
-    async def cancel(self, request: Request) -> ReplayItem:
+    async def cancel(request: Request) -> ReplayItem:
         """End it; the deliveries that it has made stay."""
-        return ReplayItem.of(await self._hub.replays.cancel(request.id("replay_id")))
+        return ReplayItem.of(await hub.replays.cancel(request.id("replay_id")))
 
-
-def replay_routes(hub: Hub) -> Sequence[Route]:
-    """Starting replays, and watching and steering them."""
-    replays = _Replays(hub)
     one = "/replays/{replay_id:int}"
     reads = partial(Route, scope="webhooks:read", tag="replays")
     writes = partial(Route, scope="webhooks:write", tag="replays")
@@ -131,14 +126,14 @@ def replay_routes(hub: Hub) -> Sequence[Route]:
         writes(
             "POST",
             "/replays",
-            replays.create,
+            create,
             body=NewReplay,
             responses={201: ReplayItem, 200: ReplayCount},
             errors=(NotFound, InvalidCursor),
         ),
-        reads("GET", "/replays", replays.list, query=ReplayQuery, responses={200: ReplayList}),
-        reads("GET", one, replays.get, responses={200: ReplayItem}),
-        steers("POST", f"{one}/pause", replays.pause),
-        steers("POST", f"{one}/resume", replays.resume),
-        steers("POST", f"{one}/cancel", replays.cancel),
+        reads("GET", "/replays", list_replays, query=ReplayQuery, responses={200: ReplayList}),
+        reads("GET", one, get, responses={200: ReplayItem}),
+        steers("POST", f"{one}/pause", pause),
+        steers("POST", f"{one}/resume", resume),
+        steers("POST", f"{one}/cancel", cancel),
     ]

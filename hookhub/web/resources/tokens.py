@@ -81,67 +81,59 @@ def token_json(token: Token) -> dict[str, Any]:
     return {**asdict(token), **times}
 
 
-class _Tokens:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+def token_routes(hub: Hub) -> Sequence[Route]:
+    """Making, listing, revoking and deleting tokens."""
 
-    async def create(self, request: Request) -> Response:
+    async def create(request: Request) -> Response:
         """Make a token; the answer is the only place that ever shows its secret."""
         new = request.body_as(NewToken)
-        token, secret = await self._hub.tokens.create(
+        token, secret = await hub.tokens.create(
             new.name,
             list(dict.fromkeys(new.scopes)),
             description=new.description,
-            expires_at=self._expiry(new.expires_at),
+            expires_at=expiry(new.expires_at),
         )
         return Response(
             {**token_json(token), "token": secret}, headers={"Cache-Control": "no-store"}
         )
 
-    def _expiry(self, text: str | None) -> int | None:
+    def expiry(text: str | None) -> int | None:
         if text is None:
             return None
         try:
             moment = parse_timestamp(text.upper())
         except ValueError:
             raise wrong_field(f"There is no such time as {text}.", "expires_at") from None
-        if not self._hub.now() < moment <= TIME_MAX:
+        if not hub.now() < moment <= TIME_MAX:
             raise wrong_field("expires_at must be in the future (before year 10000).", "expires_at")
         return moment
 
-    async def list(self, request: Request) -> dict[str, Any]:
+    async def list_tokens(request: Request) -> dict[str, Any]:
         """All tokens, without their secrets."""
         asked = request.query_as(Paging)
-        tokens = await self._hub.tokens.list()
+        tokens = await hub.tokens.list()
         part = tokens[asked.offset : asked.offset + asked.limit]
         return asked.page([token_json(token) for token in part], len(tokens))
 
-    async def revoke(self, request: Request) -> dict[str, Any]:
+    async def revoke(request: Request) -> dict[str, Any]:
         """Make a token useless, at once and everywhere; its live connections are closed."""
-        return token_json(await self._hub.tokens.revoke(request.id("token_id")))
+        return token_json(await hub.tokens.revoke(request.id("token_id")))
 
-    async def activate(self, request: Request) -> dict[str, Any]:
+    async def activate(request: Request) -> dict[str, Any]:
         """Make a revoked token good again."""
-        return token_json(await self._hub.tokens.activate(request.id("token_id")))
+        return token_json(await hub.tokens.activate(request.id("token_id")))
 
-    async def delete(self, request: Request) -> None:
+    async def delete(request: Request) -> None:
         """Delete a token; it is useless at once."""
-        await self._hub.tokens.delete(request.id("token_id"))
-
-
-def token_routes(hub: Hub) -> Sequence[Route]:
-    """Making, listing, revoking and deleting tokens."""
-    tokens = _Tokens(hub)
+        await hub.tokens.delete(request.id("token_id"))
 
     route = partial(Route, scope="admin", tag="tokens")
     one = "/tokens/{token_id:int}"
     created = {201: CreatedToken}
     return [
-        route(
-            "POST", "/tokens", tokens.create, body=NewToken, responses=created, errors=(Conflict,)
-        ),
-        route("GET", "/tokens", tokens.list, query=Paging, responses={200: TokenList}),
-        route("POST", f"{one}/revoke", tokens.revoke, responses={200: TokenItem}),
-        route("POST", f"{one}/activate", tokens.activate, responses={200: TokenItem}),
-        route("DELETE", one, tokens.delete, responses={204: None}),
+        route("POST", "/tokens", create, body=NewToken, responses=created, errors=(Conflict,)),
+        route("GET", "/tokens", list_tokens, query=Paging, responses={200: TokenList}),
+        route("POST", f"{one}/revoke", revoke, responses={200: TokenItem}),
+        route("POST", f"{one}/activate", activate, responses={200: TokenItem}),
+        route("DELETE", one, delete, responses={204: None}),
     ]

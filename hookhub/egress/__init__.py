@@ -18,11 +18,11 @@ from hookhub.contracts.routes import wrong_field
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.names import ThreadResolver
 from hookhub.egress.guard.urls import check_url
-from hookhub.egress.http.dial import Timings
+from hookhub.egress.http.connect import Timings
 from hookhub.egress.http.dialler import Dialler
 from hookhub.egress.http.failures import EGRESS_ERRORS, EgressError, classify
 from hookhub.egress.http.idle import WATCH, IdleConnections
-from hookhub.egress.http.sending import ReceivedAnswer, RequestStart, Sender, request_start
+from hookhub.egress.http.sender import ReceivedAnswer, RequestStart, Sender, request_start
 from hookhub.egress.http.tls import TlsContexts, check_trust
 from hookhub.egress.http.transport import GuardedTransport
 from hookhub.egress.http.wire import request_head

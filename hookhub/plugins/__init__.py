@@ -6,7 +6,6 @@ What they bring is collected, held to its contract, and, if it runs, kept runnin
 from typing import TYPE_CHECKING
 
 from hookhub.contracts.lazy import lazy
-from hookhub.plugins.addresses import PARAMETER, claim_addresses
 from hookhub.plugins.components import (
     COMPONENT_NAME,
     Components,
@@ -19,6 +18,7 @@ from hookhub.plugins.faults import only_fault
 from hookhub.plugins.inspection import check_numbers, inspect_component
 from hookhub.plugins.manager import Plugins
 from hookhub.plugins.report import SLOW, PluginReport
+from hookhub.plugins.routes import PARAMETER, claim_addresses
 from hookhub.plugins.transforms import TransformRegistry, load_transforms
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from hookhub.contracts.components import Component, Migration
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.routes import Route, UpgradeHandler
-from hookhub.plugins.addresses import check_route, check_upgrade, is_async
+from hookhub.plugins.routes import check_route, check_upgrade, is_async
 
 CONTRACTS = ("hookhub.contracts.sinks", "hookhub.contracts.components")
 METRIC = re.compile(r"[a-z][a-z0-9_]*")

@@ -15,8 +15,8 @@ import trio
 
 from hookhub.config import EgressSettings
 from hookhub.egress import EGRESS_ERRORS, Egress, classify
+from hookhub.egress.http.connect import Dialled
 from hookhub.egress.http.connection import ClientConnection
-from hookhub.egress.http.dial import Dialled
 from hookhub.egress.http.failures import BadAnswer
 from hookhub.egress.http.idle import DISTRUST, WATCH, IdleConnections, Origin
 from hookhub.egress.http.line import Line

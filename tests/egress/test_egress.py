@@ -22,12 +22,12 @@ import trio
 from hookhub.config import EgressSettings, load_settings
 from hookhub.contracts.errors import ConfigError, EgressBlocked, ValidationFailed
 from hookhub.egress import EGRESS_ERRORS, Egress, EgressError, classify
+from hookhub.egress.http.answer_reader import MAX_HEAD
+from hookhub.egress.http.connect import Dialled
 from hookhub.egress.http.connection import ClientConnection
-from hookhub.egress.http.dial import Dialled
 from hookhub.egress.http.failures import Disconnected
 from hookhub.egress.http.idle import IdleConnections, Origin
 from hookhub.egress.http.line import Line
-from hookhub.egress.http.reading import MAX_HEAD
 from hookhub.egress.http.tls import MAX_CONTEXTS, TlsContexts, check_trust
 from hookhub.testing.receiver import (
     Behaviour,

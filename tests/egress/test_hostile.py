@@ -22,12 +22,12 @@ from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 from hookhub.egress import EGRESS_ERRORS, Egress, ReceivedAnswer, classify
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.names import ThreadResolver
+from hookhub.egress.http.answer_reader import MAX_INTERIM, AnswerReader
+from hookhub.egress.http.connect import MAX_TARGETS, Dialled, resolve
 from hookhub.egress.http.connection import ClientConnection
-from hookhub.egress.http.dial import MAX_TARGETS, Dialled, resolve
 from hookhub.egress.http.failures import BadRequest, EgressError
 from hookhub.egress.http.idle import KEEP_AT_ALL, IdleConnections, Origin
 from hookhub.egress.http.line import Line
-from hookhub.egress.http.reading import MAX_INTERIM, AnswerReader
 from hookhub.egress.http.wire import plain_answer, request_head
 from hookhub.testing.receiver import Raw, open_receiver
 from support.certificates import Authority

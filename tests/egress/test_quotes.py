@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 
+from hookhub.egress.http.answer_reader import AnswerReader
 from hookhub.egress.http.connection import _check_first
 from hookhub.egress.http.failures import BadAnswer
-from hookhub.egress.http.reading import AnswerReader
 
 SECRET = "Zq9longsecretValue77"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import trio
 
-from hookhub.egress.http.dial import Dialled
+from hookhub.egress.http.answer_reader import AnswerReader
+from hookhub.egress.http.connect import Dialled
 from hookhub.egress.http.failures import BadAnswer, Disconnected, ReadTimedOut
 from hookhub.egress.http.line import READ_SIZE, NothingWaits
-from hookhub.egress.http.reading import AnswerReader
 from hookhub.egress.http.wire import Head, plain_answer
 
 

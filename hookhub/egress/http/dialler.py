@@ -11,7 +11,7 @@ import trio
 from hookhub.config import EgressSettings
 from hookhub.egress.guard.addresses import Guard
 from hookhub.egress.guard.urls import literal_address
-from hookhub.egress.http.dial import (
+from hookhub.egress.http.connect import (
     Dialled,
     Target,
     Timings,

@@ -14,7 +14,7 @@ import trio
 
 from hookhub import __version__
 from hookhub.egress.guard.addresses import IPAddress, parse_networks, unwrap
-from hookhub.egress.http.dial import (
+from hookhub.egress.http.connect import (
     Dialled,
     closed_on_failure,
     connect_any,

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from hookhub.egress.http.sending import ReceivedAnswer, Sender, Timeouts, request_start
+from hookhub.egress.http.sender import ReceivedAnswer, Sender, Timeouts, request_start
 from hookhub.egress.http.wire import request_head
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.routes import Request, Route
-from hookhub.plugins.addresses import check_route, check_upgrade, claim_addresses
+from hookhub.plugins.routes import check_route, check_upgrade, claim_addresses
 
 
 async def nothing(request: Request) -> None:

@@ -9,8 +9,8 @@ import httpx
 import structlog
 import trio
 
+from hookhub.egress.http.connect import Timings
 from hookhub.egress.http.connection import ClientConnection
-from hookhub.egress.http.dial import Timings
 from hookhub.egress.http.dialler import Dialler
 from hookhub.egress.http.failures import Disconnected
 from hookhub.egress.http.idle import IdleConnections, Origin

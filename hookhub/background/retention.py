@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -50,11 +50,10 @@ class Totals:
     idempotency_keys: int = 0
     jobs: int = 0
 
-    def add(self, removed: Removed) -> None:
-        """Count a step."""
-        self.events += removed.events
-        self.deliveries += removed.deliveries
-        self.attempts += removed.attempts
+    def add(self, removed: Removed | Totals) -> None:
+        """Count a step, or all of them."""
+        for name in Totals.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(removed, name, 0))
 
 
 class Retention:
@@ -69,10 +68,7 @@ class Retention:
     """
 
     def __init__(
-        self,
-        store: Store,
-        settings: RetentionSettings,
-        expired: Callable[[], None] = lambda: None,
+        self, store: Store, settings: RetentionSettings, expired: Callable[[], None] = lambda: None
     ) -> None:
         self._store = store
         self._settings = settings
@@ -103,10 +99,9 @@ class Retention:
             await self._keys(done)
             await self._jobs(done)
         finally:
-            for name in Totals.__slots__:
-                setattr(self._totals, name, getattr(self._totals, name) + getattr(done, name))
+            self._totals.add(done)
         if done != Totals():
-            log.info("retention.swept", **{name: getattr(done, name) for name in Totals.__slots__})
+            log.info("retention.swept", **asdict(done))
         return done
 
     def _before(self, seconds: float) -> int | None:
@@ -181,4 +176,4 @@ class Retention:
 
     def statistics(self) -> dict[str, float]:
         """Counters since start."""
-        return {f"{name}_total": getattr(self._totals, name) for name in Totals.__slots__}
+        return {f"{name}_total": count for name, count in asdict(self._totals).items()}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from hookhub.contracts.redaction import MASK
 
 MAX_FIELDS = 32
-"""Fields that are kept of an answer."""
+"""RawFields that are kept of an answer."""
 MAX_VALUE = 512
 """Characters that are kept of one value, when all of them together are too long."""
 MAX_HEADERS = 2048
@@ -25,10 +25,10 @@ _SECRETS = ("cookie", "authorization")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LAST_LINE = 16
 
-Fields = Sequence[tuple[bytes, bytes]]
+RawFields = Sequence[tuple[bytes, bytes]]
 
 
-def kept_headers(fields: Fields) -> str | None:
+def kept_headers(fields: RawFields) -> str | None:
     """Header fields as they are stored: bounded, without secrets; None if there are none.
 
     Args:
@@ -57,7 +57,7 @@ def header_pairs(text: str | None) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs]
 
 
-def _with_care(fields: Fields) -> str:
+def _with_care(fields: RawFields) -> str:
     lines: list[str] = []
     room = MAX_HEADERS - _LAST_LINE
     for position, (raw_name, raw_value) in enumerate(fields):

@@ -14,7 +14,7 @@ OPEN_FIRST = 5.0
 OPEN_MAX = 300.0
 
 
-class State(enum.Enum):
+class BreakerState(enum.Enum):
     """The usual three."""
 
     CLOSED = "closed"
@@ -41,11 +41,11 @@ class Breaker:
         self.opened = 0
         """How often it opened, in all."""
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> BreakerState:
         """Its state at this moment."""
         if self._opened_in_a_row == 0:
-            return State.CLOSED
-        return State.HALF_OPEN if now >= self._until else State.OPEN
+            return BreakerState.CLOSED
+        return BreakerState.HALF_OPEN if now >= self._until else BreakerState.OPEN
 
     @property
     def closed(self) -> bool:
@@ -54,20 +54,20 @@ class Breaker:
 
     def is_open(self, now: float) -> bool:
         """Whether it lets nothing through at this moment."""
-        return self.state(now) is State.OPEN
+        return self.state(now) is BreakerState.OPEN
 
     def wait(self, now: float) -> float | None:
         """Seconds until an attempt may start; 0 for now, None while a probe is on its way."""
         state = self.state(now)
-        if state is State.CLOSED:
+        if state is BreakerState.CLOSED:
             return 0.0
-        if state is State.OPEN:
+        if state is BreakerState.OPEN:
             return self._until - now
         return None if self._probing else 0.0
 
     def started(self, now: float) -> None:
         """An attempt starts; in half-open state it is the probe."""
-        if self.state(now) is State.HALF_OPEN:
+        if self.state(now) is BreakerState.HALF_OPEN:
             self._probing = True
 
     def abandoned(self) -> None:
@@ -83,7 +83,7 @@ class Breaker:
         """An attempt failed; returns whether that opened the breaker (again)."""
         self._failures += 1
         probe, self._probing = self._probing, False
-        if self.state(now) is State.OPEN:
+        if self.state(now) is BreakerState.OPEN:
             # An attempt that was on its way when it opened.
             return False
         if not probe and self._failures < self._threshold:

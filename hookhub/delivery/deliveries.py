@@ -99,7 +99,9 @@ class Deliveries:
         """End the pending deliveries of an endpoint as failed; returns how many."""
         return await self._in_steps(units.cancel_pending, sink, endpoint_id)
 
-    async def _in_steps(self, unit: Callable[..., units.Step], sink: str, endpoint_id: int) -> int:
+    async def _in_steps(
+        self, unit: Callable[..., units.BulkStep], sink: str, endpoint_id: int
+    ) -> int:
         """Do it to all, however many: nobody else who writes waits for that; returns how many."""
         await self._store.read(lambda reader: get_endpoint(reader, sink, endpoint_id))
         total = 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from hookhub.contracts.deliveries import Claim, Endpoint
-from hookhub.delivery.breaker import Breaker, State
+from hookhub.delivery.breaker import Breaker, BreakerState
 from hookhub.delivery.limits import RateLimit, Window
 
 AHEAD = 8
@@ -258,7 +258,7 @@ class Scheduler:
             if wait:
                 heapq.heappush(self._timers, (now + wait, endpoint_id))
             elif wait is not None and (room := self._depth(lane) - len(lane.queue)) > 0:
-                count = 1 if full or lane.breaker.state(now) is not State.CLOSED else room
+                count = 1 if full or lane.breaker.state(now) is not BreakerState.CLOSED else room
                 lane.news = None
                 found.append((lane, count))
         return found

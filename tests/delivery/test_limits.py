@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookhub.delivery.breaker import Breaker, State
+from hookhub.delivery.breaker import Breaker, BreakerState
 from hookhub.delivery.limits import RateLimit, Window
 
 
@@ -67,7 +67,7 @@ def test_the_breaker_opens_after_failures_in_a_row() -> None:
         assert not breaker.failed(0)
     breaker.succeeded()
     assert [breaker.failed(0) for _ in range(3)] == [False, False, True]
-    assert breaker.state(4.9) is State.OPEN
+    assert breaker.state(4.9) is BreakerState.OPEN
     assert breaker.wait(1) == 4
     assert breaker.opened == 1
 
@@ -76,7 +76,7 @@ def test_half_open_lets_one_probe_through() -> None:
     """Its success closes; its failure opens for twice as long."""
     breaker = Breaker(threshold=1, open_first=5, open_max=12)
     assert breaker.failed(0)
-    assert breaker.state(5) is State.HALF_OPEN
+    assert breaker.state(5) is BreakerState.HALF_OPEN
     assert breaker.wait(5) == 0
     breaker.started(5)
     assert breaker.wait(5) is None
@@ -87,7 +87,7 @@ def test_half_open_lets_one_probe_through() -> None:
     assert breaker.wait(16) == 12
     breaker.started(28)
     breaker.succeeded()
-    assert breaker.state(28) is State.CLOSED
+    assert breaker.state(28) is BreakerState.CLOSED
     assert breaker.wait(28) == 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from hookhub.contracts.deliveries import AttemptRecord, Claim, Delivery, DeliveryStatus, Page
@@ -66,29 +67,19 @@ class Recorded:
     """Whether it was delivered after it had been given up."""
 
 
+_ATTEMPT = (
+    *("started_at", "duration", "outcome", "response_status", "response_headers"),
+    *("response_body", "error", "error_message", "timings"),
+)
+"""Columns of an attempt, and members of what is written down of it and read."""
+_of = attrgetter(*_ATTEMPT)
+
+
 def record_all(tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
     """Write down attempts and what they mean for their deliveries and endpoints."""
     tx.insert_rows(
-        "INSERT INTO hookhub_attempts (delivery_id, number, started_at, duration, outcome, "
-        "response_status, response_headers, response_body, error, error_message, timings, "
-        "retry_wait)",
-        [
-            (
-                item.claim.id,
-                item.claim.attempts + 1,
-                item.started_at,
-                item.duration,
-                item.outcome,
-                item.response_status,
-                item.response_headers,
-                item.response_body,
-                item.error,
-                item.error_message,
-                item.timings,
-                item.wait,
-            )
-            for item in items
-        ],
+        f"INSERT INTO hookhub_attempts (delivery_id, number, {', '.join(_ATTEMPT)}, retry_wait)",
+        [(item.claim.id, item.claim.attempts + 1, *_of(item), item.wait) for item in items],
     )
     recorded = [_record_one(tx, item) for item in items]
     done = {
@@ -314,8 +305,7 @@ def _attempts(reader: Reader, delivery_ids: Sequence[int]) -> dict[int, tuple[At
     """The attempts of deliveries, oldest first."""
     found: dict[int, tuple[AttemptRecord, ...]] = {}
     for row in reader.records(
-        "SELECT delivery_id, number, started_at, duration, outcome, response_status, "
-        "response_body, error, error_message, timings, response_headers FROM hookhub_attempts "
+        f"SELECT delivery_id, number, {', '.join(_ATTEMPT)} FROM hookhub_attempts "
         f"WHERE delivery_id IN ({marks(delivery_ids) or 'NULL'}) ORDER BY id",
         delivery_ids,
     ):
@@ -405,7 +395,7 @@ def skip_delivery(tx: Transaction, delivery_id: int) -> Delivery:
     return get_delivery(tx, delivery_id)
 
 
-class Step(NamedTuple):
+class BulkStep(NamedTuple):
     """A part of what is done to many deliveries: the writer is everybody's in between."""
 
     changed: int
@@ -413,11 +403,13 @@ class Step(NamedTuple):
     """Where to go on: behind this id; None if that was all."""
 
 
-def _step(ids: Sequence[tuple[Any, ...]], limit: int) -> Step:
-    return Step(len(ids), max(ids)[0] if len(ids) == limit else None)
+def _step(ids: Sequence[tuple[Any, ...]], limit: int) -> BulkStep:
+    return BulkStep(len(ids), max(ids)[0] if len(ids) == limit else None)
 
 
-def retry_failed(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP) -> Step:
+def retry_failed(
+    tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP
+) -> BulkStep:
     """Make failed deliveries of an endpoint due now, oldest first."""
     ids = tx.sql(
         f"{_RETRY} WHERE id IN (SELECT id FROM hookhub_deliveries "
@@ -428,7 +420,9 @@ def retry_failed(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: in
     return _step(ids, limit)
 
 
-def cancel_pending(tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP) -> Step:
+def cancel_pending(
+    tx: Transaction, endpoint_id: int, *, after: int = 0, limit: int = STEP
+) -> BulkStep:
     """End pending deliveries of an endpoint as failed, oldest first; of a strictly ordered one all
     at once, since nothing may be put behind one of them meanwhile.
 

@@ -12,7 +12,7 @@ from typing import Any
 from hookhub.contracts.deliveries import Delivery, DeliveryFilter, SearchPage
 from hookhub.store.database import Reader
 from hookhub.store.units.deliveries import CODES, deliveries_by_id
-from hookhub.store.units.events import sequence_of
+from hookhub.store.units.events import first_of_time, sequence_of
 from hookhub.store.units.replays import of_types
 
 STEP = 5_000
@@ -150,14 +150,5 @@ def first_since(reader: Reader, moment: int) -> int:
         "SELECT (SELECT MIN(id) FROM hookhub_deliveries), (SELECT MAX(id) FROM hookhub_deliveries)"
     )
     low, high = (oldest, last + 1) if oldest is not None else (1, 1)
-    while low < high:
-        middle = (low + high) // 2
-        rows = reader.sql(
-            "SELECT id, created_at FROM hookhub_deliveries WHERE id >= ? ORDER BY id LIMIT 1",
-            (middle,),
-        )
-        if not rows or rows[0][1] >= moment:
-            high = middle
-        else:
-            low = rows[0][0] + 1
-    return int(low)
+    query = "SELECT id, created_at FROM hookhub_deliveries WHERE id >= ? ORDER BY id LIMIT 1"
+    return first_of_time(reader, query, low, high, moment)

@@ -253,14 +253,22 @@ def first_at_or_after(reader: Reader, moment: int) -> int:
     which they cross this moment is found. One after the last event if all are earlier.
     """
     oldest, last = history_bounds(reader)
-    low, high = oldest or last + 1, last + 1
+    query = (
+        "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? "
+        "ORDER BY sequence LIMIT 1"
+    )
+    return first_of_time(reader, query, oldest or last + 1, last + 1, moment)
+
+
+def first_of_time(reader: Reader, query: str, low: int, high: int, moment: int) -> int:
+    """The number of the first row, from ``low`` on, of this time or a later one; ``high`` if none.
+
+    Args:
+        query: finds the number and the time of the first row from a number on.
+    """
     while low < high:
         middle = (low + high) // 2
-        rows = reader.sql(
-            "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? "
-            "ORDER BY sequence LIMIT 1",
-            (middle,),
-        )
+        rows = reader.sql(query, (middle,))
         if not rows or rows[0][1] >= moment:
             high = middle
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,28 @@ def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
         for option in reversed(options):
             command = option(command)
         return command
+
+    return add
+
+
+def gathered(
+    options: Callable[[Any], Any], name: str, gather: Callable[[dict[str, Any]], Any]
+) -> Callable[[F], F]:
+    """The options as a decorator that gives the command one argument in place of theirs.
+
+    Args:
+        name: of the argument.
+        gather: takes the values of the options out of all arguments, and makes it of them.
+    """
+
+    def add(command: F) -> F:
+        @functools.wraps(command)
+        def with_it(*args: Any, **kwargs: Any) -> Any:
+            it = gather(kwargs)
+            return command(*args, **{name: it}, **kwargs)
+
+        decorated: F = options(with_it)
+        return decorated
 
     return add
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import tempfile
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hookhub.cli.shared.options import F, together
+from hookhub.cli.shared.options import gathered, together
 from hookhub.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -184,16 +183,6 @@ hub_options = together(
 """Their own names begin with ``hub_``: a command may have a ``url`` of its own."""
 
 
-def remote_options(command: F) -> F:
-    """``--url``, ``--token`` and ``--profile``; the command gets ``remote``, a :class:`Remote`."""
-
-    @functools.wraps(command)
-    def with_remote(*args: Any, **kwargs: Any) -> Any:
-        return command(*args, remote=resolve(*pop_given(kwargs)), **kwargs)
-
-    return hub_options(with_remote)  # type: ignore[return-value]
-
-
 def pop_given(kwargs: dict[str, Any]) -> tuple[Given, Given]:
     """Take the values of :func:`hub_options` out: what the command line says, and the environment.
 
@@ -241,3 +230,7 @@ def resolve(line: Given, environ: Given, load: Callable[[], Profiles] = load_pro
             "give --token; 'hookhub token create' makes one."
         )
     return Remote(url, token)
+
+
+remote_options = gathered(hub_options, "remote", lambda given: resolve(*pop_given(given)))
+"""``--url``, ``--token`` and ``--profile``; the command gets ``remote``, a :class:`Remote`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hookhub.cli.shared.options import F, config_option, settings_from
+from hookhub.cli.shared.options import config_option, gathered, settings_from, together
 from hookhub.cli.shared.remote import (
     Given,
     Profiles,
@@ -36,22 +35,6 @@ class Here:
     def settings(self) -> Settings:
         """The settings. Raises ConfigError."""
         return settings_from(self.config)
-
-
-def where_options(command: F) -> F:
-    """``--config`` and the options of :func:`remote_options`.
-
-    The command gets ``where``, a :class:`Here` or a :class:`Remote`.
-    """
-
-    @functools.wraps(command)
-    def with_where(*args: Any, config: Path | None, **kwargs: Any) -> Any:
-        source = click.get_current_context().get_parameter_source("config")
-        named = source is ParameterSource.COMMANDLINE
-        where = choose(config, named, *pop_given(kwargs))
-        return command(*args, where=where, **kwargs)
-
-    return config_option(hub_options(with_where))  # type: ignore[return-value]
 
 
 def choose(
@@ -99,3 +82,13 @@ def _is_here() -> bool:
 
     set_up = any(name.startswith("HOOKHUB_") and "__" in name for name in os.environ)
     return set_up or Path(DEFAULT_FILE).exists() or sqlite_path(DatabaseSettings().url).exists()
+
+
+def _meant(given: dict[str, Any]) -> Here | Remote:
+    source = click.get_current_context().get_parameter_source("config")
+    return choose(given.pop("config"), source is ParameterSource.COMMANDLINE, *pop_given(given))
+
+
+where_options = gathered(together(config_option, hub_options), "where", _meant)
+"""``--config`` and the options of :data:`remote_options`; the command gets ``where``, a
+:class:`Here` or a :class:`Remote`."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookhub.cli.shared import values
-from hookhub.cli.shared.options import F, json_option, together
+from hookhub.cli.shared.options import gathered, json_option, together
 from hookhub.cli.shared.output import (
     cell,
     count,
@@ -77,7 +77,7 @@ class DeliveryOptions:
         return found
 
 
-_OPTIONS = together(
+_options = together(
     click.option(
         "--status", type=click.Choice(["pending", "success", "failed"]), help="Only these."
     ),
@@ -105,19 +105,15 @@ _OPTIONS = together(
 )
 
 
-def delivery_options(command: F) -> F:
-    """Which deliveries; the command gets ``wanted``, a :class:`DeliveryOptions`."""
+def _wanted(given: dict[str, Any]) -> DeliveryOptions:
+    query = {name: given.pop(name) for name in ("status", "event_id", "since", "until")}
+    query["event_type"] = ",".join(given.pop("event_type")) or None
+    limit, everything = given.pop("limit"), given.pop("everything")
+    return DeliveryOptions(query, None if everything else limit)
 
-    @wraps(command)
-    def with_wanted(*args: Any, **kwargs: Any) -> Any:
-        names = ("status", "event_id", "since", "until")
-        query = {name: kwargs.pop(name) for name in names}
-        query["event_type"] = ",".join(kwargs.pop("event_type")) or None
-        limit, everything = kwargs.pop("limit"), kwargs.pop("everything")
-        wanted = DeliveryOptions(query, None if everything else limit)
-        return command(*args, wanted=wanted, **kwargs)
 
-    return _OPTIONS(with_wanted)  # type: ignore[return-value]
+delivery_options = gathered(_options, "wanted", _wanted)
+"""Which deliveries; the command gets ``wanted``, a :class:`DeliveryOptions`."""
 
 
 def print_deliveries(found: Json, *, endpoints: bool = False) -> None:

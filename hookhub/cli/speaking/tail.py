@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookhub.cli.shared import values
-from hookhub.cli.shared.options import F, json_option, together
+from hookhub.cli.shared.options import gathered, json_option, together
 from hookhub.cli.shared.output import json_text, note, painted, print_json_line, say
 from hookhub.cli.shared.remote import Remote, remote_options
 from hookhub.cli.shared.values import read_object
@@ -60,19 +59,7 @@ def _where(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     return value
 
 
-def follow_options(command: F) -> F:
-    """What to follow, and from where; the command gets ``chosen``, a :class:`FollowOptions`."""
-
-    @functools.wraps(command)
-    def with_chosen(*args: Any, **kwargs: Any) -> Any:
-        names = ("events", "where", "since", "keep")
-        chosen = FollowOptions(**{name: kwargs.pop(name) for name in names})
-        return command(*args, chosen=chosen, **kwargs)
-
-    return _OPTIONS(with_chosen)  # type: ignore[return-value]
-
-
-_OPTIONS = together(
+_options = together(
     click.option(
         "--events",
         multiple=True,
@@ -96,6 +83,14 @@ _OPTIONS = together(
         help="Keep the place in this file: the next run goes on there.",
     ),
 )
+
+
+def _chosen(given: dict[str, Any]) -> FollowOptions:
+    return FollowOptions(**{known.name: given.pop(known.name) for known in fields(FollowOptions)})
+
+
+follow_options = gathered(_options, "chosen", _chosen)
+"""What to follow, and from where; the command gets ``chosen``, a :class:`FollowOptions`."""
 
 
 def begin(remote: Remote, options: FollowOptions) -> str | None:
@@ -159,11 +154,8 @@ def follow(
                     if left <= 0:
                         scope.cancel()
 
-            if around is None:
+            async with nullcontext() if around is None else around():
                 await feed.run(counted)
-            else:
-                async with around():
-                    await feed.run(counted)
 
     try:
         trio.run(main)
@@ -177,12 +169,7 @@ def follow(
 @click.option("-n", "--count", type=click.IntRange(1), help="End after so many events.")
 @remote_options
 @json_option
-def tail(
-    chosen: FollowOptions,
-    count: int | None,
-    remote: Remote,
-    as_json: bool,
-) -> None:
+def tail(chosen: FollowOptions, count: int | None, remote: Remote, as_json: bool) -> None:
     """Print events as they happen, one a line; with --json, each as JSON.
 
     When the hub restarts or the network is cut, it comes back by itself, prints what happened

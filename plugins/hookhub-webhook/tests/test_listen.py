@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from hookhub.client import AsyncClient, verify
+from hookhub.testing.commands import run_hookhub
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.receiver import ReceivedRequest, Receiver, Reply
 
@@ -171,6 +172,13 @@ async def test_it_prints_each_answer(start_hub: StartHub, receiver: Receiver) ->
     assert "\x1b" not in printed
 
 
+@pytest.fixture(scope="module")
+def idle_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """One for all that is refused."""
+    with HubProcess(tmp_path_factory.mktemp("hub")) as process:
+        yield process
+
+
 @pytest.mark.parametrize(
     ("options", "status", "expected"),
     [
@@ -186,11 +194,10 @@ async def test_it_prints_each_answer(start_hub: StartHub, receiver: Receiver) ->
     ],
 )
 def test_what_cannot_work_is_told(
-    start_hub: StartHub, options: tuple[str, ...], status: int, expected: str
+    idle_hub: HubProcess, options: tuple[str, ...], status: int, expected: str
 ) -> None:
     """Before anything is posted; no traceback."""
-    hub = start_hub()
-    done = hub.run("listen", "--url", hub.url, "--token", hub.token, *options)
+    done = run_hookhub("listen", "--url", idle_hub.url, "--token", idle_hub.token, *options)
     assert done.returncode == status, done.stderr
     assert expected in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ import click
 
 from hookhub.cli.shared.group import HookhubGroup
 from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import note, note_broken, print_json, print_table
+from hookhub.cli.shared.output import note, note_broken, print_json, print_list, print_table
 from hookhub.cli.shared.remote import Remote
 from hookhub.cli.shared.where import Here, where_options
 
@@ -134,11 +134,8 @@ def event_types(where: Here | Remote, as_json: bool) -> None:
       hookhub event-types --json | jq '.items[] | select(.name == "user.created")'
     """
     items = _types_there(where) if isinstance(where, Remote) else _types_here(where)
-    if as_json:
-        print_json({"items": items, "total": len(items)})
-        return
-    rows = [(item["name"], item["plugin"], item["description"]) for item in items]
-    print_table(("TYPE", "PLUGIN", "WHEN"), rows)
+    columns = {"TYPE": "name", "PLUGIN": "plugin", "WHEN": "description"}
+    print_list(items, columns, as_json=as_json)
 
 
 def _types_there(remote: Remote) -> list[dict[str, Any]]:

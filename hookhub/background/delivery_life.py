@@ -80,5 +80,5 @@ def _payload(endpoint: Endpoint, item: AttemptReport) -> dict[str, Any]:
         "error": item.error,
         "error_message": item.error_message,
         "duration_ms": round(item.duration * 1000, 1),
-        "next_retry_at": None if item.due_at is None else format_timestamp(item.due_at),
+        "next_retry_at": format_timestamp(item.due_at),
     }

@@ -86,7 +86,7 @@ class Ticket(Answer):
         derived = {
             "created_at": format_timestamp(row["created_at"]),
             "updated_at": format_timestamp(row["updated_at"]),
-            "closed_at": None if closed_at is None else format_timestamp(closed_at),
+            "closed_at": format_timestamp(closed_at),
             "messages": messages or [],
         }
         return cls(**row | derived)

@@ -94,7 +94,7 @@ def show_key(key: PublicKey) -> WebhookKey:
     return WebhookKey(
         public_key=public_key_text(key.raw),
         created_at=format_timestamp(key.created_at),
-        retires_at=None if key.retired_at is None else format_timestamp(key.retired_at),
+        retires_at=format_timestamp(key.retired_at),
         kid=str(key.id),
         kty="OKP",
         crv="Ed25519",

@@ -65,10 +65,9 @@ def parse_message(text: str) -> ClientMessage:
         BadMessage: says what is wrong with it.
     """
     try:
-        value = parse_json(text)
+        value = parse_json(text, "The message")
     except MalformedRequest as error:
-        detail = error.detail.replace("The body", "The message", 1)
-        raise BadMessage(MalformedRequest.code, detail) from None
+        raise BadMessage(MalformedRequest.code, error.detail) from None
     if not isinstance(value, dict):
         raise BadMessage(MalformedRequest.code, "A message is a JSON object with a 'type'.")
     return _read_object(value, _read_id(value))

@@ -132,7 +132,8 @@ class Session:
         complaints: list[bytes] = []
         try:
             if events or where is not None:
-                self._subscribe(events or ["*"], None if where is None else parse_json(where))
+                wanted = None if where is None else parse_json(where, "?where=")
+                self._subscribe(events or ["*"], wanted)
         except (BadMessage, HookhubError) as error:
             # Who asked for some and misspelt it does not want all.
             self.filter.unsubscribe(None)
@@ -351,7 +352,7 @@ class Session:
 def _in_address(error: BadMessage | HookhubError) -> BadMessage:
     """A mistake in the query string, told like one in a message."""
     found = BadMessage.of(error) if isinstance(error, HookhubError) else error
-    message = found.message.replace("'events'", "?events=", 1).replace("The body", "?where=", 1)
+    message = found.message.replace("'events'", "?events=", 1)
     if message.startswith("where"):
         message = f"?where=: {message}"
     return BadMessage(found.code, message, errors=found.errors)

@@ -17,16 +17,27 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from hookhub.config import Settings
 from hookhub.contracts.components import Component
 from hookhub.contracts.errors import EgressBlocked, ValidationFailed
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, LiveSink, Outcome
-from hookhub.plugins import COMPONENT_NAME, check_numbers, claim_addresses, inspect_component
+from hookhub.hub import Hub
+from hookhub.plugins import (
+    COMPONENT_NAME,
+    Plugins,
+    check_numbers,
+    claim_addresses,
+    inspect_component,
+)
+from hookhub.store import Store
 from hookhub.testing.samples import attempt_of, entries
+from hookhub.testing.serving import sqlite_url
 
 
 class ComponentConformance:
@@ -75,6 +86,24 @@ class ComponentConformance:
         """A hub that fails while it starts stops components that never ran."""
         with trio.fail_after(self.deadline):
             await component.stop()
+
+
+class SourceConformance(ComponentConformance):
+    """A source: give its name; ``hub_settings`` and ``hub_plugins`` say in which hub it is."""
+
+    name: str
+
+    @pytest.fixture
+    def hub_database(self, tmp_path: Path) -> str:
+        """One kind is enough: the database is not opened."""
+        return sqlite_url(tmp_path)
+
+    @pytest.fixture
+    def component(self, hub_settings: Settings, hub_plugins: Plugins | None) -> Component:
+        """The source of a hub that is not open."""
+        plugins = hub_plugins or Plugins.load(hub_settings.plugins)
+        hub = Hub(hub_settings, Store(hub_settings.database), plugins)
+        return hub.components.sources[self.name]
 
 
 class LiveSinkConformance(ComponentConformance):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from hookhub.config import Settings
-from hookhub.contracts.components import Component
 from hookhub.contracts.errors import Conflict, NotFound, PayloadTooLarge
 from hookhub.hub import Hub
-from hookhub.plugins import Plugins
-from hookhub.store import Store, Transaction
-from hookhub.testing.conformance import ComponentConformance
-from hookhub.testing.serving import sqlite_url
+from hookhub.store import Transaction
+from hookhub.testing.conformance import SourceConformance
 from hookhub_tickets import (
     NewMessage,
     NewStatus,
@@ -57,19 +53,10 @@ async def ticket(hub: Hub) -> Ticket:
     return await create_ticket(hub, **NEW)
 
 
-class TestConformance(ComponentConformance):
+class TestConformance(SourceConformance):
     """The rules that every component keeps."""
 
-    @pytest.fixture
-    def hub_database(self, tmp_path: Path) -> str:
-        """One kind is enough: the database is not opened."""
-        return sqlite_url(tmp_path)
-
-    @pytest.fixture
-    def component(self, hub_settings: Settings, hub_plugins: Plugins) -> Component:
-        """The source of a hub that is not open."""
-        store = Store(hub_settings.database)
-        return Hub(hub_settings, store, hub_plugins).components.sources["tickets"]
+    name = "tickets"
 
 
 # -- opening ---------------------------------------------------------------------------------

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from hookhub.config import Settings
-from hookhub.contracts.components import Component
 from hookhub.contracts.errors import Conflict, NotFound, PayloadTooLarge
 from hookhub.hub import Hub
-from hookhub.plugins import Plugins
-from hookhub.store import Store, Transaction
-from hookhub.testing.conformance import ComponentConformance
-from hookhub.testing.serving import sqlite_url
+from hookhub.store import Transaction
+from hookhub.testing.conformance import SourceConformance
 from hookhub_users import NewUser, User, create_user, find_user, insert_user
 from hookhub_users.models import UserRow
 
@@ -41,19 +37,10 @@ async def count_users(hub: Hub) -> int:
     return len(await hub.read(lambda reader: reader.rows(UserRow.select())))
 
 
-class TestConformance(ComponentConformance):
+class TestConformance(SourceConformance):
     """The rules that every component keeps."""
 
-    @pytest.fixture
-    def hub_database(self, tmp_path: Path) -> str:
-        """One kind is enough: the database is not opened."""
-        return sqlite_url(tmp_path)
-
-    @pytest.fixture
-    def component(self, hub_settings: Settings, hub_plugins: Plugins) -> Component:
-        """The source of a hub that is not open."""
-        store = Store(hub_settings.database)
-        return Hub(hub_settings, store, hub_plugins).components.sources["users"]
+    name = "users"
 
 
 async def test_row_and_event(hub: Hub, api: httpx.AsyncClient) -> None:

@@ -62,13 +62,12 @@ class AuditItem(Answer):
     differences: list[DifferenceItem]
 
 
-class _Audits:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._one = trio.Lock()
-        self._started = hub.now()
+def audit_routes(hub: Hub) -> Sequence[Route]:
+    """The audit."""
+    one_at_a_time = trio.Lock()
+    started = hub.now()
 
-    async def run(self, request: Request) -> dict[str, Any]:
+    async def run_audit(request: Request) -> dict[str, Any]:
         """Check that every event has the deliveries it was accepted with, and what became of them.
 
         `matched + replayed = delivered + pending + failed + skipped + removed`, computed from the
@@ -77,28 +76,24 @@ class _Audits:
         """
         query = request.query_as(AuditQuery)
         since, until = moment("since", query.since), moment("until", query.until)
-        now = self._hub.now()
+        now = hub.now()
         # A hub that has just started has time to attempt what fell due while it was down.
-        as_of = now if now - self._started > OVERDUE else None
-        async with self._one:
+        as_of = now if now - started > OVERDUE else None
+        async with one_at_a_time:
             found = await audit(
-                self._hub.store,
+                hub.store,
                 since=since,
                 until=until,
-                sinks=set(self._hub.components.durable_sinks),
+                sinks=set(hub.components.durable_sinks),
                 as_of=as_of,
             )
         return found.members()
 
-
-def audit_routes(hub: Hub) -> Sequence[Route]:
-    """The audit."""
-    audits = _Audits(hub)
     return [
         Route(
             "GET",
             "/audit",
-            audits.run,
+            run_audit,
             scope="webhooks:read",
             tag="audit",
             query=AuditQuery,

@@ -79,41 +79,6 @@ class NowItem(_Happened):
     webhooks_active: int = Field(ge=0, description="Those that are switched on")
 
 
-class _Statistics:
-    def __init__(self, hub: Hub) -> None:
-        self._stats = hub.stats
-
-    async def series(self, request: Request) -> dict[str, Any]:
-        """How it went, step by step, on all nodes.
-
-        From kept counters: it takes the same time however much there is. An `hour` has a point
-        for each minute, a `day` for each five minutes, a `week` for each hour.
-        """
-        name = request.query_as(SeriesQuery).range
-        points = [
-            {
-                "at": format_timestamp(point.at),
-                **_happened(point.counts),
-                **_is(point.gauges),
-            }
-            for point in await self._stats.series(name)
-        ]
-        return {"range": name, "step": RANGES[name].step, "points": points}
-
-    async def now(self, request: Request) -> dict[str, Any]:
-        """How it goes now, on all nodes; from kept counters."""
-        now = await self._stats.now()
-        return {
-            "at": format_timestamp(now.at),
-            **_happened(now.counts),
-            **_is(now.gauges),
-            "events_per_second": round(now.counts.events / now.seconds, 3),
-            "success_rate": now.counts.success_rate,
-            "webhooks_total": now.endpoints,
-            "webhooks_active": now.active,
-        }
-
-
 def _happened(counts: Counts) -> dict[str, Any]:
     return {
         "events": counts.events,
@@ -137,9 +102,39 @@ def _is(gauges: Gauges | None) -> dict[str, Any]:
 
 def stats_routes(hub: Hub) -> Sequence[Route]:
     """The numbers behind the panel's overview."""
-    statistics = _Statistics(hub)
+
+    async def series(request: Request) -> dict[str, Any]:
+        """How it went, step by step, on all nodes.
+
+        From kept counters: it takes the same time however much there is. An `hour` has a point
+        for each minute, a `day` for each five minutes, a `week` for each hour.
+        """
+        name = request.query_as(SeriesQuery).range
+        points = [
+            {
+                "at": format_timestamp(point.at),
+                **_happened(point.counts),
+                **_is(point.gauges),
+            }
+            for point in await hub.stats.series(name)
+        ]
+        return {"range": name, "step": RANGES[name].step, "points": points}
+
+    async def now(request: Request) -> dict[str, Any]:
+        """How it goes now, on all nodes; from kept counters."""
+        found = await hub.stats.now()
+        return {
+            "at": format_timestamp(found.at),
+            **_happened(found.counts),
+            **_is(found.gauges),
+            "events_per_second": round(found.counts.events / found.seconds, 3),
+            "success_rate": found.counts.success_rate,
+            "webhooks_total": found.endpoints,
+            "webhooks_active": found.active,
+        }
+
     route = partial(Route, "GET", scope="webhooks:read", tag="stats")
     return [
-        route("/stats/series", statistics.series, query=SeriesQuery, responses={200: SeriesItem}),
-        route("/stats/now", statistics.now, responses={200: NowItem}),
+        route("/stats/series", series, query=SeriesQuery, responses={200: SeriesItem}),
+        route("/stats/now", now, responses={200: NowItem}),
     ]

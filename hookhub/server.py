@@ -34,6 +34,7 @@ from hookhub.secretbox import SecretBox
 from hookhub.store import Store, open_store
 from hookhub.store.database import redacted_url
 from hookhub.store.lock import HubLock
+from hookhub.store.notices import Topic
 from hookhub.store.units.leases import release_leases
 from hookhub.store.units.replays import release_replays
 from hookhub.store.units.secrets import check_secrets
@@ -112,6 +113,10 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
         hub.store.on_commit(hub.broadcaster.committed)
         hub.store.on_commit(hub.engine.committed)
+        hub.store.notices.on(Topic.EVENTS, hub.broadcaster.look)
+        hub.store.notices.on(Topic.ENDPOINTS, hub.engine.look)
+        hub.store.notices.on(Topic.TOKENS, hub.tokens.look)
+        await nursery.start(hub.store.notices.run)
         await nursery.start(hub.tokens.run)
         await nursery.start(hub.broadcaster.run)
         await nursery.start(hub.engine.run)

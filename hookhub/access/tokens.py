@@ -80,6 +80,7 @@ class Tokens:
         self._used: dict[int, int] = {}
         self._tickets: dict[str, tuple[float, Principal]] = {}
         self._rejected = self._throttled = 0
+        self._bell = trio.Event()
 
     # -- checking --------------------------------------------------------------------------
 
@@ -257,13 +258,19 @@ class Tokens:
         self._known = {hashed: _Known.of(token) for hashed, token in found.items()}
         self._by_id = {token_id: tokens.get(token_id) for token_id in {*self._by_id, *tokens}}
 
+    def look(self) -> None:
+        """Tokens were changed on another node: look again now."""
+        self._bell.set()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep up with changes made elsewhere, and note when tokens were used."""
         await self.refresh()
         task_status.started()
         touched = trio.current_time()
         while True:
-            await trio.sleep(CHECK_INTERVAL)
+            with trio.move_on_after(CHECK_INTERVAL):
+                await self._bell.wait()
+            self._bell = trio.Event()
             report = self._wrong.report(trio.current_time())
             if report is not None:
                 log.warning("tokens.wrong", **asdict(report))

@@ -107,6 +107,10 @@ class Engine:
         """Go by an endpoint that this process made, changed or (None) deleted."""
         await self._claimer.endpoint_changed(endpoint_id, endpoint)
 
+    def look(self) -> None:
+        """Endpoints were changed elsewhere: look at them now."""
+        self._claimer.look_soon()
+
     async def look_around(self) -> None:
         """Find what was changed or made due, here or by other processes."""
         await self._claimer.look_around()

@@ -130,7 +130,7 @@ class Nodes:
         lock: NodeLock | None = None
         try:
             lock = await trio.to_thread.run_sync(NodeLock, self._store.settings)
-            if not lock.session:
+            if not lock.is_own:
                 log.warning("nodes.unguarded", reason=POOLED)
                 return False
             await self._join(lock)
@@ -147,6 +147,7 @@ class Nodes:
             if self.base is not None:
                 self.base = None
                 self.living = 0
+                self._store.notices.alone = False
                 self._doubted()
             if lock is not None:
                 lock.close()
@@ -170,6 +171,7 @@ class Nodes:
         if self._node not in living:
             raise StoreUnavailable("This node's lock is gone.")
         self.living = len(living)
+        self._store.notices.alone = self.living == 1
         self._absences.look(living, trio.current_time())
         alone = first and len(living) == 1 and await _in_thread(lock.server_age) > SETTLED
         try:

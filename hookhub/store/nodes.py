@@ -8,25 +8,12 @@ https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import peewee
-
 from hookhub.config import DatabaseSettings
-from hookhub.contracts.errors import StoreUnavailable
-from hookhub.store.database import connect, create_database, run_sql, translated_errors
-from hookhub.store.sessions import Limits, Sessions
-
-T = TypeVar("T")
+from hookhub.store.database import run_sql
+from hookhub.store.kept_session import KeptSession
 
 LOCK_CLASS = 0x686F6F6B
 """First half of the locks' keys; the second half is the node's number."""
-_TIMEOUT = 3
-"""Seconds until a server that does not take in what is sent to it, or says nothing, counts as
-gone."""
 _SILENCE = 20
 """Seconds until the server ends a session in which nothing is asked (PostgreSQL 14 and later)."""
 LIVING = (
@@ -36,8 +23,8 @@ LIVING = (
 )
 
 
-class NodeLock:
-    """A kept connection with this node's lock. All methods block; from one thread at a time.
+class NodeLock(KeptSession):
+    """A kept session with this node's lock; a lock means nothing if it is not its own.
 
     Args:
         settings: a PostgreSQL database.
@@ -47,65 +34,16 @@ class NodeLock:
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        limits = Limits.writing(settings.timeout)._replace(answer=_TIMEOUT, silence=_SILENCE)
-        self._database = create_database(settings, limits=limits)
-        self._database.connect_params |= {
-            "connect_timeout": _TIMEOUT,
-            "tcp_user_timeout": _TIMEOUT * 1000,
-            "application_name": "hookhub node",
-        }
-        self._mutex = threading.Lock()
-        self._closed = False
-        connect(self._database, settings)
-        self.socket = self._database.connection().fileno()  # type: ignore[no-untyped-call]
-        """Readable when the server has ended the session."""
-
-    @property
-    def session(self) -> bool:
-        """Whether the session is ours from end to end.
-
-        Behind a pooler that lends one server session to many clients (PgBouncer's transaction
-        pooling) a session's lock means nothing.
-        """
-        return not (isinstance(self._database, Sessions) and self._database.pooled)
+        super().__init__(settings, "hookhub node", _SILENCE)
 
     def take(self, node: int) -> bool:
         """Take the lock of this number; False if another session has it. Raises StoreUnavailable"""
-        query = f"SELECT pg_try_advisory_lock({LOCK_CLASS}, {node})"
-        return self._run(lambda: bool(self._value(query)))
+        return bool(self.value(f"SELECT pg_try_advisory_lock({LOCK_CLASS}, {node})"))
 
     def living(self) -> set[int]:
         """The numbers of all nodes that hold their lock. Raises StoreUnavailable."""
-        return self._run(lambda: {row[0] for row in run_sql(self._database, LIVING).fetchall()})
+        return self.run(lambda: {row[0] for row in run_sql(self._database, LIVING).fetchall()})
 
     def server_age(self) -> float:
         """Seconds since the server was started. Raises StoreUnavailable."""
-        query = "SELECT EXTRACT(EPOCH FROM now() - pg_postmaster_start_time())"
-        return self._run(lambda: float(self._value(query)))
-
-    def close(self) -> None:
-        """End the session. A call that still runs in an abandoned thread ends it later."""
-        self._closed = True
-        self._discard()
-
-    def _value(self, query: str) -> Any:
-        return run_sql(self._database, query).fetchone()[0]
-
-    def _run(self, unit: Callable[[], T]) -> T:
-        try:
-            with self._mutex, translated_errors():
-                try:
-                    return unit()
-                except peewee.ProgrammingError as error:
-                    raise StoreUnavailable(f"The database refused: {error}") from error
-        finally:
-            if self._closed:
-                self._discard()
-
-    def _discard(self) -> None:
-        if self._mutex.acquire(blocking=False):
-            try:
-                with contextlib.suppress(peewee.PeeweeException):
-                    self._database.close()
-            finally:
-                self._mutex.release()
+        return float(self.value("SELECT EXTRACT(EPOCH FROM now() - pg_postmaster_start_time())"))

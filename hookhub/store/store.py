@@ -29,6 +29,7 @@ from hookhub.store.database import (
 )
 from hookhub.store.epochs import Seen, new_epoch, read_newest
 from hookhub.store.migrations import CORE, applied, migrate
+from hookhub.store.notices import Notices
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.sessions import Limits
 from hookhub.store.unit import HandOver, NewDelivery, Transaction
@@ -65,7 +66,8 @@ class Store:
         self.box = box
         self.clock = clock
         self._listeners: list[CommitListener] = []
-        self._writer = Writer(settings, clock, self._committed, box)
+        self.notices = Notices(settings)
+        self._writer = Writer(settings, clock, self._committed, box, self.notices.signature)
         self._idle: list[peewee.Database] = []
         self._limiter = trio.CapacityLimiter(settings.readers)
         self._checks = trio.CapacityLimiter(1)
@@ -231,7 +233,11 @@ class Store:
 
     def statistics(self) -> dict[str, float]:
         """Counters since start."""
-        return {**self._writer.statistics(), "reads_total": self._reads}
+        return {
+            **self._writer.statistics(),
+            **self.notices.statistics(),
+            "reads_total": self._reads,
+        }
 
 
 def _look(reader: Reader) -> None:

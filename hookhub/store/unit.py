@@ -21,6 +21,7 @@ from hookhub.store.epochs import (
     Seen,
     new_epoch,
 )
+from hookhub.store.notices import CHANNEL, Topic
 from hookhub.store.schema import HELD, PENDING
 from hookhub.store.subscriptions import ReadPayload, Subscription, Subscriptions, load_subscription
 
@@ -97,6 +98,8 @@ class Group:
     hand_over: HandOver | None = None
     seen: Seen = NOTHING_SEEN
     """The newest event and delivery that this process knew of when the group began."""
+    signature: str = ""
+    """Names this process in the notice that it gives to others; empty: it gives none."""
     history: History | None = None
     begun: bool = False
     """Whether the group begins an epoch: the database has gone back."""
@@ -314,10 +317,12 @@ class Group:
             self.tokens_generation,
         )
         if state != self._stored:
+            notice = self._notice()
             reader.change(
                 "UPDATE hookhub_state SET last_sequence = ?, last_delivery = ?, "
-                "endpoints_generation = ?, tokens_generation = ? WHERE id = 1",
-                state,
+                "endpoints_generation = ?, tokens_generation = ? WHERE id = 1"
+                + (f" RETURNING pg_notify('{CHANNEL}', ?)" if notice else ""),
+                (*state, *notice),
             )
         if self.begun and self.history is not None:
             reader.change(
@@ -339,6 +344,17 @@ class Group:
                 "UPDATE hookhub_endpoints SET deliveries_total = deliveries_total + ? WHERE id = ?",
                 [(number, endpoint) for endpoint, number in counts.items()],
             )
+
+    def _notice(self) -> tuple[str, ...]:
+        """What to tell the other nodes of, if anything."""
+        _, _, endpoints, tokens = self._stored
+        topics = {
+            Topic.EVENTS: bool(self.events) or self.begun,
+            Topic.ENDPOINTS: endpoints != self.endpoints_generation,
+            Topic.TOKENS: tokens != self.tokens_generation,
+        }
+        named = [topic.value for topic, told in topics.items() if told]
+        return (" ".join((self.signature, *named)),) if self.signature and named else ()
 
 
 class Transaction(Reader):

@@ -74,6 +74,7 @@ class Writer:
         committed: called in the Trio thread after each commit that appended events, before any
             unit of the group gets its result; events come in order of sequence. Must not raise.
         box: seals and opens secrets for the units.
+        signature: names this process in the notices that its commits give to others; empty: none.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Writer:
         clock: Callable[[], int],
         committed: Callable[[list[Event], list[NewDelivery]], None],
         box: SecretBox = NO_KEYS,
+        signature: Callable[[], str] = str,
     ) -> None:
+        self._signature = signature
         self._settings = settings
         self._clock = clock
         self._committed = committed
@@ -254,7 +257,7 @@ class Writer:
     def _committed_group(self, units: Sequence[Unit]) -> Group:
         apart = len(units) == 1
         for attempt in range(1, ATTEMPTS + 2):
-            group = Group(self._subscriptions, self.hand_over, self._seen)
+            group = Group(self._subscriptions, self.hand_over, self._seen, self._signature())
             try:
                 self._commit_group(units, group, apart=apart)
                 return group

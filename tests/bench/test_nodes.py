@@ -135,7 +135,9 @@ def webhook_changes(one: HubProcess, two: HubProcess, receiver: Receiver) -> lis
     while the other one takes events."""
     found = []
     with one.client() as client, two.client() as other:
-        hook = client.post("/webhooks", json={"name": "bench", "url": receiver.url, "event_types": ["*"]})
+        hook = client.post(
+            "/webhooks", json={"name": "bench", "url": receiver.url, "event_types": ["*"]}
+        )
         address = f"/webhooks/{hook.raise_for_status().json()['id']}"
         for number in range(CHANGES):
             path = f"/n{number}"

@@ -17,7 +17,7 @@ from hookhub.plugins import Plugins
 from hookhub.store import Store, Transaction, open_store
 from hookhub.store.notices import NoticeSession, Topic
 from hookhub.store.units.endpoints import insert_endpoint
-from hookhub.testing.pgbouncer import running_pgbouncer
+from support.pgbouncer import running_pgbouncer
 
 KILL = (
     "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity "

@@ -15,6 +15,7 @@ from hookhub.access import SigningKeys, Tokens
 from hookhub.background.charts import Stats
 from hookhub.background.delivery_life import DeliveryLife
 from hookhub.background.loopwatch import LoopWatch
+from hookhub.background.membership import Membership
 from hookhub.background.outbox import OutboxRelay
 from hookhub.background.retention import Retention
 from hookhub.config import Settings
@@ -121,6 +122,13 @@ class Hub:
         self.replays = Replays(store, self.engine.wake, POLL)
         self.retention = Retention(store, settings.retention, self.broadcaster.look)
         self.loop = LoopWatch()
+        self.membership = Membership(
+            store,
+            settings.server.name,
+            self.draining,
+            claimed=self.engine.in_hands,
+            connections=lambda: len(self.presence),
+        )
         self.stats = Stats(
             store,
             tally,

@@ -124,6 +124,7 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         await nursery.start(hub.replays.run)
         await nursery.start(hub.retention.run)
         await nursery.start(hub.stats.run)
+        await nursery.start(hub.membership.run)
         for component in hub.components:
             nursery.start_soon(supervise, component, hub.components, hub.plugins)
         nursery.start_soon(_wind_down, hub)

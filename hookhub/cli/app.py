@@ -12,7 +12,7 @@ SECTIONS = {
     "What is installed, and who may": ("plugins", "event-types", "token"),
     "Speaking to a hub": (
         *("login", "profile", "send", "tail", "webhook", "delivery", "replay"),
-        *("listen", "verify", "completion"),
+        *("listen", "verify", "nodes", "completion"),
     ),
 }
 """In the help. Names of commands that a plugin brings stand here too, and are shown if it does."""
@@ -26,6 +26,7 @@ COMMANDS = {
     "init": "hookhub.cli.running.init:init",
     "login": "hookhub.cli.speaking.login:login",
     "migrate": "hookhub.cli.running.database:migrate",
+    "nodes": "hookhub.cli.speaking.nodes:nodes",
     "plugins": "hookhub.cli.running.installed:plugins",
     "profile": "hookhub.cli.speaking.login:profile",
     "reencrypt": "hookhub.cli.running.database:reencrypt",

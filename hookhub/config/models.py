@@ -56,6 +56,11 @@ class ServerSettings(Table):
     bind: Annotated[str, AfterValidator(check_bind)] = Field(
         default="127.0.0.1:8080", description="Address and port, or unix:/path"
     )
+    name: str = Field(
+        default="",
+        max_length=100,
+        description="What this hub is called among several; not set, the machine's name",
+    )
     public_url: Annotated[str, AfterValidator(check_public_url)] | None = Field(
         default=None, description="How browsers reach the hub, if not by bind"
     )

@@ -235,6 +235,10 @@ class Engine:
 
     # -- how it goes -----------------------------------------------------------------------
 
+    def in_hands(self) -> int:
+        """How many deliveries are claimed by this process."""
+        return self._scheduler.queued + self._scheduler.in_flight
+
     def check(self) -> str | None:
         """None if all is well, else what is wrong."""
         return self._claimer.failing or self._recorder.failing

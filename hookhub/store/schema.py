@@ -216,6 +216,21 @@ CREATE TABLE hookhub_stats (
 )
 """
 
+_NODES = """
+CREATE TABLE hookhub_nodes (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    tables_version INTEGER NOT NULL,
+    started_at {bigint} NOT NULL,
+    seen_at {bigint} NOT NULL,
+    seen_until {bigint} NOT NULL,
+    is_draining {bool} NOT NULL,
+    claimed INTEGER NOT NULL,
+    connections INTEGER NOT NULL
+)
+"""
+
 CORE_MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -267,4 +282,5 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
         "what endpoints have missed while they were set aside",
         ("ALTER TABLE hookhub_endpoints ADD COLUMN missed_after {bigint}",),
     ),
+    Migration(5, "which hubs there are", (_NODES,)),
 )

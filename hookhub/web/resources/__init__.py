@@ -11,6 +11,7 @@ from hookhub.web.resources.deliveries import delivery_routes
 from hookhub.web.resources.events import event_routes
 from hookhub.web.resources.health import health_routes
 from hookhub.web.resources.live import live_routes
+from hookhub.web.resources.nodes import node_routes
 from hookhub.web.resources.plugins import plugin_routes
 from hookhub.web.resources.replays import replay_routes
 from hookhub.web.resources.stats import stats_routes
@@ -33,6 +34,7 @@ def core_routes(hub: Hub) -> list[Route]:
         *replay_routes(hub),
         *audit_routes(hub),
         *stats_routes(hub),
+        *node_routes(hub),
         *token_routes(hub),
         *health_routes(hub),
     ]

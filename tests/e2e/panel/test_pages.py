@@ -47,6 +47,7 @@ PAGES = {
     "types": "#type-list",
     "types/payment.completed": "#send-form",
     "connections": "#connection-list",
+    "nodes": "#node-list",
     "tokens": "#token-list",
     "plugins": "#plugin-list",
     "audit": "#audit-form",
@@ -290,6 +291,15 @@ def test_connections(hub: HubProcess, open_panel: OpenPanel) -> None:
     other.says("#state[data-state=stopped]", "administrator closed")
     panel.expect(rows).to_have_count(1)
     panel.check(provoked=True)
+
+
+def test_nodes(hub: HubProcess, open_panel: OpenPanel) -> None:
+    """The hubs on the database: this one, what it does and since when."""
+    panel = open_panel(hub).open().sign_in().live().go("nodes")
+    row = panel.page.locator("[data-node]")
+    panel.expect(row).to_have_count(1)
+    panel.says("[data-node]", "this one").says("[data-node]", "running")
+    panel.check()
 
 
 def test_plugins_and_audit(hub: HubProcess, open_panel: OpenPanel) -> None:

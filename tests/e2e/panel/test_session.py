@@ -40,12 +40,13 @@ def test_signing_in_and_out(hub: HubProcess, open_panel: OpenPanel) -> None:
 SEEN = {
     "events:read": {"live", "types", "connections"},
     "events:write": set(),
-    "webhooks:read": {"webhooks", "audit"},
+    "webhooks:read": {"webhooks", "nodes", "audit"},
     "webhooks:write": set(),
 }
 LACKS = {
     **{"live": "events:read", "types": "events:read", "connections": "events:read"},
     **{"webhooks": "webhooks:read", "audit": "webhooks:read", "overview": "webhooks:read"},
+    "nodes": "webhooks:read",
     **{"tokens": "admin", "plugins": "admin"},
 }
 

@@ -4,6 +4,7 @@ import { Audit } from "./audit.js";
 import { Connections } from "./connections.js";
 import { EventTypes } from "./event-types.js";
 import { Live } from "./live.js";
+import { Nodes } from "./nodes.js";
 import { Overview } from "./overview.js";
 import { Plugins } from "./plugins.js";
 import { Tokens } from "./tokens.js";
@@ -15,6 +16,7 @@ export const PAGES = [
   { name: "overview", view: Overview },
   { name: "types", view: EventTypes },
   { name: "connections", view: Connections },
+  { name: "nodes", view: Nodes },
   { name: "tokens", view: Tokens },
   { name: "plugins", view: Plugins },
   { name: "audit", view: Audit },

@@ -29,10 +29,13 @@ from hookhub.store.units.tokens import (
     ensure_token,
     find_token,
     generate_token,
+    has_ticket,
     hash_token,
     insert_token,
     list_tokens,
+    put_ticket,
     set_revoked,
+    take_ticket,
     tokens_by_hash,
     tokens_generation,
     touch_tokens,
@@ -104,14 +107,7 @@ class Tokens:
         return known.principal
 
     async def _look_up(self, raw: str, hashed: str, client: str) -> _Known:
-        wait = self._wrong.take(client, trio.current_time())
-        if wait:
-            self._rejected += 1
-            self._throttled += 1
-            raise TooManyRequests(
-                "Too many unknown tokens came from this address; send one that exists, or wait.",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
+        self._allow_look_up(client)
         generation = self._generation
         token = None
         if _WELL_FORMED.fullmatch(raw):
@@ -125,6 +121,16 @@ class Tokens:
             self._known[hashed] = known
             self._by_id[token.id] = token
         return known
+
+    def _allow_look_up(self, client: str) -> None:
+        wait = self._wrong.take(client, trio.current_time())
+        if wait:
+            self._rejected += 1
+            self._throttled += 1
+            raise TooManyRequests(
+                "Too many unknown tokens came from this address; send one that exists, or wait.",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
 
     def still_valid(self, principal: Principal) -> str | None:
         """None while the token is good, else ``expired`` or ``revoked``; never waits."""
@@ -140,37 +146,75 @@ class Tokens:
             return "expired"
         return None
 
-    def issue_ticket(self, principal: Principal) -> tuple[str, float]:
+    async def issue_ticket(self, principal: Principal) -> tuple[str, float]:
         """A one-time ticket for a live connection, and the seconds it lives.
 
         Browsers cannot set headers on a WebSocket, and an URL ends up in logs and histories: a
-        ticket that works once, for half a minute, is no loss there.
+        ticket that works once, for half a minute, is no loss there. While there are other nodes it
+        is kept in the database, and good on each of them.
+
+        Raises:
+            StoreUnavailable: it cannot be kept there now.
         """
         now = time.monotonic()
         for old in [key for key, (end, _) in self._tickets.items() if end <= now]:
             del self._tickets[old]
+        ticket = "ht_" + secrets.token_urlsafe(24)
+        if self._store.notices.signature():
+            expires_at = self._store.clock() + round(TICKET_LIFETIME * 1_000_000)
+            hashed = hash_token(ticket)
+            await self._store.write(
+                lambda tx: put_ticket(
+                    tx, hashed, principal.token_id, expires_at, most=MAX_TICKETS_PER_TOKEN
+                ),
+                locks=False,
+            )
+            return ticket, TICKET_LIFETIME
         own = [key for key, (_, who) in self._tickets.items() if who.token_id == principal.token_id]
         if len(own) >= MAX_TICKETS_PER_TOKEN:
             del self._tickets[own[0]]
         elif len(self._tickets) >= MAX_TICKETS:
             del self._tickets[next(iter(self._tickets))]
-        ticket = "ht_" + secrets.token_urlsafe(24)
         self._tickets[ticket] = (now + TICKET_LIFETIME, principal)
         return ticket, TICKET_LIFETIME
 
-    def redeem_ticket(self, ticket: str) -> Principal:
+    async def redeem_ticket(self, ticket: str, client: str = "") -> Principal:
         """Who a ticket was issued to; it is used up by this.
+
+        Args:
+            client: the address that it came from.
 
         Raises:
             Unauthorized: unknown, used, too old, or its token is no longer good.
+            TooManyRequests: it is unknown, as others before it from this address.
         """
         end, principal = self._tickets.pop(ticket, (0.0, None))
-        if principal is None or end <= time.monotonic():
+        if principal is None and self._store.notices.signature():
+            principal = await self._take_ticket(ticket, client)
+        elif end <= time.monotonic():
+            principal = None
+        if principal is None:
             raise Unauthorized("This ticket is unknown, used or too old; POST /ws/ticket for one.")
         reason = self.still_valid(principal)
         if reason is not None:
             raise Unauthorized(f"The token of this ticket is {reason}; use another one.")
         return principal
+
+    async def _take_ticket(self, ticket: str, client: str) -> Principal | None:
+        """Whose ticket another node, or this one, has kept in the database."""
+        self._allow_look_up(client)
+        hashed = hash_token(ticket)
+        # Whoever guesses shall not make the database write.
+        if not await self._store.read(lambda reader: has_ticket(reader, hashed)):
+            return None
+        token_id = await self._store.write(lambda tx: take_ticket(tx, hashed), locks=False)
+        if token_id is None:
+            return None
+        self._wrong.give_back(client)
+        if self._by_id.get(token_id) is None:
+            await self.refresh()
+        token = self._by_id.get(token_id)
+        return None if token is None else _Known.of(token).principal
 
     # -- managing --------------------------------------------------------------------------
 

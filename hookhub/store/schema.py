@@ -231,6 +231,14 @@ CREATE TABLE hookhub_nodes (
 )
 """
 
+_TICKETS = """
+CREATE TABLE hookhub_live_tickets (
+    hash TEXT PRIMARY KEY,
+    token_id {bigint} NOT NULL,
+    expires_at {bigint} NOT NULL
+)
+"""
+
 CORE_MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -282,5 +290,5 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
         "what endpoints have missed while they were set aside",
         ("ALTER TABLE hookhub_endpoints ADD COLUMN missed_after {bigint}",),
     ),
-    Migration(5, "which hubs there are", (_NODES,)),
+    Migration(5, "which hubs there are, and tickets that are good on each", (_NODES, _TICKETS)),
 )

@@ -29,7 +29,7 @@ from hookhub.web.asgi import StreamedResponse
 from hookhub.web.reading.bodies import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str, str], Awaitable[Principal]]
-Redeem = Callable[[str], Principal]
+Redeem = Callable[[str, str], Awaitable[Principal]]
 
 LARGE = 32 * 1024
 """Bytes of a body after whose parsing others have their turn."""
@@ -66,7 +66,7 @@ class Operation:
     Args:
         route: what to serve.
         authenticate: who holds a token that came from an address; raises Unauthorized.
-        redeem: who a one-time ticket is for; raises Unauthorized.
+        redeem: who a one-time ticket from an address is for; raises Unauthorized.
         limit: the most that a body may have.
         counters: told of every answer.
     """
@@ -142,7 +142,7 @@ class Operation:
         if token:
             principal = await self._authenticate(token, client)
         elif self.route.ticket and (ticket := ticket_of(query_string)):
-            principal = self._redeem(ticket)
+            principal = await self._redeem(ticket, client)
         else:
             raise Unauthorized(
                 "This needs a token; send it as 'Authorization: Bearer …' or as 'X-API-Key: …'."

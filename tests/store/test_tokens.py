@@ -83,15 +83,15 @@ async def test_tickets_work_once(store: Store) -> None:
     tokens = Tokens(store)
     token, raw = await tokens.create("panel", ["events:read"])
     principal = await tokens.authenticate(raw)
-    ticket, lifetime = tokens.issue_ticket(principal)
+    ticket, lifetime = await tokens.issue_ticket(principal)
     assert lifetime == 30
-    assert tokens.redeem_ticket(ticket) == principal
+    assert await tokens.redeem_ticket(ticket) == principal
     with pytest.raises(Unauthorized, match="used"):
-        tokens.redeem_ticket(ticket)
-    ticket, _ = tokens.issue_ticket(principal)
+        await tokens.redeem_ticket(ticket)
+    ticket, _ = await tokens.issue_ticket(principal)
     await tokens.revoke(token.id)
     with pytest.raises(Unauthorized, match="revoked"):
-        tokens.redeem_ticket(ticket)
+        await tokens.redeem_ticket(ticket)
 
 
 async def test_the_first_start_makes_one_token(store: Store) -> None:

@@ -357,8 +357,8 @@ async def test_a_ticket_opens_one_stream(api: httpx.AsyncClient, hub: Hub) -> No
     """Browsers cannot send a token with an EventSource; a ticket works once, and here only."""
     token, _ = await hub.tokens.create("reader", ["events:read"])
     principal = Principal(token.id, token.name, frozenset({"events:read"}))
-    ticket, _ = hub.tokens.issue_ticket(principal)
-    other, _ = hub.tokens.issue_ticket(principal)
+    ticket, _ = await hub.tokens.issue_ticket(principal)
+    other, _ = await hub.tokens.issue_ticket(principal)
     async with with_ticket(api, ticket) as (reader, status):
         assert status == 200
         await hub.emit("user.created", USER)

@@ -168,3 +168,31 @@ def tokens_generation(reader: Reader) -> int:
     """A number that changes whenever a token is made, revoked or deleted, on any node."""
     found: int = reader.sql("SELECT tokens_generation FROM hookhub_state WHERE id = 1")[0][0]
     return found
+
+
+def put_ticket(tx: Transaction, hashed: str, token_id: int, expires_at: int, *, most: int) -> None:
+    """Keep a ticket for whichever node it is shown to; forget those that nobody used.
+
+    Args:
+        most: tickets of one token that are kept; its oldest go first.
+    """
+    tx.change("DELETE FROM hookhub_live_tickets WHERE expires_at < ?", (tx.now,))
+    tx.change(
+        "DELETE FROM hookhub_live_tickets WHERE hash IN (SELECT hash FROM hookhub_live_tickets "
+        "WHERE token_id = ? ORDER BY expires_at DESC LIMIT 1000000 OFFSET ?)",
+        (token_id, most - 1),
+    )
+    tx.change("INSERT INTO hookhub_live_tickets VALUES (?, ?, ?)", (hashed, token_id, expires_at))
+
+
+def has_ticket(reader: Reader, hashed: str) -> bool:
+    """Whether it was kept."""
+    return bool(reader.sql("SELECT 1 FROM hookhub_live_tickets WHERE hash = ?", (hashed,)))
+
+
+def take_ticket(tx: Transaction, hashed: str) -> int | None:
+    """Whose ticket it is, by its token; it is used up by this. None if it is not good any more."""
+    rows = tx.sql(
+        "DELETE FROM hookhub_live_tickets WHERE hash = ? RETURNING token_id, expires_at", (hashed,)
+    )
+    return next((token_id for token_id, expires_at in rows if expires_at > tx.now), None)

@@ -66,7 +66,7 @@ async def authorize(tokens: Tokens, request: UpgradeRequest, parameters: Paramet
     if token is not None:
         principal = await tokens.authenticate(token, request.client)
     elif ticket is not None:
-        principal = tokens.redeem_ticket(ticket)
+        principal = await tokens.redeem_ticket(ticket, request.client)
     else:
         raise Unauthorized("send a token: ?token=…, ?ticket=… or a header.")
     if not principal.may(SCOPE):

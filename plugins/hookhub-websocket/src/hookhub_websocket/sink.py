@@ -120,7 +120,7 @@ class WebSocketSink(LiveSink):
         what its token can, for as long as the token is good.
         """
         assert request.principal is not None
-        ticket, lifetime = self._hub.tokens.issue_ticket(request.principal)
+        ticket, lifetime = await self._hub.tokens.issue_ticket(request.principal)
         return Response(
             LiveTicket(ticket=ticket, expires_in=lifetime),
             headers={"Cache-Control": "no-store"},

@@ -18,6 +18,7 @@ from hookhub.background.loopwatch import LoopWatch
 from hookhub.background.membership import Membership
 from hookhub.background.outbox import OutboxRelay
 from hookhub.background.retention import Retention
+from hookhub.background.siblings import Siblings
 from hookhub.config import Settings
 from hookhub.contracts.errors import HookhubError, PayloadTooLarge, wrong_field
 from hookhub.contracts.events import (
@@ -122,6 +123,8 @@ class Hub:
         self.replays = Replays(store, self.engine.wake, POLL)
         self.retention = Retention(store, settings.retention, self.broadcaster.look)
         self.loop = LoopWatch()
+        self.siblings: Siblings | None = None
+        """The workers behind the same port, if there are several."""
         self.membership = Membership(
             store,
             settings.server.name,

@@ -7,27 +7,29 @@ tasks are supervised: theirs may fail without taking the hub along.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
 from quart_trio import QuartTrio
 
+from hookhub.background.siblings import Siblings
 from hookhub.config import Settings
 from hookhub.contracts.components import Component
 from hookhub.contracts.errors import HookhubError
 from hookhub.contracts.routes import UpgradeHandler
 from hookhub.http.connections import serve as serve_http
 from hookhub.http.limits import hypercorn_config
-from hookhub.http.listeners import Listener, listener_url, open_listeners
+from hookhub.http.listeners import Listener, Worker, listener_url, open_listeners
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins, migrate_components, only_fault, supervise
 from hookhub.secretbox import SecretBox
@@ -41,6 +43,7 @@ from hookhub.store.units.secrets import check_secrets
 from hookhub.web.app import create_app
 from hookhub.web.assembly import assemble
 from hookhub.web.resources import core_routes
+from hookhub.web.resources.metrics import snapshot_of
 
 __all__ = ["Started", "open_hub", "open_store", "serve"]
 
@@ -190,6 +193,7 @@ async def serve(
     started: Callable[[Started], None] | None = None,
     plugins: Plugins | None = None,
     handle_signals: bool = True,
+    worker: Worker | None = None,
 ) -> None:
     """Run a hub with its HTTP server until SIGTERM or SIGINT (or cancellation).
 
@@ -197,6 +201,7 @@ async def serve(
         started: called once, when requests are served.
         handle_signals: False leaves signals to the caller, who stops the hub by setting
             ``hub.stopping``.
+        worker: this is one of several behind the same port.
 
     Raises:
         ConfigError, PluginError, StoreError: it cannot start; says why and what to do.
@@ -204,7 +209,7 @@ async def serve(
     raise_file_limit()
     async with AsyncExitStack() as stack:
         # First of all: a port in use is the likeliest mistake, and nothing is begun yet.
-        listeners = await open_listeners(settings.server)
+        listeners = await open_listeners(settings.server, worker)
         for listener in listeners:
             stack.push_async_callback(listener.aclose)
         hub = await stack.enter_async_context(open_hub(settings, plugins))
@@ -216,6 +221,14 @@ async def serve(
             await nursery.start(_serve_http, hub, app, listeners, upgrades, nursery.cancel_scope)
             if handle_signals:
                 await nursery.start(_stop_on_signal, hub)
+            if worker is not None:
+                hub.siblings = Siblings(
+                    worker.directory,
+                    hub.membership.id,
+                    partial(snapshot_of, hub, app.counters.statistics),
+                )
+                await nursery.start(hub.siblings.run)
+                await nursery.start(_stop_with_supervisor, hub, worker.lifeline)
             tune_interpreter()
             database = redacted_url(settings.database.url)
             log.info("hub.started", addresses=addresses, database=database)
@@ -254,7 +267,7 @@ def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft == hard:
         return
-    with contextlib.suppress(ValueError, OSError):
+    with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -298,6 +311,20 @@ async def _stop_on_signal(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
                 hub.draining.set()
                 _end_in_any_case(delay + hub.settings.server.graceful_timeout + OVERDUE)
                 nursery.start_soon(_stop_after, delay, hub)
+
+
+async def _stop_with_supervisor(
+    hub: Hub, lifeline: int, task_status: trio.TaskStatus[None]
+) -> None:
+    """Tell it that this worker serves, and stop when it is gone."""
+    with trio.socket.from_stdlib_socket(socket.socket(fileno=lifeline)) as line:
+        await line.send(b".")
+        task_status.started()
+        with suppress(ConnectionError):
+            await line.recv(1)
+        log.warning("worker.orphaned")
+        hub.draining.set()
+        hub.stopping.set()
 
 
 async def _stop_after(delay: float, hub: Hub) -> None:

@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"background"},
     {"hub"},
     {"http", "web"},
-    {"server"},
+    {"server", "supervisor"},
     {"cli", "__main__"},
 ]
 # Beside the layers: what they may import, and that nothing of the core imports them.

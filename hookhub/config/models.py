@@ -56,6 +56,12 @@ class ServerSettings(Table):
     bind: Annotated[str, AfterValidator(check_bind)] = Field(
         default="127.0.0.1:8080", description="Address and port, or unix:/path"
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share the port and the work; more than one need PostgreSQL",
+    )
     name: str = Field(
         default="",
         max_length=100,

@@ -6,12 +6,15 @@ import ctypes
 import errno
 import os
 import select
+import socket
 import ssl
 import stat
 import struct
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
@@ -30,17 +33,50 @@ _SO_ATTACH_FILTER = 26
 _CHANGE = "set [server] bind (or HOOKHUB_SERVER__BIND) to another address"
 
 
-async def open_listeners(settings: ServerSettings) -> list[Listener]:
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker is given by its supervisor."""
+
+    number: int
+    """1, 2, …; whoever comes after one that ended has the same."""
+    directory: Path
+    """Where the workers find each other; private."""
+    lifeline: int
+    """A socket: a byte tells that the worker serves, its end that the supervisor is gone."""
+    sockets: tuple[int, ...]
+    """Where to accept connections."""
+
+    def option(self) -> str:
+        """As it stands on the command line."""
+        return ",".join(map(str, (self.number, self.lifeline, *self.sockets, self.directory)))
+
+    @classmethod
+    def parse(cls, text: str) -> Worker:
+        """The opposite of :meth:`option`. Raises ValueError."""
+        *numbers, directory = text.split(",")
+        number, lifeline, *sockets = map(int, numbers)
+        return cls(number, Path(directory), lifeline, tuple(sockets))
+
+
+async def open_listeners(settings: ServerSettings, worker: Worker | None = None) -> list[Listener]:
     """Open what ``bind`` names: ``host:port``, ``:port``, ``[::1]:port`` or ``unix:/path``.
 
     Port 0 lets the system choose. A host name with several addresses is bound on each of them.
+
+    Args:
+        worker: has them open already.
 
     Raises:
         ConfigError: says which address cannot be used, why, and what to do.
     """
     context = _tls_context(settings)
     host, port, path = parse_bind(settings.bind)
-    plain = await _open_tcp(settings.bind, host, port) if path is None else [await _open_unix(path)]
+    if worker is not None:
+        plain = [_adopted(descriptor) for descriptor in worker.sockets]
+    elif path is None:
+        plain = await _open_tcp(settings.bind, host, port)
+    else:
+        plain = [await _open_unix(path)]
     if context is None:
         return list(plain)
     return [trio.SSLListener(listener, context, https_compatible=True) for listener in plain]
@@ -54,6 +90,17 @@ def listener_url(listener: Listener) -> str:
         return f"unix:{os.fsdecode(address)}"
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"{'https' if secure else 'http'}://{host}:{address[1]}"
+
+
+def listener_sockets(listeners: Sequence[Listener]) -> list[trio.socket.SocketType]:
+    """What they accept from."""
+    return [_socket(listener) for listener in listeners]
+
+
+def _adopted(descriptor: int) -> trio.SocketListener:
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
 def _socket(listener: Listener) -> trio.socket.SocketType:

@@ -34,7 +34,7 @@ from hookhub.plugins.components import GROUPS
 from hookhub.server import open_hub
 from hookhub.store import Store
 from hookhub.web.assembly import assemble
-from hookhub.web.resources.metrics import StatisticsCollector
+from hookhub.web.resources.metrics import SnapshotCollector, snapshot_of
 
 
 def _fail(*_: object) -> Any:
@@ -242,7 +242,7 @@ async def test_numbers_of_one_name_are_the_cores(tmp_path: Path) -> None:
         Quiet("delivery-latency", statistics=lambda: {"seconds": 9}),
     )
     hub = assemble(settings, Store(settings.database), load(settings, plugin))
-    found = list(StatisticsCollector(hub, dict).collect())
+    found = list(SnapshotCollector(snapshot_of(hub, dict)).collect())
     names = [(family.name, family.type) for family in found]
     assert len(names) == len(set(names))
     values = {family.name: family.samples[0].value for family in found}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from hookhub.contracts.errors import HookhubError
 from hookhub.logs import message_of, place_of
 
 if TYPE_CHECKING:
+    from hookhub.config import Settings
     from hookhub.plugins import Plugins
     from hookhub.server import Started
 
@@ -27,7 +29,13 @@ if TYPE_CHECKING:
 @click.command("serve")
 @config_option
 @bind_option
-def serve(config: Path | None, bind: str | None) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes that share the port and the work, on PostgreSQL (one a core).",
+)
+@click.option("--worker", hidden=True, help="What the supervisor gives to each of them.")
+def serve(config: Path | None, bind: str | None, workers: int | None, worker: str | None) -> None:
     """Run a hub until SIGTERM or Ctrl-C; the same signal again ends it at once.
 
     Needs no settings: it keeps everything in hookhub.db of the working directory and listens on
@@ -37,9 +45,10 @@ def serve(config: Path | None, bind: str | None) -> None:
     Examples:
       hookhub serve
       hookhub serve --config /etc/hookhub/hookhub.toml
-      HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --bind 0.0.0.0:8080
+      HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub serve --workers 4
     """
     from hookhub import server
+    from hookhub.http.listeners import Worker
     from hookhub.logs import configure_logging
     from hookhub.plugins import Plugins
 
@@ -49,16 +58,38 @@ def serve(config: Path | None, bind: str | None) -> None:
         settings = settings.model_copy(update={"server": chosen})
     secrets = [settings.auth.bootstrap_token or "", *settings.auth.secret_keys()]
     configure_logging(settings.log, sys.stderr, secrets)
+    count = workers or settings.server.workers
+    if worker is None and count > 1:
+        raise click.exceptions.Exit(_supervise(settings, count, sys.argv))
+    given = None if worker is None else Worker.parse(worker)
+    if given is not None:
+        settings = named(settings, given.number)
     plugins = Plugins.load(settings.plugins)
     running: list[Started] = []
 
     def started(hub: Started) -> None:
         running.append(hub)
-        log_plugins(plugins)
-        print_banner(hub, settings.server.public_url)
+        if given is None or given.number == 1 or hub.first_token:
+            log_plugins(plugins)
+            print_banner(hub, settings.server.public_url)
 
     with crash_logged(settings.log, lambda: bool(running)):
-        trio.run(partial(server.serve, settings, started=started, plugins=plugins))
+        trio.run(partial(server.serve, settings, started=started, plugins=plugins, worker=given))
+
+
+def named(settings: Settings, number: int) -> Settings:
+    """The settings of one of several workers: each has a name of its own."""
+    name = f"{settings.server.name or platform.node() or 'localhost'}-{number}"
+    server = settings.server.model_copy(update={"name": name})
+    return settings.model_copy(update={"server": server})
+
+
+def _supervise(settings: Settings, workers: int, arguments: Sequence[str]) -> int:
+    from hookhub.supervisor import supervise
+
+    # As this process was started, so that the workers find the same settings.
+    command = [sys.executable, "-m", "hookhub", *arguments[1:]]
+    return trio.run(supervise, settings, command, workers)
 
 
 def log_plugins(plugins: Plugins) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from hookhub.background.siblings import Snapshot, is_counter
 from hookhub.contracts.routes import Request, Response, Route
 
 if TYPE_CHECKING:
@@ -26,32 +27,31 @@ LATENCY = "hookhub_delivery_latency_seconds"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 
 
-class StatisticsCollector(Collector):
-    """Reads ``statistics()`` when it is asked: ``hookhub_<component>_<name>``.
+class SnapshotCollector(Collector):
+    """What was counted: ``hookhub_<component>_<name>``.
 
     What ends in ``_total`` is a counter, the rest are gauges; and one histogram.
     """
 
-    def __init__(self, hub: Hub, web: Statistics) -> None:
-        self._hub = hub
-        self._web = web
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
         """One metric for each number, and how long deliveries take."""
         # The core's come first: of two that make one name, the first has it.
         shown = {LATENCY}
-        for component, numbers in {"http": self._web(), **self._hub.statistics()}.items():
+        for component, numbers in self._snapshot.numbers.items():
             for name, value in numbers.items():
                 full = _NOT_IN_NAMES.sub("_", f"hookhub_{component}_{name}")
                 if full in shown:
                     continue
                 shown.add(full)
                 text = f"{name.replace('_', ' ')} of {component}"
-                if full.endswith("_total"):
+                if is_counter(full):
                     yield CounterMetricFamily(full.removesuffix("_total"), text, value)
                 else:
                     yield GaugeMetricFamily(full, text, value)
-        latency = self._hub.stats.latency()
+        latency = self._snapshot.latency
         yield HistogramMetricFamily(
             LATENCY,
             "from the commit of a delivery to its receiver's answer",
@@ -59,18 +59,24 @@ class StatisticsCollector(Collector):
             sum_value=latency.total,
         )
 
-    def describe(self) -> Iterator[Metric]:
-        """Nothing: or registering would ask a hub that has not started for its numbers."""
-        return iter(())
+
+def snapshot_of(hub: Hub, web: Statistics) -> Snapshot:
+    """What this process counts."""
+    return Snapshot({"http": web(), **hub.statistics()}, hub.stats.latency())
 
 
 def metrics_routes(hub: Hub, web: Statistics) -> Sequence[Route]:
     """The page that Prometheus reads."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(StatisticsCollector(hub, web))
 
     async def metrics(request: Request) -> Response:
-        """Counters and gauges in the Prometheus text format."""
+        """Counters and gauges in the Prometheus text format.
+
+        Of all workers behind this port, if there are several.
+        """
+        siblings = hub.siblings
+        found = snapshot_of(hub, web) if siblings is None else await siblings.all()
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(SnapshotCollector(found))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     return [

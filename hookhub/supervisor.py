@@ -1,0 +1,129 @@
+"""Several processes behind one port: starts workers, starts them again, and stops them together.
+
+The supervisor opens the sockets and does nothing else with them; each worker is a whole hub, one of
+several on one database, that accepts from the same sockets. Each has a lifeline to the supervisor,
+and stops when that is gone, so that nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+import trio
+
+from hookhub.config import Settings
+from hookhub.contracts.errors import ConfigError
+from hookhub.http.listeners import Worker, listener_sockets, open_listeners
+from hookhub.store.database import is_sqlite
+
+PAUSE, PAUSE_MAX = 0.5, 15.0
+"""Seconds before a worker that ended by itself is started again; twice as long each time."""
+HEALTHY = 60.0
+"""Seconds after which a worker's end is a new story."""
+
+log = structlog.get_logger("hookhub")
+
+
+async def supervise(settings: Settings, command: Sequence[str], workers: int) -> int:
+    """Run workers until SIGTERM or SIGINT, which all of them get; then wait for their ends.
+
+    Args:
+        command: starts a worker, if ``--worker`` and its value are added.
+        workers: how many.
+
+    Returns:
+        the exit status: that of a worker that could not start, or else 0 if all ended well.
+
+    Raises:
+        ConfigError: the database is SQLite, or the address cannot be used.
+    """
+    if is_sqlite(settings.database.url):
+        raise ConfigError(
+            f"{workers} workers need PostgreSQL: SQLite has one writer for all processes, so more "
+            "of them would not be faster. Set [database] url, or leave [server] workers at 1."
+        )
+    listeners = await open_listeners(settings.server)
+    with tempfile.TemporaryDirectory(prefix="hookhub-") as directory:
+        sockets = tuple(sock.fileno() for sock in listener_sockets(listeners))
+        return await _Supervisor(command, Path(directory), sockets).run(workers)
+
+
+class _Supervisor:
+    def __init__(self, command: Sequence[str], directory: Path, sockets: tuple[int, ...]) -> None:
+        self._command = command
+        self._directory = directory
+        self._sockets = sockets
+        self._running: set[trio.Process] = set()
+        self._stopping = trio.Event()
+        self._status = 0
+
+    async def run(self, workers: int) -> int:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._pass_signals_on)
+            async with trio.open_nursery() as running:
+                # The first one migrates the tables, and says what is wrong if something is.
+                for number in range(1, workers + 1):
+                    await running.start(self._keep, number)
+            nursery.cancel_scope.cancel()
+        return self._status
+
+    async def _pass_signals_on(self, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for number in signals:
+                self._stopping.set()
+                for process in self._running:
+                    process.send_signal(number)
+
+    async def _keep(self, number: int, task_status: trio.TaskStatus[None]) -> None:
+        """One worker after another until all stop; started when the first one serves."""
+        pause = PAUSE / 2
+        told = task_status
+        while not self._stopping.is_set():
+            began = trio.current_time()
+            served, status = await self._live(number, told)
+            if self._stopping.is_set() or (not served and told is task_status):
+                self._status = self._status or status
+                self._stop(signal.SIGTERM)
+                break
+            told = trio.TASK_STATUS_IGNORED
+            pause = PAUSE if trio.current_time() - began > HEALTHY else min(2 * pause, PAUSE_MAX)
+            log.error("worker.ended", worker=number, status=status, restart_in=pause)
+            with trio.move_on_after(pause):
+                await self._stopping.wait()
+        if told is task_status:
+            with suppress(RuntimeError):  # It has served, and is over.
+                task_status.started()
+
+    async def _live(self, number: int, task_status: trio.TaskStatus[None]) -> tuple[bool, int]:
+        """A worker's life: whether it ever served, and its exit status."""
+        ours, theirs = trio.socket.socketpair()
+        with ours, theirs:
+            worker = Worker(number, self._directory, theirs.fileno(), self._sockets)
+            process = await trio.lowlevel.open_process(
+                [*self._command, "--worker", worker.option()],
+                pass_fds=(worker.lifeline, *self._sockets),
+            )
+            theirs.close()
+            self._running.add(process)
+            try:
+                served = await ours.recv(1) != b""
+                if served:
+                    task_status.started()
+                status = await process.wait()
+                # One that was just starting knows no better way to stop.
+                told = self._stopping.is_set() and -status in (signal.SIGTERM, signal.SIGINT)
+                return served, 0 if told else abs(status)
+            finally:
+                self._running.discard(process)
+
+    def _stop(self, number: int) -> None:
+        if not self._stopping.is_set():
+            self._stopping.set()
+            for process in self._running:
+                process.send_signal(number)

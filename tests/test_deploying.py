@@ -20,9 +20,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import trio
+import yaml
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from hookhub.client import Client
+from hookhub.config import Settings, load_settings
 from hookhub.testing.fixtures import StartHub
 from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.machine import find_program, free_port, missing
@@ -98,6 +100,11 @@ def nginx_command(files: Files, hub: int, port: int) -> list[str]:
             "/var/log/nginx/hookhub.log": str(files.log),
         },
     )
+    return nginx_main(program, files, site)
+
+
+def nginx_main(program: str, files: Files, site: str) -> list[str]:
+    """nginx with a main configuration that includes ``site``."""
     temporary = "".join(
         f"{name}_temp_path {files.directory}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -130,9 +137,30 @@ def caddy_command(files: Files, hub: int, port: int) -> list[str]:
     return [program, "run", "--config", str(main), "--adapter", "caddyfile"]
 
 
+def haproxy_command(files: Files, hub: int, port: int) -> list[str]:
+    """HAProxy with the documented file; the second hub that it names is not there."""
+    program = find_program("haproxy")
+    both = files.directory / "both.pem"
+    both.write_text(files.key.read_text() + files.certificate.read_text())
+    site = put(
+        (SHOWN / "haproxy.cfg").read_text(),
+        {
+            "maxconn 65536": "maxconn 200",
+            "bind :443": f"bind 127.0.0.1:{port}",
+            "/etc/haproxy/hub.pem": str(both),
+            "127.0.0.1:8080": f"127.0.0.1:{hub}",
+            "127.0.0.1:8081": f"127.0.0.1:{free_port()}",
+        },
+    )
+    main = files.directory / "haproxy.cfg"
+    main.write_text(site)
+    return [program, "-db", "-f", str(main)]
+
+
 COMMANDS: dict[str, Callable[[Files, int, int], list[str]]] = {
     "nginx": nginx_command,
     "caddy": caddy_command,
+    "haproxy": haproxy_command,
 }
 
 
@@ -156,7 +184,9 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path, start_hub: StartHub) -
         try:
             wait_listening(process, port, tmp_path / "said")
             trust = ssl.create_default_context(cafile=str(files.certificate))
-            yield Proxy(hub, port, trust, files.log)
+            # HAProxy logs where it was started.
+            log = tmp_path / "said" if request.param == "haproxy" else files.log
+            yield Proxy(hub, port, trust, log)
         finally:
             process.terminate()
             process.wait(10)
@@ -311,6 +341,88 @@ def test_container_file(start_hub: StartHub, tmp_path: Path) -> None:
     assert healthy.returncode == 0, healthy.stderr
     hub.kill()
     assert subprocess.run(program, capture_output=True).returncode == 1
+
+
+def known_settings(env: dict[str, str]) -> Settings:
+    """What a hub with this environment goes by."""
+    return load_settings(None, {name: text for name, text in env.items() if "HOOKHUB_" in name})
+
+
+def test_compose_file() -> None:
+    """Its settings are, its hubs are those of its proxy, and a stop has the time that it needs."""
+    text = (SHOWN / "compose.yaml").read_text()
+    services = yaml.safe_load(text)["services"]
+    hubs = [name for name, service in services.items() if service.get("image") == "hookhub"]
+    assert hubs == services["proxy"]["depends_on"]
+    for name in hubs:
+        env = {
+            key: re.sub(r"\$\{\w+:\?.*\}", "x" * 40, value)
+            for key, value in services[name]["environment"].items()
+        }
+        server = known_settings(env).server
+        grace = float(services[name]["stop_grace_period"].removesuffix("s"))
+        assert grace > server.drain() + server.graceful_timeout
+    upstream = (SHOWN / "compose-nginx.conf").read_text()
+    assert re.findall(r"server (\w+):8080;", upstream) == hubs
+    assert (SHOWN / services["proxy"]["volumes"][0].split(":")[0]).is_file()
+    build = services[hubs[0]]["build"]
+    assert (SHOWN / build["context"] / build["dockerfile"]).resolve().is_file()
+
+
+def test_compose_proxy(tmp_path: Path, start_hub: StartHub, postgres_url: str) -> None:
+    """Its nginx before two such hubs: one is killed, and nothing that is sent is refused."""
+    program = find_program("nginx")
+    database = {"database": {"url": postgres_url}}
+    one, two = start_hub(database), start_hub(database)
+    port = free_port()
+    site = put(
+        (SHOWN / "compose-nginx.conf").read_text(),
+        {
+            "one:8080": f"127.0.0.1:{one.port}",
+            "two:8080": f"127.0.0.1:{two.port}",
+            "listen 80": f"listen 127.0.0.1:{port}",
+            "/dev/stdout": str(tmp_path / "access.log"),
+        },
+    )
+    command = nginx_main(program, Files(tmp_path, tmp_path, tmp_path, tmp_path), site)
+    with open(tmp_path / "said", "wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            wait_listening(process, port, tmp_path / "said")
+            headers = {"Authorization": f"Bearer {one.token}"}
+            url = f"http://127.0.0.1:{port}"
+            with httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
+                for number in range(20):
+                    if number == 10:
+                        two.kill()
+                    answer = http.post("/events", json=EVENT)
+                    assert answer.status_code == 202, answer.text
+                assert http.get("/metrics").status_code == 404
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def test_kubernetes_manifests(start_hub: StartHub) -> None:
+    """Settings and probes are a hub's, selectors find its pods, and a stop has its time."""
+    deployment, budget, service = yaml.safe_load_all((SHOWN / "kubernetes.yaml").read_text())
+    pod = deployment["spec"]["template"]
+    labels = pod["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert budget["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
+    assert budget["spec"]["maxUnavailable"] < deployment["spec"]["replicas"]
+    [container] = pod["spec"]["containers"]
+    env = {item["name"]: item.get("value", "x") for item in container["env"]}
+    server = known_settings(env).server
+    grace = pod["spec"]["terminationGracePeriodSeconds"]
+    assert grace > server.drain() + server.graceful_timeout
+    probe = container["readinessProbe"]
+    assert server.drain() > probe["periodSeconds"] * probe["failureThreshold"]
+    [port] = container["ports"]
+    assert service["spec"]["ports"][0]["targetPort"] == port["name"] == probe["httpGet"]["port"]
+    with start_hub().client() as http:
+        for kind in ("readinessProbe", "livenessProbe"):
+            assert http.get(container[kind]["httpGet"]["path"]).status_code == 200
 
 
 def test_alerts_name_metrics_that_exist() -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from hookhub.contracts.answers import Time
 from hookhub.contracts.events import format_timestamp
 from hookhub.contracts.routes import Answer, Request, Route
 from hookhub.store.units.nodes import Node
-from hookhub.web.resources.models import Time
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub

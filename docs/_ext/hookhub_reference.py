@@ -131,7 +131,9 @@ def errors_markdown() -> list[str]:
 
 def command_markdown(path: tuple[str, ...], command: click.Command) -> list[str]:
     """One command: heading and help."""
-    context = click.Context(command, info_name=path[-1], terminal_width=WIDTH)
+    # As the root has them, from whom all commands do: click keeps what the first context made.
+    options = {"help_option_names": ["-h", "--help"], "terminal_width": WIDTH}
+    context = click.Context(command, info_name=path[-1], **options)
     parent = " ".join(path[:-1])
     text = command.get_help(context).replace("Usage: ", f"Usage: {parent} ".rstrip(" ") + " ")
     return [f"## {' '.join(path)}", "", "```text", *text.split("\n"), "```", ""]

@@ -5,7 +5,10 @@ A command that speaks to a running hub takes ``remote_options``, and gets ``remo
 that leave a command are told in a sentence, with exit status 1.
 """
 
-from hookhub.cli.running.serve import crash_logged, has_panel, reachable
+from hookhub.cli.client.deliveries import DeliveryOptions, delivery_options, print_deliveries
+from hookhub.cli.client.replays import replay_range_options, watch_replay
+from hookhub.cli.client.tail import FollowOptions, follow, follow_options
+from hookhub.cli.server.serve import crash_logged, has_panel, reachable
 from hookhub.cli.shared.options import bind_option, json_option, together
 from hookhub.cli.shared.output import (
     cell,
@@ -26,9 +29,6 @@ from hookhub.cli.shared.output import (
 )
 from hookhub.cli.shared.remote import Remote, remote_options
 from hookhub.cli.shared.values import header_values, read_file, read_object
-from hookhub.cli.speaking.deliveries import DeliveryOptions, delivery_options, print_deliveries
-from hookhub.cli.speaking.replays import replay_range_options, watch_replay
-from hookhub.cli.speaking.tail import FollowOptions, follow, follow_options
 
 __all__ = [
     "DeliveryOptions",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from hookhub.cli.running.init import config_text
+from hookhub.cli.server.init import config_text
 from hookhub.config import Settings, load_settings
 
 Run = Callable[..., Result]

@@ -16,6 +16,8 @@ import pytest
 from click.testing import Result
 
 import hookhub.cli
+from hookhub.cli.client.deliveries import print_deliveries, print_delivery
+from hookhub.cli.client.tail import print_event
 from hookhub.cli.shared.output import (
     cell,
     count,
@@ -27,8 +29,6 @@ from hookhub.cli.shared.output import (
     printable,
     say,
 )
-from hookhub.cli.speaking.deliveries import print_deliveries, print_delivery
-from hookhub.cli.speaking.tail import print_event
 
 Run = Callable[..., Result]
 

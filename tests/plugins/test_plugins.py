@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from hookhub import __version__
-from hookhub.cli.running.serve import log_plugins
+from hookhub.cli.server.serve import log_plugins
 from hookhub.config import PluginsSettings
 from hookhub.contracts.errors import PluginError
 from hookhub.contracts.events import EventType, Payload

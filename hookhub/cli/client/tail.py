@@ -20,7 +20,7 @@ from hookhub.cli.shared.values import read_object
 from hookhub.contracts.events import Cursor, check_pattern
 
 if TYPE_CHECKING:
-    from hookhub.cli.speaking.live_feed import Handle
+    from hookhub.cli.client.live_feed import Handle
 
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green")
@@ -131,7 +131,7 @@ def follow(
     # Not at the top: only what follows the feed waits for the library.
     import trio
 
-    from hookhub.cli.speaking.live_feed import LiveFeed
+    from hookhub.cli.client.live_feed import LiveFeed
 
     feed = LiveFeed(
         remote,

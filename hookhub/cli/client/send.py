@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from hookhub.cli.client.completion import complete_event_type
 from hookhub.cli.shared.options import json_option
 from hookhub.cli.shared.output import count, print_result, progress_bar
 from hookhub.cli.shared.remote import Remote, remote_options
 from hookhub.cli.shared.values import read_fields, read_object
-from hookhub.cli.speaking.completion import complete_event_type
 from hookhub.contracts.errors import (
     FieldError,
     HookhubError,

@@ -61,7 +61,7 @@ class LiveFeed:
 
     remote: Remote
     cursor: str | None
-    """Where to begin (see :func:`hookhub.cli.speaking.tail.begin`), and how far all is handled."""
+    """Where to begin (see :func:`hookhub.cli.client.tail.begin`), and how far all is handled."""
     tell: Callable[[str], None]
     """Takes sentences about the connection."""
     events: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from hookhub.cli.shared.values import header_values, read_file
 from hookhub.contracts.errors import MalformedRequest
 
 if TYPE_CHECKING:
-    from hookhub.cli.speaking.diagnosis import Captured, SignatureCheck
+    from hookhub.cli.client.diagnosis import Captured, SignatureCheck
 
 
 @click.command("verify")
@@ -71,7 +71,7 @@ def verify(
       nc -l 9000 | hookhub verify --secret s3cret -
       hookhub verify --secret s3cret --header 'X-Webhook-Signature: sha256=…' body.json
     """
-    from hookhub.cli.speaking.diagnosis import diagnose, holds, trimmed
+    from hookhub.cli.client.diagnosis import diagnose, holds, trimmed
 
     if secret is None and not public_keys:
         raise click.UsageError("Give --secret (or HOOKHUB_WEBHOOK_SECRET), or --public-key.", ctx)
@@ -92,7 +92,7 @@ def verify(
 
 
 def _captured(file: Path, data: bytes) -> Captured:
-    from hookhub.cli.speaking.diagnosis import read_captured
+    from hookhub.cli.client.diagnosis import read_captured
 
     try:
         return read_captured(data)

@@ -8,8 +8,8 @@ import { Replays } from "../parts/replays.js";
 import { printable } from "../parts/text.js";
 import { Choice, Dialog, Facts, Field, Head, Json, Pill, Secrets, Trouble, useConfirm } from "../parts/ui.js";
 import { WebhookForm } from "../parts/webhook-form.js";
+import { Health } from "../parts/webhook-health.js";
 import { html, useState } from "../vendor/preact/preact-htm.js";
-import { Health } from "./webhooks.js";
 
 const REFRESH = 5_000;
 

@@ -1,10 +1,11 @@
 // Webhooks: the list with its health, one of them, and making one.
 
 import { WebhookForm } from "../parts/webhook-form.js";
+import { Health } from "../parts/webhook-health.js";
 import { useLoaded, useSignals, useThrottled } from "../parts/hooks.js";
 import { moment, number, percent, t } from "../parts/i18n.js";
 import { printable } from "../parts/text.js";
-import { Empty, Head, More, NoScope, Pill, Trouble } from "../parts/ui.js";
+import { Empty, Head, More, NoScope, Trouble } from "../parts/ui.js";
 import { html, useState } from "../vendor/preact/preact-htm.js";
 import { Webhook } from "./webhook.js";
 
@@ -56,21 +57,4 @@ function Row({ item }) {
     ${cell("failed", number(item.failure_count))}
     ${cell("last", moment(item.last_triggered_at))}
   </tr>`;
-}
-
-/** How a webhook does: whether it is on, and its breaker when that is not closed. */
-export function Health({ item }) {
-  const [tone, key] = !item.is_active
-    ? item.disabled_reason
-      ? ["failed", "webhook.disabled"]
-      : ["", "webhook.inactive"]
-    : item.unreadable
-      ? ["failed", "webhook.unreadable"]
-      : item.failing_since
-        ? ["pending", "webhook.failing"]
-        : ["success", "webhook.active"];
-  const since = item.failing_since && t("webhook.failing_since", { time: moment(item.failing_since) });
-  return html`<span class="pills"><${Pill} tone=${tone} title=${since}>${t(key)}<//>
-    ${item.breaker !== "closed" && html`<${Pill} tone=${item.breaker === "open" ? "failed" : "pending"} title=${t("breaker.note")}>${t(`breaker.${item.breaker}`)}<//>`}
-    ${(item.disabled_reason || item.unreadable) && html`<span class="said">${printable(item.disabled_reason || item.unreadable)}</span>`}</span>`;
 }

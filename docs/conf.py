@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
+import hookhub.contracts.answers  # noqa: F401 - autodoc spoils the annotations of its base
+
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "hookhub"
@@ -43,14 +45,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(T|ModelT)"),
     # Imported for type checkers alone, so that autodoc sees the bare name.
     ("py:class", r"Management"),
-    (
-        "py:.*",
-        r"hookhub\.(config|server|delivery\.engine|delivery\.attempts|feed|plugins|store)\..*",
-    ),
-    (
-        "py:.*",
-        r"hookhub\.(tokens|components|keys|secretbox)\..*",
-    ),
-    ("py:.*", r"hookhub\.(filters|transforms)(\..*)?"),
+    ("py:.*", r"hookhub\.(access|background|config|delivery|feed|filters|plugins)(\..*)?"),
+    ("py:.*", r"hookhub\.(secretbox|server|store)\..*"),
+    ("py:.*", r"hookhub\.(client\.retries|contracts\.transforms)\..*"),
     ("py:.*", r"(Transform|Hub|NewEndpoint|Store|Tokens|Feed|Plugins|Settings)"),
 ]

@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def frame(self) -> bytes:
-        """UTF-8 JSON of :meth:`Event.encode`; made when the first one asks.
+        """UTF-8 JSON (:meth:`hookhub.contracts.events.Event.encode`), made when one asks.
 
         Raises:
             UnreadableEvent: see :attr:`readable`.

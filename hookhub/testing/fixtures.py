@@ -36,7 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # What structlog prints of an error unasked walks through all local values, which other
     # threads change meanwhile.
     processors = structlog.get_config()["processors"][:-1]
-    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
     structlog.configure(processors=[*processors, plain])
 
 

@@ -45,7 +45,7 @@ async def test_a_delivery_with_its_attempts(api: httpx.AsyncClient, hub: Hub) ->
     accepted = await hub.emit("user.created", {"user_id": 1, "я": "\0"})
     assert accepted.deliveries == 1
     failed = await settled(api, attempts=1)
-    assert failed["webhook_id"] == endpoint.id
+    assert failed["webhook_id"] == failed["endpoint_id"] == endpoint.id
     assert (failed["sink"], failed["event_id"]) == ("box", accepted.id)
     assert (failed["event_type"], failed["payload"]) == ("user.created", {"user_id": 1, "я": "\0"})
     assert (failed["status"], failed["attempt_number"]) == ("failed", 1)

@@ -96,15 +96,15 @@ async def test_what_an_operation_says(openapi: dict[str, Any]) -> None:
 async def test_what_an_event_may_hold(openapi: dict[str, Any]) -> None:
     """The body of an event is one of the declared types, each with its own payload."""
     schemas = openapi["components"]["schemas"]
-    mapping = schemas["NewEvent"]["discriminator"]["mapping"]
-    assert {"$ref": mapping["user.created"]} in schemas["NewEvent"]["oneOf"]
-    assert len(mapping) == len(schemas["NewEvent"]["oneOf"])
+    mapping = schemas["PostedEvent"]["discriminator"]["mapping"]
+    assert {"$ref": mapping["user.created"]} in schemas["PostedEvent"]["oneOf"]
+    assert len(mapping) == len(schemas["PostedEvent"]["oneOf"])
     user = resolve(openapi, mapping["user.created"])
     assert user["properties"]["type"] == {"type": "string", "const": "user.created"}
     payload = user["properties"]["payload"]
     assert (payload["required"], payload["additionalProperties"]) == (["user_id"], True)
     assert (user["additionalProperties"], user["required"]) == (False, ["type", "payload"])
-    assert schemas["NewEvents"]["items"] == {"$ref": "#/components/schemas/NewEvent"}
+    assert schemas["NewEvents"]["items"] == {"$ref": "#/components/schemas/PostedEvent"}
 
 
 async def test_which_types_there_are(openapi: dict[str, Any]) -> None:

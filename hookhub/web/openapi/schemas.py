@@ -69,7 +69,7 @@ def _without_null(schema: Json) -> Json:
 
 # -- what plugins bring ----------------------------------------------------------------------
 
-BODY = "NewEvent"
+BODY = "PostedEvent"
 """The schema that stands for any event to accept; every type has its own beside it."""
 
 

@@ -30,7 +30,7 @@ from hookhub.web.reading.incremental_json import (
 from hookhub.web.resources.models import (
     IDEMPOTENCY_KEY,
     AcceptedEvent,
-    NewEvent,
+    PostedEvent,
     accepted_json,
     event_limit,
     replay_headers,
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 
-class NewEvents(RootModel[list[NewEvent]]):
+class NewEvents(RootModel[list[PostedEvent]]):
     """Events to accept together, in this order."""
 
-    root: list[NewEvent] = Field(min_length=1)
+    root: list[PostedEvent] = Field(min_length=1)
 
 
 class AcceptedEvents(Answer):
@@ -160,8 +160,8 @@ class _Checked:
     def _draft(self, item: Any) -> Draft:
         if isinstance(item, HookhubError):
             raise item
-        new = validate_json_body(NewEvent, item, self._escapes)
-        assert isinstance(new, NewEvent)
+        new = validate_json_body(PostedEvent, item, self._escapes)
+        assert isinstance(new, PostedEvent)
         return self._hub.draft(
             new.type, new.payload, key=new.key, source=new.source, id=new.id, timestamp=self._now
         )

@@ -52,7 +52,8 @@ class ListedDelivery(Answer):
     """One event on its way to one endpoint; `GET /deliveries/{delivery_id}` has its attempts."""
 
     id: int = id_field("Its number")
-    webhook_id: int = id_field("The endpoint")
+    endpoint_id: int = id_field("The endpoint")
+    webhook_id: int = id_field("The same, as it was called when all endpoints were webhooks")
     endpoint_name: str
     sink: str = Field(description="The kind of endpoint", examples=["webhook"])
     event_id: str
@@ -92,7 +93,8 @@ class RetriedDelivery(DeliveryItem):
 class DeliveriesQuery(DeliverySearch):
     """Which deliveries to list, of all endpoints."""
 
-    webhook_id: Id | None = Field(None, description="To this endpoint")
+    endpoint_id: Id | None = Field(None, description="To this endpoint")
+    webhook_id: Id | None = Field(None, description="The same by its old name")
     limit: int = Field(50, ge=1, le=200, description="How many items at most")
 
 
@@ -113,7 +115,11 @@ class DeliveryItems(PageAnswer[DeliveryItem]):
 
 def _shown(delivery: Delivery, **more: Any) -> bytes:
     """A delivery as :class:`DeliveryItem` has it (in a list :class:`ListedDelivery`)."""
-    more |= {"endpoint_name": delivery.endpoint_name, "sink": delivery.sink}
+    more |= {
+        "endpoint_id": delivery.endpoint_id,
+        "endpoint_name": delivery.endpoint_name,
+        "sink": delivery.sink,
+    }
     if delivery.attempts is not None:
         more["attempts"] = [_attempt_json(attempt) for attempt in delivery.attempts]
     return delivery_json(delivery, **more)
@@ -157,7 +163,9 @@ def delivery_routes(hub: Hub) -> Sequence[Route]:
         """Deliveries to all endpoints, newest first, without their attempts."""
         asked = request.query_as(DeliveriesQuery)
         found = await hub.deliveries.search(
-            asked.filter(asked.webhook_id), before=asked.before, limit=asked.limit
+            asked.filter(asked.endpoint_id or asked.webhook_id),
+            before=asked.before,
+            limit=asked.limit,
         )
         items = b", ".join(_shown(item) for item in found.items)
         rest = {"next": found.before, "limit": asked.limit}

@@ -26,7 +26,7 @@ from hookhub.web.resources.models import (
     After,
     EventItem,
     EventPatterns,
-    NewEvent,
+    PostedEvent,
     Where,
     accepted_json,
     event_limit,
@@ -99,7 +99,7 @@ class _Events:
         committed to disk. Repeating a request with the same `Idempotency-Key` (or with the same
         `id`) answers with the first event.
         """
-        new = request.body_as(NewEvent)
+        new = request.body_as(PostedEvent)
         draft = self._hub.draft(new.type, new.payload, key=new.key, source=new.source, id=new.id)
         [accepted] = await take(self._hub, request, [draft])
         headers = replay_headers([accepted])
@@ -204,7 +204,7 @@ def event_routes(hub: Hub) -> Sequence[Route]:
             events.publish,
             scope="events:write",
             tag="events",
-            body=NewEvent,
+            body=PostedEvent,
             max_body=event_limit(hub.settings.events),
             responses={202: AcceptedEvent},
             errors=(UnknownEventType, IdempotencyMismatch, Conflict),

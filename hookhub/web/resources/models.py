@@ -71,7 +71,7 @@ TicketParameter = Annotated[
 ]
 
 
-class NewEvent(Body):
+class PostedEvent(Body):
     """An event to accept; its time and place in the order are the hub's to give."""
 
     type: EventTypeName = Field(examples=["user.created"])

@@ -17,7 +17,7 @@ from hookhub.contracts.files import PAGE_HEADERS, StaticFile
 from hookhub.contracts.routes import Request, Response, Route
 from hookhub.web.openapi.openapi import Examples, openapi_document
 from hookhub.web.resources.batch import NewEvents
-from hookhub.web.resources.models import NewEvent
+from hookhub.web.resources.models import PostedEvent
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -63,7 +63,7 @@ class Pages:
         routes = [route for route in routes if route.described]
         registry = self._hub.registry
         examples = {item.name: _example(item) for item in registry}
-        shown: Examples = {NewEvent: examples, NewEvents: {"all": list(examples.values())}}
+        shown: Examples = {PostedEvent: examples, NewEvents: {"all": list(examples.values())}}
         transforms = [item.name for item in self._hub.transforms]
         self._openapi = json.dumps(openapi_document(routes, shown, registry, transforms)).encode()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -228,7 +229,7 @@ async def serve(
                     partial(snapshot_of, hub, app.counters.statistics),
                 )
                 await nursery.start(hub.siblings.run)
-                await nursery.start(_stop_with_supervisor, hub, worker.lifeline)
+                await nursery.start(_stop_with_supervisor, hub, worker)
             tune_interpreter()
             database = redacted_url(settings.database.url)
             log.info("hub.started", addresses=addresses, database=database)
@@ -314,15 +315,17 @@ async def _stop_on_signal(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
 
 
 async def _stop_with_supervisor(
-    hub: Hub, lifeline: int, task_status: trio.TaskStatus[None]
+    hub: Hub, worker: Worker, task_status: trio.TaskStatus[None]
 ) -> None:
     """Tell it that this worker serves, and stop when it is gone."""
-    with trio.socket.from_stdlib_socket(socket.socket(fileno=lifeline)) as line:
+    with trio.socket.from_stdlib_socket(socket.socket(fileno=worker.lifeline)) as line:
         await line.send(b".")
         task_status.started()
         with suppress(ConnectionError):
             await line.recv(1)
         log.warning("worker.orphaned")
+        # It would have done that.
+        shutil.rmtree(worker.directory, ignore_errors=True)
         hub.draining.set()
         hub.stopping.set()
 

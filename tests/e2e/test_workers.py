@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hookhub.http.listeners import Worker
 from hookhub.testing.hub_process import HubFailed, HubProcess
 from hookhub.testing.waiting import wait_until
 
@@ -76,14 +77,18 @@ def test_workers_share_the_port(hub: HubProcess) -> None:
 
 
 def test_no_worker_outlives_the_supervisor(hub: HubProcess) -> None:
-    """However it dies: the port is free, and another one may start."""
+    """However it dies: nothing is left, the port is free, and another one may start."""
     left = workers(hub)
+    command = Path(f"/proc/{left[0]}/cmdline").read_text().rstrip("\0").split("\0")
+    given = Worker.parse(command[command.index("--worker") + 1])
+    assert given.directory.is_dir()
     hub.kill()
 
     def gone() -> bool:
         return not any(Path(f"/proc/{pid}").exists() for pid in left)
 
     wait_until(gone)
+    assert not given.directory.exists()
     hub.start()
     assert len(workers(hub)) == WORKERS
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -76,9 +75,7 @@ class _Supervisor:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
             async for number in signals:
-                self._stopping.set()
-                for process in self._running:
-                    process.send_signal(number)
+                self._stop(signal.Signals(number))
 
     async def _keep(self, number: int, task_status: trio.TaskStatus[None]) -> None:
         """One worker after another until all stop; started when the first one serves."""
@@ -87,18 +84,20 @@ class _Supervisor:
         while not self._stopping.is_set():
             began = trio.current_time()
             served, status = await self._live(number, told)
-            if self._stopping.is_set() or (not served and told is task_status):
+            useless = not served and told is task_status
+            if served:
+                told = trio.TASK_STATUS_IGNORED
+            if self._stopping.is_set() or useless:
                 self._status = self._status or status
-                self._stop(signal.SIGTERM)
+                if not self._stopping.is_set():
+                    self._stop(signal.SIGTERM)
                 break
-            told = trio.TASK_STATUS_IGNORED
             pause = PAUSE if trio.current_time() - began > HEALTHY else min(2 * pause, PAUSE_MAX)
             log.error("worker.ended", worker=number, status=status, restart_in=pause)
             with trio.move_on_after(pause):
                 await self._stopping.wait()
         if told is task_status:
-            with suppress(RuntimeError):  # It has served, and is over.
-                task_status.started()
+            task_status.started()
 
     async def _live(self, number: int, task_status: trio.TaskStatus[None]) -> tuple[bool, int]:
         """A worker's life: whether it ever served, and its exit status."""
@@ -111,6 +110,9 @@ class _Supervisor:
             )
             theirs.close()
             self._running.add(process)
+            if self._stopping.is_set():
+                # The signal came while it was being started, and passed it by.
+                process.terminate()
             try:
                 served = await ours.recv(1) != b""
                 if served:
@@ -122,8 +124,7 @@ class _Supervisor:
             finally:
                 self._running.discard(process)
 
-    def _stop(self, number: int) -> None:
-        if not self._stopping.is_set():
-            self._stopping.set()
-            for process in self._running:
-                process.send_signal(number)
+    def _stop(self, number: signal.Signals) -> None:
+        self._stopping.set()
+        for process in self._running:
+            process.send_signal(number)

@@ -16,6 +16,7 @@ import trio
 from hookhub.contracts.errors import HookhubError, StoreUnavailable
 from hookhub.store import Store
 from hookhub.store.database import is_sqlite
+from hookhub.store.kept_session import in_thread
 from hookhub.store.nodes import NodeLock
 from hookhub.store.units.leases import NODES, lease_base, leasing_nodes, release_node
 from hookhub.store.units.replays import release_replays
@@ -153,7 +154,7 @@ class Nodes:
                 lock.close()
 
     async def _join(self, lock: NodeLock) -> None:
-        while not await _in_thread(partial(lock.take, self._node)):
+        while not await in_thread(partial(lock.take, self._node)):
             # The session before this one, if the server has not noticed its end yet; at the
             # first time, one in millions, another node.
             if not self._joined:
@@ -167,13 +168,13 @@ class Nodes:
         self._search_at = NEVER
 
     async def _look(self, lock: NodeLock, *, first: bool = False) -> None:
-        living = await _in_thread(lock.living)
+        living = await in_thread(lock.living)
         if self._node not in living:
             raise StoreUnavailable("This node's lock is gone.")
         self.living = len(living)
         self._store.notices.alone = self.living == 1
         self._absences.look(living, trio.current_time())
-        alone = first and len(living) == 1 and await _in_thread(lock.server_age) > SETTLED
+        alone = first and len(living) == 1 and await in_thread(lock.server_age) > SETTLED
         try:
             await self._search(NEVER if alone else trio.current_time())
             for node in self._absences.dead(trio.current_time()):
@@ -197,8 +198,3 @@ class Nodes:
         if count:
             log.info("delivery.leases_released", deliveries=count, node=node)
             self._released()
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
-    """Abandoned when cancelled: a server that hangs must not hold up a stop."""
-    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)

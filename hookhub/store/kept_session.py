@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import peewee
+import trio
 
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.errors import StoreUnavailable
@@ -19,6 +20,12 @@ T = TypeVar("T")
 _TIMEOUT = 3
 """Seconds until a server that does not take in what is sent to it, or says nothing, counts as
 gone."""
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call what blocks on a session; abandoned when cancelled: a server that hangs must not hold
+    up a stop."""
+    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
 class KeptSession:

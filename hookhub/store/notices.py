@@ -19,7 +19,7 @@ import trio
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.errors import HookhubError, StoreUnavailable
 from hookhub.store.database import is_sqlite, run_sql
-from hookhub.store.kept_session import KeptSession
+from hookhub.store.kept_session import KeptSession, in_thread
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,7 +103,7 @@ class Notices:
         pause = PAUSE
         while self._origin:
             try:
-                session = await _in_thread(lambda: NoticeSession(self._settings))
+                session = await in_thread(lambda: NoticeSession(self._settings))
                 if not session.is_own:
                     session.close()
                     log.warning("notices.none", reason=POOLED)
@@ -124,7 +124,7 @@ class Notices:
                 with trio.move_on_after(QUIET) as quiet:
                     await trio.lowlevel.wait_readable(session.socket)
                 if quiet.cancelled_caught:
-                    await _in_thread(lambda: session.value("SELECT 1"))
+                    await in_thread(lambda: session.value("SELECT 1"))
                 self._take(session.heard())
         finally:
             self._listening = False
@@ -148,8 +148,3 @@ class Notices:
     def statistics(self) -> dict[str, float]:
         """A gauge, and a counter since start."""
         return {"listening": float(self._listening), "notices_total": self._heard}
-
-
-async def _in_thread(function: Callable[[], Any]) -> Any:
-    """Abandoned when cancelled: a server that hangs must not hold up a stop."""
-    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)

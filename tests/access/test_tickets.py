@@ -58,6 +58,15 @@ async def test_a_ticket_is_good_on_another_node(nodes: tuple[Tokens, Tokens]) ->
         await one.redeem_ticket(revoked)
 
 
+async def test_a_ticket_survives_the_other_node(postgres_url: str) -> None:
+    """One that was made while there were others is good when the last of them has left."""
+    async with open_store(DatabaseSettings(url=postgres_url)) as store:
+        node = Tokens(store)
+        ticket = await issue(node)
+        store.notices.alone = True
+        assert (await node.redeem_ticket(ticket)).name == "reader"
+
+
 async def test_two_nodes_are_shown_the_same_ticket(nodes: tuple[Tokens, Tokens]) -> None:
     """At the same moment: one of them lets it in."""
     ticket = await issue(nodes[0])

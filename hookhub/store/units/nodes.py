@@ -33,7 +33,11 @@ class Node(NamedTuple):
 
 def put_node(tx: Transaction, node: Node) -> None:
     """Say that this hub is there; forget those that are gone for long."""
-    tx.change("DELETE FROM hookhub_nodes WHERE seen_until < ?", (tx.now - KEPT,))
+    tx.change(
+        "DELETE FROM hookhub_nodes WHERE id IN (SELECT id FROM hookhub_nodes "
+        f"WHERE seen_until < ?{tx.skip_locked})",
+        (tx.now - KEPT,),
+    )
     tx.change(
         f"INSERT INTO hookhub_nodes ({', '.join(Node._fields)}) VALUES ({marks(node)}) "
         "ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, "

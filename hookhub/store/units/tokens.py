@@ -176,7 +176,12 @@ def put_ticket(tx: Transaction, hashed: str, token_id: int, expires_at: int, *, 
     Args:
         most: tickets of one token that are kept; its oldest go first.
     """
-    tx.change("DELETE FROM hookhub_live_tickets WHERE expires_at < ?", (tx.now,))
+    # What another node is just deleting is no reason to wait for it.
+    tx.change(
+        "DELETE FROM hookhub_live_tickets WHERE hash IN (SELECT hash FROM hookhub_live_tickets "
+        f"WHERE expires_at < ?{tx.skip_locked})",
+        (tx.now,),
+    )
     tx.change(
         "DELETE FROM hookhub_live_tickets WHERE hash IN (SELECT hash FROM hookhub_live_tickets "
         "WHERE token_id = ? ORDER BY expires_at DESC LIMIT 1000000 OFFSET ?)",

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from hookhub.client.clients import Client
-
-Json = dict[str, Any]
+from hookhub.contracts.strict_json import Json
 
 
 class Management:

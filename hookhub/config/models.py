@@ -23,10 +23,10 @@ from hookhub.secretbox import KEY_MIN
 
 Network = Annotated[str, AfterValidator(check_network)]
 Bypassed = Annotated[str, AfterValidator(check_bypassed)]
-Origin = Annotated[str, AfterValidator(check_origin)]
+AllowedOrigin = Annotated[str, AfterValidator(check_origin)]
 TrustedProxy = Annotated[str, AfterValidator(check_trusted_proxy)]
 PluginName = Annotated[str, AfterValidator(check_plugin_name)]
-Wait = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
 SecretKey = Annotated[str, Field(min_length=KEY_MIN)]
 
 
@@ -196,7 +196,7 @@ class EgressSettings(Table):
 class DeliverySettings(Table):
     """``[delivery]``: attempts and retries."""
 
-    retry_schedule: list[Wait] = Field(
+    retry_schedule: list[Seconds] = Field(
         default=[5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
         description="Seconds to wait after each failed attempt; its length limits the attempts",
     )
@@ -247,7 +247,7 @@ class LiveSettings(Table):
     max_lag: int = Field(
         default=4 * 1024 * 1024, ge=1024, description="Bytes that may wait for one slow client"
     )
-    origins: list[Origin] = Field(
+    origins: list[AllowedOrigin] = Field(
         default_factory=list,
         description="Origins of browsers that may connect, besides public_url; ['*'] for all",
     )
@@ -256,18 +256,18 @@ class LiveSettings(Table):
 class RetentionSettings(Table):
     """``[retention]``: how long things are kept; 0 keeps them for ever."""
 
-    events: Wait = Field(default=30 * 86_400.0, description="Seconds that events are history")
-    deliveries: Wait = Field(
+    events: Seconds = Field(default=30 * 86_400.0, description="Seconds that events are history")
+    deliveries: Seconds = Field(
         default=30 * 86_400.0,
         description="Seconds that a delivery is kept with its attempts after its success",
     )
-    failed_deliveries: Wait = Field(
+    failed_deliveries: Seconds = Field(
         default=90 * 86_400.0, description="Seconds that a delivery is kept after it ended failed"
     )
-    idempotency_keys: Wait = Field(
+    idempotency_keys: Seconds = Field(
         default=7 * 86_400.0, description="Seconds that a repeat is known by its Idempotency-Key"
     )
-    jobs: Wait = Field(
+    jobs: Seconds = Field(
         default=30 * 86_400.0, description="Seconds that a replay is shown after its end"
     )
     interval: float = Field(

@@ -160,6 +160,9 @@ class Outcome(enum.Enum):
     """Failed, and no attempt will ever do better."""
 
 
+RawFields = Sequence[tuple[bytes, bytes]]
+"""Header fields as they came, as h11 and ``httpx.Headers.raw`` have them."""
+
 REASONS = (
     *("status", "dns", "refused", "network", "tls", "connect_timeout", "proxy", "read_timeout"),
     *("reset", "protocol", "too_large", "blocked_address", "bad_url", "bad_request"),
@@ -207,9 +210,8 @@ class AttemptResult:
     """The receiver said that it is gone (HTTP 410): no further deliveries to it."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase: ``dns``, ``connect``, ``tls``, ``wait``, ``total``."""
-    response_headers: Sequence[tuple[bytes, bytes]] = ()
-    """The answer's header fields, raw, as h11 and ``httpx.Headers.raw`` have them; the core bounds
-    what is kept of them, and masks cookies."""
+    response_headers: RawFields = ()
+    """The answer's header fields; the core bounds what is kept of them, and masks cookies."""
 
 
 class DurableSink(Component, ABC):

@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 from hookhub.contracts.errors import MalformedRequest
 
+Json = dict[str, Any]
+"""A JSON object as Python has it."""
+
 
 def _refuse_constant(name: str) -> NoReturn:
     raise MalformedRequest(f"{name} is not JSON; send a number, a string or null instead.")

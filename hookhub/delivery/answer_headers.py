@@ -7,12 +7,12 @@ every attempt, and looked at for few of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from hookhub.contracts.redaction import MASK
+from hookhub.contracts.sinks import RawFields
 
 MAX_FIELDS = 32
-"""RawFields that are kept of an answer."""
+"""Fields that are kept of an answer."""
 MAX_VALUE = 512
 """Characters that are kept of one value, when all of them together are too long."""
 MAX_HEADERS = 2048
@@ -24,8 +24,6 @@ CUT = "…"
 _SECRETS = ("cookie", "authorization")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LAST_LINE = 16
-
-RawFields = Sequence[tuple[bytes, bytes]]
 
 
 def kept_headers(fields: RawFields) -> str | None:

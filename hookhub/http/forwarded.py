@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from hookhub.egress.guard.addresses import IPAddress
 
 HEADER = b"x-forwarded-for"
 UNIX = "unix"
@@ -51,13 +51,13 @@ class Forwarded:
                 break
         return client
 
-    def _trusts(self, address: Address | None, text: str) -> bool:
+    def _trusts(self, address: IPAddress | None, text: str) -> bool:
         if address is None:
             return self._unix and not text
         return any(address in network for network in self._networks)
 
 
-def _parse(text: str) -> Address | None:
+def _parse(text: str) -> IPAddress | None:
     """An address, perhaps with a port behind it as some proxies write it."""
     text = text.strip()
     if text.startswith("["):

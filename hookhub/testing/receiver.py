@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 import h11
 import trio
 
-Headers: TypeAlias = Sequence[tuple[str, str]]
+HeaderFields: TypeAlias = Sequence[tuple[str, str]]
 
 _MAX_HEAD = 1024 * 1024
 BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
@@ -79,7 +79,7 @@ class Reply(Behaviour):
 
     status: int = 200
     body: bytes = b""
-    headers: Headers = ()
+    headers: HeaderFields = ()
     wait: trio.Event | None = None
     close: bool = False
 
@@ -142,7 +142,7 @@ class Drip(Behaviour):
     status: int = 200
     piece: bytes = b"."
     interval: float = 0.05
-    headers: Headers = ()
+    headers: HeaderFields = ()
 
     async def act(self, conversation: Conversation) -> None:
         await conversation.send(h11.Response(status_code=self.status, headers=list(self.headers)))

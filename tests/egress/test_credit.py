@@ -19,7 +19,7 @@ from hookhub.egress.http.connect import Dialled
 from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.failures import BadAnswer
 from hookhub.egress.http.idle import DISTRUST, WATCH, IdleConnections, Origin
-from hookhub.egress.http.line import Line
+from hookhub.egress.http.line import SocketLine
 from hookhub.testing.receiver import open_receiver
 
 TLS = Path(__file__).parents[1] / "data" / "tls" / "localhost.pem"
@@ -172,7 +172,7 @@ class Resting:
     def add(self, idle: IdleConnections, origin: Origin) -> ClientConnection:
         raw, peer = socket.socketpair()
         self._peers.append(peer)
-        line = Line(raw, trio.socket.from_stdlib_socket(raw))
+        line = SocketLine(raw, trio.socket.from_stdlib_socket(raw))
         connection = ClientConnection(Dialled(line, line))
         connection.can_be_reused = lambda: True  # type: ignore[method-assign]
         self.made.append(connection)
@@ -243,7 +243,7 @@ async def test_success_before_the_request_is_none() -> None:
     raw, peer = socket.socketpair()
     with peer:
         connection = ClientConnection(
-            Dialled(*[Line(raw, trio.socket.from_stdlib_socket(raw))] * 2)
+            Dialled(*[SocketLine(raw, trio.socket.from_stdlib_socket(raw))] * 2)
         )
         peer.send(answer(b"fine"))
         await connection.send("POST", b"{}", None)

@@ -27,7 +27,7 @@ from hookhub.egress.http.connect import Dialled
 from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.failures import Disconnected
 from hookhub.egress.http.idle import IdleConnections, Origin
-from hookhub.egress.http.line import Line
+from hookhub.egress.http.line import SocketLine
 from hookhub.egress.http.tls import MAX_CONTEXTS, TlsContexts, check_trust
 from hookhub.testing.receiver import (
     Behaviour,
@@ -776,7 +776,7 @@ class Kept:
 
     async def add(self, idle: IdleConnections, name: str) -> ClientConnection:
         raw = socket.create_connection(("127.0.0.1", self.port))
-        line = Line(raw, trio.socket.from_stdlib_socket(raw))
+        line = SocketLine(raw, trio.socket.from_stdlib_socket(raw))
         connection = ClientConnection(Dialled(line, line))
         connection.can_be_reused = lambda: True  # type: ignore[method-assign]
         self.made.append(connection)

@@ -27,7 +27,7 @@ from hookhub.egress.http.connect import MAX_TARGETS, Dialled, resolve
 from hookhub.egress.http.connection import ClientConnection
 from hookhub.egress.http.failures import BadRequest, EgressError
 from hookhub.egress.http.idle import KEEP_AT_ALL, IdleConnections, Origin
-from hookhub.egress.http.line import Line
+from hookhub.egress.http.line import SocketLine
 from hookhub.egress.http.wire import plain_answer, request_head
 from hookhub.testing.receiver import Raw, open_receiver
 from support.certificates import Authority
@@ -510,7 +510,7 @@ async def test_busy_connection_is_not_kept_for_ever(
     origin = Origin("http", "hook.example", 80, owner=1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
-        line = Line(raw, trio.socket.from_stdlib_socket(raw))
+        line = SocketLine(raw, trio.socket.from_stdlib_socket(raw))
         connection = ClientConnection(Dialled(line, line))
         await connection.send("POST", b"x", None)
         idle = IdleConnections()

@@ -24,12 +24,11 @@ from hookhub.cli.shared.output import (
     say,
 )
 from hookhub.cli.shared.remote import Remote, remote_options
+from hookhub.contracts.strict_json import Json
 
 if TYPE_CHECKING:
     from hookhub.client import Client
 
-
-Json = dict[str, Any]
 
 PAGE = 200
 """The most that the hub gives at once."""

@@ -13,13 +13,10 @@ from hookhub.cli.shared.options import json_option
 from hookhub.cli.shared.output import note, note_broken, print_json, print_list, print_table
 from hookhub.cli.shared.remote import Remote
 from hookhub.cli.shared.where import Here, where_options
+from hookhub.contracts.strict_json import Json
 
 if TYPE_CHECKING:
     from hookhub.plugins import Plugins
-
-
-Item = dict[str, Any]
-"""A plugin as ``GET /plugins`` tells it."""
 
 
 @click.command("plugins")
@@ -73,13 +70,14 @@ def _add_commands(found: Plugins, own: set[str], *, traceback: bool) -> None:
                 note(report.traceback)
 
 
-def _there(remote: Remote) -> list[Item]:
+def _there(remote: Remote) -> list[Json]:
+    """Plugins as ``GET /plugins`` tells them."""
     with remote.client() as client:
-        found: list[Item] = client.call("GET", "/plugins")["items"]
+        found: list[Json] = client.call("GET", "/plugins")["items"]
     return found
 
 
-def _print(items: Sequence[Item], *, as_json: bool, traceback: bool) -> None:
+def _print(items: Sequence[Json], *, as_json: bool, traceback: bool) -> None:
     if as_json:
         print_json({"items": items, "total": len(items)})
     else:
@@ -93,7 +91,7 @@ def _print(items: Sequence[Item], *, as_json: bool, traceback: bool) -> None:
             note(item["traceback"])
 
 
-def _row(item: Item) -> tuple[str, ...]:
+def _row(item: Json) -> tuple[str, ...]:
     shown = "\n".join(_contributes(item))
     # A hub elsewhere may be an older one.
     seconds = item.get("load_seconds")
@@ -101,7 +99,7 @@ def _row(item: Item) -> tuple[str, ...]:
     return item["name"], item["version"], item["distribution"], taken, shown
 
 
-def _contributes(item: Item) -> Iterator[str]:
+def _contributes(item: Json) -> Iterator[str]:
     if item["disabled"]:
         yield "(disabled)"
     elif item["error"] is not None:

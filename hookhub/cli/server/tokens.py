@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import trio
@@ -22,12 +22,12 @@ from hookhub.cli.shared.where import Here, where_options
 from hookhub.contracts.errors import NotFound
 from hookhub.contracts.events import format_timestamp, parse_timestamp
 from hookhub.contracts.routes import SCOPES
+from hookhub.contracts.strict_json import Json
 
 if TYPE_CHECKING:
     from hookhub.access import Token, Tokens
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 
 @click.group("token")

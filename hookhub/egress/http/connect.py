@@ -18,7 +18,7 @@ import trio
 
 from hookhub.egress.guard.addresses import Guard, IPAddress
 from hookhub.egress.http.failures import EgressError, connect_failure, dns_failure, tls_failure
-from hookhub.egress.http.line import Line
+from hookhub.egress.http.line import SocketLine
 
 MAX_TARGETS = 8
 """Addresses of one name that are tried; a name can have any number."""
@@ -44,7 +44,7 @@ class Target(NamedTuple):
 class Dialled(NamedTuple):
     """A connection."""
 
-    line: Line
+    line: SocketLine
     """The socket."""
     stream: trio.abc.Stream
     """What to talk through: ``line``, or TLS over it."""
@@ -117,7 +117,7 @@ async def _connect(target: Target) -> Dialled:
     sock = trio.socket.from_stdlib_socket(raw)
     try:
         await sock.connect(target.sockaddr)
-        line = Line(raw, sock)
+        line = SocketLine(raw, sock)
     except BaseException:
         sock.close()
         raise

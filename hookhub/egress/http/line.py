@@ -15,7 +15,7 @@ class NothingWaits(Exception):
     """There was nothing to read in the socket."""
 
 
-class Line(trio.abc.Stream):
+class SocketLine(trio.abc.Stream):
     """The stream of a socket.
 
     Args:

@@ -9,9 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hookhub.contracts.sinks import RawFields
 from hookhub.egress.http.failures import BadRequest
-
-Fields = Sequence[tuple[bytes, bytes]]
 
 _REQUEST_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 _PLAIN = re.compile(
@@ -29,7 +28,7 @@ class Head(NamedTuple):
     status: int
     reason: bytes
     version: bytes
-    fields: Fields
+    fields: RawFields
     """With their names as the receiver spelt them."""
 
 

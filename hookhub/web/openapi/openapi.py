@@ -25,9 +25,10 @@ from hookhub.contracts.errors import (
 )
 from hookhub.contracts.events import EventType
 from hookhub.contracts.routes import ID_MAX, Header, Route
+from hookhub.contracts.strict_json import Json
 from hookhub.http.problems import PROBLEM_JSON, Problem, RequestTimedOut
 from hookhub.plugins import PARAMETER
-from hookhub.web.openapi.schemas import Json, Schemas, list_known, list_new_events
+from hookhub.web.openapi.schemas import Schemas, list_known, list_new_events
 from hookhub.web.reading.bodies import BodyReader
 
 JSON = "application/json"

@@ -10,11 +10,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from hookhub.contracts.events import OWN, EventType
 from hookhub.contracts.routes import KNOWN_PATTERN, KNOWN_TRANSFORM, KNOWN_TYPE, Route
+from hookhub.contracts.strict_json import Json
 from hookhub.http.problems import Problem
 
 REF = "#/components/schemas/{model}"
-
-Json = dict[str, Any]
 
 
 class Schemas:

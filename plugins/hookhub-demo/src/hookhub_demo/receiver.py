@@ -98,7 +98,7 @@ class DemoReceiver:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class RequestHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
@@ -115,4 +115,4 @@ class DemoReceiver:
             def log_message(self, format: str, *args: object) -> None:
                 """The demo prints a line of its own."""
 
-        return Handler
+        return RequestHandler

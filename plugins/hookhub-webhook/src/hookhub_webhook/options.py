@@ -17,7 +17,7 @@ RATE_MAX = 10_000.0
 Wait = Annotated[float, Field(ge=0, le=7 * 86_400, allow_inf_nan=False)]
 RetrySchedule = Annotated[list[Wait], Field(min_length=1, max_length=50)]
 Concurrency = Annotated[int, Field(ge=1, le=CONCURRENCY_MAX)]
-RateLimit = Annotated[float, Field(gt=0, le=RATE_MAX, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=RATE_MAX, allow_inf_nan=False)]
 
 
 class TransformChoice(Body):
@@ -48,7 +48,7 @@ class WebhookOptions(Body):
     concurrency: Concurrency | None = Field(
         None, description="Attempts at once; else [delivery] endpoint_concurrency"
     )
-    rate_limit: RateLimit | None = Field(None, description="Attempts per second; else no limit")
+    rate_limit: Rate | None = Field(None, description="Attempts per second; else no limit")
     ordered: bool = Field(
         False,
         description="Deliver the events of one key strictly in order; one that fails holds back "

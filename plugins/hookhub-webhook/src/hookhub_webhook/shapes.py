@@ -31,7 +31,7 @@ from hookhub_webhook.config import (
 from hookhub_webhook.options import (
     Concurrency,
     FilterSpec,
-    RateLimit,
+    Rate,
     RetrySchedule,
     TransformChoice,
     WebhookOptions,
@@ -40,14 +40,12 @@ from hookhub_webhook.signing import check_secret
 
 EVENT_TYPES_MAX = 100
 
-Breaker = Literal["closed", "open", "half_open"]
-
 # Without control characters, and not of spaces alone.
 _NAME = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NAME)]
 Description = Annotated[Text, StringConstraints(max_length=1000)]
-Secret = Annotated[
+SecretText = Annotated[
     Line, StringConstraints(min_length=1, max_length=255), AfterValidator(check_secret)
 ]
 EventTypes = Annotated[list[EventTypePattern], Field(min_length=1, max_length=EVENT_TYPES_MAX)]
@@ -75,7 +73,7 @@ class NewWebhook(WebhookConfig, WebhookOptions):
     event_types: EventTypes | None = Field(
         None, description="Several of them, after `event_type` if that is sent too"
     )
-    secret: Secret | None = Field(
+    secret: SecretText | None = Field(
         None, description="Signs every request; never shown again. Not with `generate_secret`"
     )
     generate_secret: bool = Field(False, description="Let the hub make one, shown in the answer")
@@ -104,7 +102,9 @@ class WebhookChanges(Body):
         default_factory=_unset, description="With `event_types` or without it, replaces them all"
     )
     event_types: EventTypes = Field(default_factory=_unset)
-    secret: Secret | None = Field(None, description="Replaces the old one at once; else rotate it")
+    secret: SecretText | None = Field(
+        None, description="Replaces the old one at once; else rotate it"
+    )
     description: Description | None = None
     is_active: bool = Field(default_factory=_unset)
     format: Format = Field(default_factory=_unset)
@@ -115,7 +115,7 @@ class WebhookChanges(Body):
     ca: Certificates | None = None
     retry_schedule: RetrySchedule | None = None
     concurrency: Concurrency | None = None
-    rate_limit: RateLimit | None = None
+    rate_limit: Rate | None = None
     ordered: bool = Field(default_factory=_unset)
     filter: FilterSpec | None = None
     transform: TransformChoice | None = None
@@ -124,7 +124,7 @@ class WebhookChanges(Body):
 class NewSecret(Body):
     """A secret to rotate to."""
 
-    secret: Secret | None = Field(None, description="Left out: the hub makes one")
+    secret: SecretText | None = Field(None, description="Left out: the hub makes one")
 
 
 class TestRequest(Body):
@@ -173,7 +173,7 @@ class Webhook(Answer):
     failing_since: str | None = Field(
         description="Since when attempts have done nothing but fail; null after a success"
     )
-    breaker: Breaker = Field(
+    breaker: Literal["closed", "open", "half_open"] = Field(
         description="closed: attempts are made; open: it is left alone for a while; half_open: one "
         "attempt will tell"
     )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from hookhub import __version__
 from hookhub.contracts.events import EventType
 from hookhub.contracts.own_events import DeliverySignal
-
-Json = dict[str, Any]
+from hookhub.contracts.strict_json import Json
 
 BOTH = ("resumed", "gap", "dropped", "restarting")
 """What the hub says in the feed besides events, however it is followed."""

@@ -31,7 +31,7 @@ STUCK = 30.0
 PENALTY = 0.02
 """Seconds between reads (of :data:`READ_SIZE`) from a client that was closed for its flood."""
 
-Handler = Callable[[str | None], Awaitable[None]]
+TakeText = Callable[[str | None], Awaitable[None]]
 """Takes a whole text message; None stands for a binary one."""
 
 
@@ -106,7 +106,7 @@ class Link:
         if self.scope is not None:
             self.scope.cancel()
 
-    async def read(self, handle: Handler) -> None:
+    async def read(self, handle: TakeText) -> None:
         """Read until the client is gone or the closing handshake is complete.
 
         Raises:
@@ -127,7 +127,7 @@ class Link:
                 await trio.sleep(PENALTY)
             await self.outbox.wait_room()
 
-    async def _take_all(self, handle: Handler) -> bool:
+    async def _take_all(self, handle: TakeText) -> bool:
         """Whether the closing handshake is complete."""
         for event in self._ws.events():
             if isinstance(event, CloseConnection):
@@ -153,7 +153,7 @@ class Link:
             self.close(Why.PROTOCOL, event.reason or "", code=event.code)
         return False
 
-    async def _take(self, event: Event, handle: Handler) -> None:
+    async def _take(self, event: Event, handle: TakeText) -> None:
         if isinstance(event, (Ping, Pong)):
             if self._paced() and isinstance(event, Ping):
                 self.outbox.post_pong(self._ws.send(event.response()))

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hookhub.contracts.errors import NotFound
+from hookhub.contracts.strict_json import Json
 
 if TYPE_CHECKING:
     from hookhub.client import Client
-
-Json = dict[str, Any]
 
 
 class WebhookClient:

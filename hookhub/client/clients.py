@@ -9,7 +9,8 @@ import functools
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from types import FunctionType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, get_args
 
 import anyio
 import httpx
@@ -25,6 +26,61 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 
 
+TransportT = TypeVar("TransportT")
+ShellT = TypeVar("ShellT", bound="_Shell[Any]")
+
+
+class _Shell(Generic[TransportT]):
+    """What fails for a reason that may pass (no connection, 429, 502, 503, 504) is tried again.
+    Each event carries an id or an idempotency key that stays the same on every try, so trying
+    again never doubles an event.
+
+    Args:
+        url: the hub's address: ``http://127.0.0.1:8080``; that of its panel will do.
+        token: an API token with the scopes ``events:write`` to send, ``events:read`` to read.
+        timeout: seconds that a call may take in all, pauses included.
+        retries: how many tries may follow the first one.
+        transport: another way to the hub than httpx's own (for tests, or a proxy).
+
+    Raises:
+        ConfigError: the address or the token cannot be right.
+    """
+
+    _opens: Callable[..., Any]
+    """httpx's client."""
+    _http: Any
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = 30.0,
+        retries: int = 5,
+        transport: TransportT | None = None,
+    ) -> None:
+        self.url = hub_address(url)
+        self._patience = Patience(timeout, retries)
+        self._http = self._opens(headers=authorization(token), transport=transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+
+def _shown(cls: type[ShellT]) -> type[ShellT]:
+    """The whole documentation, and a constructor that names the transport of its class."""
+    cls.__doc__ = f"{cls.__doc__}\n\n    {_Shell.__doc__}"
+    plain = _Shell.__init__
+    init = FunctionType(plain.__code__, plain.__globals__, "__init__")
+    init.__kwdefaults__ = plain.__kwdefaults__
+    [transport] = get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
+    name = f"httpx.{transport.__name__} | None"
+    init.__annotations__ = plain.__annotations__ | {"transport": name}
+    init.__qualname__ = f"{cls.__name__}.__init__"
+    cls.__init__ = init  # type: ignore[method-assign]
+    return cls
+
+
 def _as(
     operation: Callable[..., Any], returns: str = "{}"
 ) -> Callable[[Callable[Q, R]], Callable[Q, R]]:
@@ -38,6 +94,7 @@ def _as(
         parameters = [me, *plain.parameters.values()]
         signature = plain.replace(parameters=parameters, return_annotation=result)
         method.__signature__ = signature  # type: ignore[attr-defined]
+        method.__annotations__ = operation.__annotations__ | {"return": result}
         return method
 
     return dress
@@ -72,39 +129,12 @@ def _blocking_list(
     return run
 
 
-class Client:
-    """Publishes events to a hub and reads its history; safe to share between threads.
+@_shown
+class Client(_Shell[httpx.BaseTransport]):
+    """Publishes events to a hub and reads its history; safe to share between threads."""
 
-    What fails for a reason that may pass (no connection, 429, 502, 503, 504) is tried again. Each
-    event carries an id or an idempotency key that stays the same on every try, so trying again
-    never doubles an event.
-
-    Args:
-        url: the hub's address: ``http://127.0.0.1:8080``; that of its panel will do.
-        token: an API token with the scopes ``events:write`` to send, ``events:read`` to read.
-        timeout: seconds that a call may take in all, pauses included.
-        retries: how many tries may follow the first one.
-        transport: another way to the hub than httpx's own (for tests, or a proxy).
-
-    Raises:
-        ConfigError: the address or the token cannot be right.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        timeout: float = 30.0,
-        retries: int = 5,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self.url = hub_address(url)
-        self._patience = Patience(timeout, retries)
-        self._http = httpx.Client(headers=authorization(token), transport=transport)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
+    _opens = httpx.Client
+    _http: httpx.Client
 
     def __enter__(self) -> Self:
         return self
@@ -170,27 +200,12 @@ def _awaited_list(
     return run
 
 
-class AsyncClient:
-    """:class:`hookhub.client.Client` for asyncio and Trio; safe to share between tasks.
+@_shown
+class AsyncClient(_Shell[httpx.AsyncBaseTransport]):
+    """:class:`Client` for asyncio and Trio; safe to share between tasks."""
 
-    It takes the same arguments, and raises the same.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        timeout: float = 30.0,
-        retries: int = 5,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = hub_address(url)
-        self._patience = Patience(timeout, retries)
-        self._http = httpx.AsyncClient(headers=authorization(token), transport=transport)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
+    _opens = httpx.AsyncClient
+    _http: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
         return self

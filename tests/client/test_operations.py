@@ -120,3 +120,15 @@ def test_the_clients_show_the_signatures_of_the_operations() -> None:
     assert inspect.signature(Client.items).return_annotation == "Iterator[Any]"
     assert inspect.getdoc(AsyncClient.items) == inspect.getdoc(operations.items)
     assert inspect.iscoroutinefunction(AsyncClient.send)
+
+
+@pytest.mark.parametrize(
+    ("kind", "transport"), [(Client, httpx.BaseTransport), (AsyncClient, httpx.AsyncBaseTransport)]
+)
+def test_both_constructors_are_shown(kind: type[object], transport: type[object]) -> None:
+    """They are made of one source, but each shows its transport and what the arguments mean."""
+    arguments = inspect.signature(kind, eval_str=True).parameters
+    assert list(arguments) == ["url", "token", "timeout", "retries", "transport"]
+    assert arguments["transport"].annotation == transport | None
+    assert arguments["retries"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert "retries: how many tries may follow" in (inspect.getdoc(kind) or "")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from hookhub.contracts.errors import PluginError, ValidationFailed
-from hookhub.contracts.events import Event, EventType, Payload, canonical_json
+from hookhub.contracts.events import Event, EventType, Payload
 from hookhub.contracts.transforms import (
     OUTPUT_MAX,
     Transform,
@@ -19,22 +19,8 @@ from hookhub.contracts.transforms import (
     example_event,
 )
 from hookhub.plugins import TransformRegistry
+from hookhub.testing.samples import event
 from hookhub_template.template import TemplateTransform
-
-PAYLOAD = {
-    "amount_kopeks": 123450,
-    "name": 'Zoë "Z" <b>&\n',
-    "username": None,
-    "done": True,
-    "items": [{"sku": "A", "price": 10}, {"sku": "b", "price": 2.5}],
-    "tags": ["x", "y", "x"],
-    "user": {"first name": "Зоя", "get": "got"},
-}
-
-
-def event(payload: Any = PAYLOAD, type: str = "payment.completed", key: str | None = None) -> Event:
-    """An event with this payload."""
-    return Event(7, "evt_7", type, canonical_json(payload), 1_735_689_600_123_456, key, "shop")
 
 
 class OrderPayload(Payload):
@@ -188,7 +174,7 @@ def test_apply(registry: TransformRegistry) -> None:
     """The body for an attempt, the same at every attempt."""
     registry.register(Shout(), "loud")
     results = [
-        registry.apply("shout", {"title": "Order", "times": 1}, event({"order_id": 5}))
+        registry.apply("shout", {"title": "Order", "times": 1}, event(payload={"order_id": 5}))
         for _ in range(2)
     ]
     assert results == [TransformResult(b"Order 5! ", "text/plain")] * 2
@@ -226,7 +212,7 @@ def test_the_documented_plugin(registry: TransformRegistry) -> None:
     for transform in names["hookhub_transforms"]():
         registry.register(transform, "csv")
     config = registry.validate("csv", {"columns": ["order_id"]}, [order_type("order.paid")])
-    made = registry.apply("csv", config, event({"order_id": 5}))
+    made = registry.apply("csv", config, event(payload={"order_id": 5}))
     assert made == TransformResult(b"5", "text/csv")
     with pytest.raises(TransformError, match="no 'order_id'"):
-        registry.apply("csv", config, event({}))
+        registry.apply("csv", config, event(payload={}))

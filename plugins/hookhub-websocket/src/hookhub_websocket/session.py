@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 import trio
 
 from hookhub import Cursor
-from hookhub.contracts.errors import Forbidden, HookhubError, InvalidCursor, TooManyRequests
+from hookhub.contracts.errors import (
+    Forbidden,
+    HookhubError,
+    InvalidCursor,
+    TooManyRequests,
+    ValidationFailed,
+)
 from hookhub.contracts.events import parse_json
 from hookhub.contracts.routes import Principal
 from hookhub.feed import (
@@ -21,7 +27,7 @@ from hookhub.feed import (
     read_range,
     resolve_range,
 )
-from hookhub.filters import compile_filter
+from hookhub.filters import Filter, compile_filter
 from hookhub_websocket import messages
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why
@@ -132,13 +138,14 @@ class Session:
         complaints: list[bytes] = []
         try:
             if events or where is not None:
-                wanted = None if where is None else parse_json(where, "?where=")
-                self._subscribe(events or ["*"], wanted)
+                condition = None if where is None else _condition_of(where)
+                self._subscribe(events or ["*"], condition, "?events=")
         except (BadMessage, HookhubError) as error:
             # Who asked for some and misspelt it does not want all.
             self.filter.unsubscribe(None)
             self._chosen()
-            complaints.append(messages.error(_in_address(error)))
+            found = BadMessage.of(error) if isinstance(error, HookhubError) else error
+            complaints.append(messages.error(found))
         verdict = None
         if since is not None:
             try:
@@ -264,7 +271,9 @@ class Session:
                 self.filter.unsubscribe(message.events)
                 self._chosen()
             else:
-                self._subscribe(message.events or [], message.where)
+                where = message.where
+                condition = None if where is None else compile_filter(where, ("where",))
+                self._subscribe(message.events or [], condition, "'events'")
         except HookhubError as error:
             raise BadMessage.of(error, message.id) from None
         except BadMessage as error:
@@ -273,11 +282,13 @@ class Session:
         answer = messages.subscribed(self.filter.patterns, self.filter.where, message.id)
         self.link.post(answer)
 
-    def _subscribe(self, events: list[str], where: Any) -> None:
+    def _subscribe(self, events: list[str], condition: Filter | None, name: str) -> None:
         """Add patterns with this condition.
 
+        Args:
+            name: what the client called the patterns.
+
         Raises:
-            ValidationFailed: the condition is no filter; names what is wrong with it.
             BadMessage: a pattern is none, there are too many, or the token may not watch this.
         """
         if needs_scope(events) and not self.principal.may(SIGNAL_SCOPE):
@@ -286,11 +297,10 @@ class Session:
                 f"Watching deliveries needs a token with the scope {SIGNAL_SCOPE}; "
                 "without it there is 'delivery.failed'.",
             )
-        condition = None if where is None else compile_filter(where, ("where",))
         try:
             self.filter.subscribe(events, condition)
         except ValueError as error:
-            raise BadMessage("validation_failed", f"'events': {error}.") from None
+            raise BadMessage("validation_failed", f"{name}: {error}.") from None
         self._chosen()
 
     def _chosen(self) -> None:
@@ -349,10 +359,14 @@ class Session:
         self.link.close(Why.DISMISSED, DISMISSED_REASON)
 
 
-def _in_address(error: BadMessage | HookhubError) -> BadMessage:
-    """A mistake in the query string, told like one in a message."""
-    found = BadMessage.of(error) if isinstance(error, HookhubError) else error
-    message = found.message.replace("'events'", "?events=", 1)
-    if message.startswith("where"):
-        message = f"?where=: {message}"
-    return BadMessage(found.code, message, errors=found.errors)
+def _condition_of(text: str) -> Filter:
+    """The condition in the query string.
+
+    Raises:
+        MalformedRequest: it is not JSON.
+        ValidationFailed: it is no filter; names what is wrong with it.
+    """
+    try:
+        return compile_filter(parse_json(text, "?where="), ("where",))
+    except ValidationFailed as error:
+        raise ValidationFailed(f"?where=: {error.detail}", errors=error.errors) from None

@@ -255,6 +255,21 @@ def test_contracts_and_decisions_are_pure() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_store_knows_what_is_pure_and_its_settings() -> None:
+    """Below the store is nothing that does I/O, and of the settings nothing but its table."""
+    below = {*PURE, "config", "store"}
+    wrong = [
+        show(path, found, "the store does not need it")
+        for path, module, found, target in core_imports()
+        if module.startswith("store") and target and place(target)[0] not in below
+    ]
+    assert not wrong, "\n".join(wrong)
+    text = "".join(path.read_text("utf-8") for path in (CORE / "store").rglob("*.py"))
+    assert set(re.findall("from hookhub.config.*", text)) == {
+        "from hookhub.config import DatabaseSettings"
+    }
+
+
 def test_core_knows_no_plugin() -> None:
     """Nothing in the core imports a plugin, not even for its types."""
     packages = {path.name for plugin in PLUGINS for path in (plugin / "src").iterdir()}

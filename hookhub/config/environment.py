@@ -1,7 +1,6 @@
 """``HOOKHUB_<TABLE>__<KEY>`` variables, read by the type of the setting they override.
 
-pydantic-settings would read them too, but passes over one of an unknown table in silence, and does
-not say which variable a wrong value came from.
+Why not by pydantic-settings, docs/architecture.md says.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ from hookhub.plugins import (
     load_transforms,
 )
 from hookhub.statistics.samples import Tally
-from hookhub.store import Reader, Store, Transaction
+from hookhub.store import Appends, Reader, Store, Transaction
 from hookhub.store.units import events as event_units
 
 T = TypeVar("T")
@@ -256,7 +256,9 @@ class Hub:
         """
         size = sum(len(draft.payload) for draft in drafts) + len(drafts) * DRAFT_SIZE
         return await self.store.write(
-            lambda tx: event_units.accept(tx, drafts, idempotency_key), size=size
+            lambda tx: event_units.accept(tx, drafts, idempotency_key),
+            size=size,
+            appends=Appends(drafts, idempotency_key),
         )
 
     async def emit(

@@ -47,6 +47,8 @@ def configure_logging(settings: LogSettings, stream: TextIO, secrets: Sequence[s
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # It warns of what it raises, each time that one of several statements is refused.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -16,6 +16,8 @@ class PatientConnection(psycopg.Connection[Any]):
     there and does nothing.
     """
 
+    pipelines = psycopg.Pipeline.is_supported()
+    """Whether the client's library can send statements before it has the answers."""
     patience: float = 0
     """Seconds that the server may be silent; 0: for ever."""
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -272,6 +272,23 @@ def begin(database: peewee.Database, *, read_only: bool = False) -> None:
         run_sql(database, "BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+@contextmanager
+def pipelined(database: peewee.Database) -> Iterator[None]:
+    """Send the statements of the block without waiting for the answer to each: one round trip.
+
+    What :meth:`Reader.ask` asks may be had after the block, which raises what any of them met; of
+    blocks within each other, after the outermost. On SQLite there is nothing to wait for; through a
+    pooler each goes by itself.
+    """
+    if isinstance(database, Sessions) and database.pipelines:
+        connection = database.connection()  # type: ignore[no-untyped-call]
+        if not connection.info.pipeline_status:
+            with peewee.__exception_wrapper__, connection.pipeline():  # type: ignore[attr-defined]
+                yield
+            return
+    yield
+
+
 class Reader:
     """Runs queries on one connection; handed to units of work, valid only inside them."""
 
@@ -328,6 +345,14 @@ class Reader:
         """Run SQL with ``?`` as placeholder; returns the rows, if it makes any."""
         cursor = run_sql(self.database, _native(text, self.database.param), params)
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def ask(self, text: str, params: Sequence[Any] = ()) -> Callable[[], list[tuple[Any, ...]]]:
+        """Run SQL that makes rows, with ``?`` as placeholder; returns what returns them.
+
+        Within :func:`pipelined`, they are there after the block.
+        """
+        cursor = run_sql(self.database, _native(text, self.database.param), params)
+        return lambda: [tuple(row) for row in cursor.fetchall()]
 
     def records(self, text: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Run a SELECT with ``?`` as placeholder; returns its rows, column to value."""

@@ -14,6 +14,7 @@ import trio
 from hookhub.contracts.errors import StoreUnavailable
 
 if TYPE_CHECKING:
+    from hookhub.store.lookups import Appends
     from hookhub.store.unit import Transaction
 
 
@@ -25,9 +26,10 @@ class Unit:
         locks: whether it needs the state row.
         size: bytes that it holds in memory, about.
         task: who waits.
+        appends: what it will append, if that is known beforehand.
     """
 
-    __slots__ = ("function", "locks", "result", "since", "size", "task")
+    __slots__ = ("appends", "function", "locks", "result", "since", "size", "task")
 
     def __init__(
         self,
@@ -35,8 +37,10 @@ class Unit:
         locks: bool,
         size: int,
         task: trio.lowlevel.Task,
+        appends: Appends | None = None,
     ) -> None:
         self.function = function
+        self.appends = appends
         self.locks = locks
         self.size = size
         self.task = task
@@ -109,11 +113,12 @@ class Units:
                 del self._waiting[unit]
             return self._running
 
-    def finish(self) -> None:
-        """The units taken last are over, and what they held is free."""
+    def finish(self, units: Sequence[Unit]) -> None:
+        """Some of the units taken last are over, and what they held is free."""
+        over = set(units)
         with self._changed:
-            self._held -= sum(unit.size for unit in self._running)
-            self._running = ()
+            self._held -= sum(unit.size for unit in units)
+            self._running = [unit for unit in self._running if unit not in over]
 
     def close(self) -> None:
         """Nothing more comes: :meth:`take` gives what is left, and then nothing."""

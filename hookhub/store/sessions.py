@@ -77,6 +77,8 @@ class Sessions(peewee.PostgresqlDatabase):
         self.limits = limits
         self.pooled = False
         """Whether the session is not the hub's own from end to end."""
+        self.pipelines = False
+        """Whether statements may be sent without waiting for the answers (libpq 14 and later)."""
         super().__init__(url, prefer_psycopg3=True, application_name=APPLICATION, **params)
 
     def _connect(self) -> PatientConnection:
@@ -98,6 +100,7 @@ class Sessions(peewee.PostgresqlDatabase):
         # A pooler shows itself by the process id that it made up for the cancel key.
         real = connection.execute("SELECT pg_backend_pid()").fetchone()
         self.pooled = real != (connection.info.backend_pid,)
+        self.pipelines = connection.pipelines and not self.pooled
         if self.pooled:
             # The next transaction may be in another session, which knows nothing of them.
             connection.prepare_threshold = None

@@ -28,6 +28,7 @@ from hookhub.store.database import (
     translated_errors,
 )
 from hookhub.store.epochs import Seen, new_epoch, read_newest
+from hookhub.store.lookups import Appends
 from hookhub.store.migrations import CORE, applied, migrate
 from hookhub.store.notices import Notices
 from hookhub.store.schema import CORE_MIGRATIONS
@@ -109,10 +110,15 @@ class Store:
                 log.exception("store.listener_failed", listener=name)
 
     async def write(
-        self, unit: Callable[[Transaction], T], *, locks: bool = True, size: int = 0
+        self,
+        unit: Callable[[Transaction], T],
+        *,
+        locks: bool = True,
+        size: int = 0,
+        appends: Appends | None = None,
     ) -> T:
         """Run a unit of work in a transaction; see :meth:`hookhub.store.writer.Writer.write`."""
-        return await self._writer.write(unit, locks=locks, size=size)
+        return await self._writer.write(unit, locks=locks, size=size, appends=appends)
 
     async def read(self, unit: Callable[[Reader], T]) -> T:
         """Run a unit that only reads, on a reading connection in a worker thread.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import peewee
 
 from hookhub.contracts.events import OWN, Accepted, Draft, Event
 from hookhub.contracts.timestamps import check_timestamps
-from hookhub.store.database import Reader
+from hookhub.store.database import Reader, pipelined
 from hookhub.store.epochs import (
     DELIVERIES_LEFT_OUT,
     HISTORY,
@@ -21,13 +20,15 @@ from hookhub.store.epochs import (
     Seen,
     new_epoch,
 )
+from hookhub.store.lookups import Appends, IdempotentRequest, Lookups, Rows
 from hookhub.store.notices import CHANNEL, Topic
 from hookhub.store.schema import HELD, PENDING
-from hookhub.store.subscriptions import ReadPayload, Subscription, Subscriptions, load_subscription
+from hookhub.store.subscriptions import Subscription, Subscriptions, load_subscription
 
 INSERT_EVENT = (
     "INSERT INTO hookhub_events (sequence, id, type, payload, timestamp, key, source, deliveries)"
 )
+INSERT_REQUEST = "INSERT INTO hookhub_idempotency (key, fingerprint, result, created_at)"
 INSERT_DELIVERY = (
     "INSERT INTO hookhub_deliveries (id, endpoint_id, sequence, due_at, lease, order_key, "
     "created_at, next_retry_at, status)"
@@ -67,23 +68,12 @@ class HandOver(Protocol):
         """Nobody knows whether what has this lease was committed: nobody will attempt it."""
 
 
-def _lazily(text: str) -> ReadPayload:
-    """The payload as objects, read once and only if a filter asks."""
-    read: list[Any] = []
-
-    def payload() -> Any:
-        if not read:
-            read.append(json.loads(text))
-        return read[0]
-
-    return payload
-
-
 class Mark(NamedTuple):
     """A point to go back to when a unit fails."""
 
     events: int
     deliveries: int
+    requests: int
     sequence: int
     delivery: int
     endpoints_generation: int
@@ -107,6 +97,8 @@ class Group:
     promised: list[int] = field(default_factory=list)
     """How many deliveries each of the events was committed with; an audit counts on it."""
     deliveries: list[NewDelivery] = field(default_factory=list)
+    requests: list[IdempotentRequest] = field(default_factory=list)
+    """Those with an idempotency key."""
     sequence: int = 0
     delivery: int = 0
     endpoints_generation: int = 0
@@ -116,15 +108,36 @@ class Group:
     _taken: dict[int, int] = field(default_factory=dict)
     _flushed_events: int = 0
     _flushed_deliveries: int = 0
+    _flushed_requests: int = 0
     _stored: tuple[int, int, int, int] = (0, 0, 0, 0)
+    _state: Rows | None = None
+    _lookups: Lookups = field(init=False)
+    _positions: dict[str, int] = field(default_factory=dict)
+    """Where events are in this group, by id; of those that were asked about so far."""
 
-    def lock(self, reader: Reader) -> None:
-        """Take the state row, before anything else: see :mod:`hookhub.store.writer`."""
-        row = reader.sql(
+    def __post_init__(self) -> None:
+        self._lookups = Lookups(self.subscriptions)
+
+    def prepare(self, appends: Sequence[Appends]) -> None:
+        """Find out what can be found out before the state row is taken."""
+        self._lookups = Lookups(self.subscriptions, appends)
+
+    def ask(self, reader: Reader) -> None:
+        """Ask for the state row, before anything else, and for what the units will ask for."""
+        self._state = reader.ask(
             f"SELECT {HISTORY}, endpoints_generation, tokens_generation "
             "FROM hookhub_state WHERE id = 1" + ("" if reader.is_sqlite else " FOR UPDATE"),
             (self.seen.sequence,),
-        )[0]
+        )
+        self._lookups.ask(reader)
+
+    def lock(self, reader: Reader) -> None:
+        """Take the state row; see :mod:`hookhub.store.writer`."""
+        if self._state is None:
+            self.ask(reader)
+        assert self._state is not None
+        [row] = self._state()
+        self._lookups.take()
         self.history = History(*row[:6])
         self.sequence, self.delivery = self.history.last, self.history.last_delivery
         self.endpoints_generation, self.tokens_generation = row[6:]
@@ -171,6 +184,8 @@ class Group:
         self.require_lock()
         if self.subscriptions.generation != self.endpoints_generation:
             self.subscriptions.load(reader, self.endpoints_generation)
+        if self._lookups.generation != self.subscriptions.generation:
+            self._lookups = Lookups(self.subscriptions)
         if not drafts:
             return []
         # Column by column: of a batch, each loop runs in C.
@@ -199,8 +214,7 @@ class Group:
     ) -> int:
         """Make a delivery for each of the subscriptions that wants this payload."""
         if any(item.filter is not None for item in to):
-            payload = _lazily(draft.payload)
-            to = [item for item in to if item.wants(payload)]
+            to = self._lookups.wanting(to, draft)
         for subscription in to:
             self.delivery += 1
             item = self._deliver(reader, subscription, sequence, draft.key, self.hand_over)
@@ -253,17 +267,34 @@ class Group:
         for item in reversed(self.deliveries[self._flushed_deliveries :]):
             if item.order_key == key and item.endpoint_id == endpoint:
                 return True
-        rows = reader.sql(
-            "SELECT 1 FROM hookhub_deliveries WHERE endpoint_id = ? AND order_key = ? LIMIT 1",
-            (endpoint, key),
-        )
-        return bool(rows)
+        return self._lookups.is_busy(reader, endpoint, key)
+
+    def event(self, reader: Reader, event_id: str) -> tuple[Event, int] | None:
+        """The event with this id, of this group or committed, and how many deliveries it has."""
+        for position in range(len(self._positions), len(self.events)):
+            self._positions[self.events[position].id] = position
+        if event_id in self._positions:
+            position = self._positions[event_id]
+            return self.events[position], self.promised[position]
+        return self._lookups.event(reader, event_id)
+
+    def request(self, reader: Reader, key: str) -> IdempotentRequest | None:
+        """What this idempotency key was used for, in this group or before."""
+        for request in reversed(self.requests):
+            if request.key == key:
+                return request
+        return self._lookups.request(reader, key)
+
+    def forget(self) -> None:
+        """A unit is about to do something by SQL of its own."""
+        self._lookups.forget()
 
     def mark(self) -> Mark:
         """Remember where a unit starts."""
         return Mark(
             len(self.events),
             len(self.deliveries),
+            len(self.requests),
             self.sequence,
             self.delivery,
             self.endpoints_generation,
@@ -275,36 +306,49 @@ class Group:
         del self.events[mark.events :]
         del self.promised[mark.events :]
         del self.deliveries[mark.deliveries :]
+        del self.requests[mark.requests :]
+        self._positions.clear()
         self.sequence, self.delivery = mark.sequence, mark.delivery
         self.endpoints_generation = mark.endpoints_generation
         self.tokens_generation = mark.tokens_generation
         self._flushed_events = min(self._flushed_events, mark.events)
         self._flushed_deliveries = min(self._flushed_deliveries, mark.deliveries)
+        self._flushed_requests = min(self._flushed_requests, mark.requests)
         # Another unit may have loaded subscriptions that this roll-back undoes.
         self.subscriptions.generation = -1
 
     @property
     def unwritten(self) -> bool:
         """Whether rows wait for :meth:`flush`."""
-        return self._flushed_events < len(self.events) or self._flushed_deliveries < len(
-            self.deliveries
+        return (
+            self._flushed_events < len(self.events)
+            or self._flushed_deliveries < len(self.deliveries)
+            or self._flushed_requests < len(self.requests)
         )
 
     def flush(self, reader: Reader) -> None:
         """Write the rows appended since the last flush."""
-        if self._flushed_events < len(self.events):
-            start = self._flushed_events
-            fresh = zip(self.events[start:], self.promised[start:], strict=True)
-            reader.insert_rows(INSERT_EVENT, [(*event, deliveries) for event, deliveries in fresh])
-            self._flushed_events = len(self.events)
-        if self._flushed_deliveries < len(self.deliveries):
-            now = reader.now
-            rows = [
-                (*item, now, None if item.due_at == HELD else now, PENDING)
-                for item in self.deliveries[self._flushed_deliveries :]
-            ]
-            reader.insert_rows(INSERT_DELIVERY, rows)
-            self._flushed_deliveries = len(self.deliveries)
+        self._lookups.forget()
+        with pipelined(reader.database):
+            if self._flushed_events < len(self.events):
+                start = self._flushed_events
+                fresh = zip(self.events[start:], self.promised[start:], strict=True)
+                reader.insert_rows(
+                    INSERT_EVENT, [(*event, deliveries) for event, deliveries in fresh]
+                )
+                self._flushed_events = len(self.events)
+            if self._flushed_deliveries < len(self.deliveries):
+                now = reader.now
+                rows = [
+                    (*item, now, None if item.due_at == HELD else now, PENDING)
+                    for item in self.deliveries[self._flushed_deliveries :]
+                ]
+                reader.insert_rows(INSERT_DELIVERY, rows)
+                self._flushed_deliveries = len(self.deliveries)
+            if self._flushed_requests < len(self.requests):
+                fresh_requests = self.requests[self._flushed_requests :]
+                reader.insert_rows(INSERT_REQUEST, [(*item, reader.now) for item in fresh_requests])
+                self._flushed_requests = len(self.requests)
 
     def finish(self, reader: Reader) -> None:
         """Write the counters, once for the whole group, just before the commit."""
@@ -368,6 +412,7 @@ class Transaction(Reader):
     @property
     def database(self) -> peewee.Database:
         """As every reader has it; whoever looks finds the rows of what was appended before."""
+        self._group.forget()
         if self._group.unwritten:
             self._group.flush(self._reader)
         return self._database
@@ -401,16 +446,19 @@ class Transaction(Reader):
         """Make sure that nobody else appends events until this transaction ends."""
         self._group.require_lock()
 
-    def event_in_group(self, event_id: str) -> tuple[Event, int] | None:
-        """An event with this id appended in this transaction whose row may not be written yet.
+    def event(self, event_id: str) -> tuple[Event, int] | None:
+        """The event with this id, committed or appended in this transaction, and the number of its
+        deliveries."""
+        return self._group.event(self._reader, event_id)
 
-        With the number of its deliveries.
-        """
-        group = self._group
-        for event, deliveries in zip(reversed(group.events), reversed(group.promised), strict=True):
-            if event.id == event_id:
-                return event, deliveries
-        return None
+    def request(self, key: str) -> IdempotentRequest | None:
+        """What this idempotency key was used for."""
+        return self._group.request(self._reader, key)
+
+    def remember(self, request: IdempotentRequest) -> None:
+        """Keep what an idempotency key was used for."""
+        self._group.require_lock()
+        self._group.requests.append(request)
 
     def endpoints_changed(self) -> None:
         """An endpoint was made, changed or deleted: appends from here on must see it."""

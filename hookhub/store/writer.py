@@ -38,11 +38,13 @@ from hookhub.store.database import (
     connect,
     create_database,
     is_aborted,
+    pipelined,
     run_sql,
     translated,
     translated_errors,
 )
 from hookhub.store.epochs import NOTHING_SEEN, Seen
+from hookhub.store.lookups import Appends
 from hookhub.store.queue import Unit, Units
 from hookhub.store.sessions import Sessions
 from hookhub.store.subscriptions import Subscriptions
@@ -63,6 +65,10 @@ log = structlog.get_logger("hookhub.store")
 
 class _UnitFailed(Exception):
     """A unit of a group without savepoints raised: what the others did must be done again."""
+
+
+class _CommitUnknown(StoreUnavailable):
+    """Nobody knows whether the group was committed."""
 
 
 class Writer:
@@ -123,7 +129,12 @@ class Writer:
         await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
 
     async def write(
-        self, function: Callable[[Transaction], T], *, locks: bool = True, size: int = 0
+        self,
+        function: Callable[[Transaction], T],
+        *,
+        locks: bool = True,
+        size: int = 0,
+        appends: Appends | None = None,
     ) -> T:
         """Run ``function`` in a transaction; return its result after the commit is on disk.
 
@@ -137,11 +148,13 @@ class Writer:
                 no row: see the order of locks above.
             size: bytes that it holds in memory until it has run, about. With one, it is refused
                 when too much waits already (``[database] max_waiting``).
+            appends: what it will append, if that is known: then what it must ask for is asked for
+                all units of its group at once.
 
         Raises:
             StoreUnavailable: the database failed, or too much waits for it; nothing was stored.
         """
-        unit = Unit(function, locks, size, trio.lowlevel.current_task())
+        unit = Unit(function, locks, size, trio.lowlevel.current_task(), appends)
         self._line.put(unit)
 
         def abort(_: Callable[[], Any]) -> trio.lowlevel.Abort:
@@ -188,9 +201,20 @@ class Writer:
 
     def _run(self) -> None:
         # No name for the units: what they hold must not stay until the next ones come.
-        while self._run_group(self._next()):
+        while self._run_all(self._next()):
             pass
         self._close_database()
+
+    def _run_all(self, units: Sequence[Unit]) -> bool:
+        """Run and resolve them; False if there are none."""
+        parts = [units]
+        if self._signature():
+            # Other nodes wait while this one has the state row: what can do without it, does.
+            parts = [[unit for unit in units if unit.locks is locks] for locks in (False, True)]
+        for part in parts:
+            if part:
+                self._run_group(part)
+        return bool(units)
 
     def _next(self) -> Sequence[Unit]:
         """What comes next; while the database fails and nobody writes, looks at it meanwhile."""
@@ -215,10 +239,8 @@ class Writer:
             self._failing = str(error)
         self._rollback()
 
-    def _run_group(self, units: Sequence[Unit]) -> bool:
-        """Run and resolve them; False if there are none."""
-        if not units:
-            return False
+    def _run_group(self, units: Sequence[Unit]) -> None:
+        """Run and resolve them."""
         group = Group(self._subscriptions)
         try:
             group = self._committed_group(units)
@@ -238,9 +260,8 @@ class Writer:
         self._units += len(units)
         self._events += len(group.events)
         # Before anyone is told: who sends the next at once shall find the room.
-        self._line.finish()
+        self._line.finish(units)
         self._resolve(units, group)
-        return True
 
     def _look_back(self, group: Group) -> None:
         """Remember what was seen last, and tell if that was once more than there is now."""
@@ -255,7 +276,9 @@ class Writer:
         self.saw(group.now_seen())
 
     def _committed_group(self, units: Sequence[Unit]) -> Group:
-        apart = len(units) == 1
+        # Those first whose questions were asked beforehand: what others do would spoil the answers.
+        units = sorted(units, key=lambda unit: unit.appends is None)
+        apart = False
         for attempt in range(1, ATTEMPTS + 2):
             group = Group(self._subscriptions, self.hand_over, self._seen, self._signature())
             try:
@@ -276,26 +299,63 @@ class Writer:
             self._reconnect()
         reader = Reader(self._database, self._clock(), self._box)
         with translated_errors():
-            begin(self._database)
-            if any(unit.locks for unit in units):
-                group.lock(reader)
-            if apart:
+            self._begin(units, reader, group)
+            mark = group.mark()
+            try:
                 for unit in units:
-                    self._run_apart(unit, reader, group, alone=len(units) == 1)
-            else:
-                self._run_together(units, reader, group)
-            group.finish(reader)
-            self._commit(group)
+                    if apart:
+                        self._run_apart(unit, reader, group)
+                    else:
+                        unit.result = outcome.Value(self._call(unit, reader, group))
+                self._finish(reader, group)
+            except Exception as error:
+                told = _unit_error(error)
+                if apart:
+                    raise
+                if len(units) > 1:
+                    raise _UnitFailed from error
+                self._rollback()
+                group.back_to(mark)
+                group.locked = False
+                units[0].result = outcome.Error(told)
         self._commits += 1
 
-    def _run_together(self, units: Sequence[Unit], reader: Reader, group: Group) -> None:
+    def _begin(self, units: Sequence[Unit], reader: Reader, group: Group) -> None:
+        locks = any(unit.locks for unit in units)
+        if locks:
+            group.prepare([unit.appends for unit in units if unit.appends is not None])
+        with pipelined(self._database):
+            begin(self._database)
+            if locks:
+                group.ask(reader)
+        if locks:
+            group.lock(reader)
+
+    def _finish(self, reader: Reader, group: Group) -> None:
+        """Write what was appended, and commit."""
+        database = self._database
+        # Sent together, all of it may have arrived when the connection breaks.
+        committing = isinstance(database, Sessions) and database.pipelines
         try:
-            for unit in units:
-                unit.result = outcome.Value(self._call(unit, reader, group))
-            group.flush(reader)
-        except Exception as error:
-            _unit_error(error)
-            raise _UnitFailed from error
+            with pipelined(database):
+                group.flush(reader)
+                group.finish(reader)
+                committing = isinstance(database, Sessions)
+                database.commit()
+        except peewee.PeeweeException as error:
+            if committing and _answer_is_lost(error):
+                log.error(
+                    "store.commit_unknown",
+                    events=len(group.events),
+                    handed_over=group.lost(),
+                    error=str(error).strip(),
+                )
+                raise _CommitUnknown(
+                    "The database went away while it stored this, and whether it did is not known. "
+                    "Repeat it with the same id or Idempotency-Key: then nothing happens twice.",
+                    headers={"Retry-After": "1"},
+                ) from error
+            raise
 
     def _call(self, unit: Unit, reader: Reader, group: Group) -> Any:
         value = unit.function(Transaction(reader, group))
@@ -306,28 +366,9 @@ class Writer:
             )
         return value
 
-    def _commit(self, group: Group) -> None:
-        try:
-            self._database.commit()
-        except peewee.PeeweeException as error:
-            if not isinstance(self._database, peewee.SqliteDatabase) and _answer_is_lost(error):
-                log.error(
-                    "store.commit_unknown",
-                    events=len(group.events),
-                    handed_over=group.lost(),
-                    error=str(error).strip(),
-                )
-                raise StoreUnavailable(
-                    "The database went away while it stored this, and whether it did is not known. "
-                    "Repeat it with the same id or Idempotency-Key: then nothing happens twice.",
-                    headers={"Retry-After": "1"},
-                ) from error
-            raise
-
-    def _run_apart(self, unit: Unit, reader: Reader, group: Group, *, alone: bool) -> None:
+    def _run_apart(self, unit: Unit, reader: Reader, group: Group) -> None:
         mark = group.mark()
-        if not alone:
-            run_sql(self._database, "SAVEPOINT unit")
+        run_sql(self._database, "SAVEPOINT unit")
         try:
             value = self._call(unit, reader, group)
             group.flush(reader)
@@ -335,17 +376,10 @@ class Writer:
             told = _unit_error(error)
             group.back_to(mark)
             unit.result = outcome.Error(told)
-            if alone:
-                self._database.rollback()
-                begin(self._database)
-                group.locked = False
-            else:
-                run_sql(self._database, "ROLLBACK TO SAVEPOINT unit")
-                run_sql(self._database, "RELEASE SAVEPOINT unit")
+            run_sql(self._database, "ROLLBACK TO SAVEPOINT unit")
         else:
             unit.result = outcome.Value(value)
-            if not alone:
-                run_sql(self._database, "RELEASE SAVEPOINT unit")
+        run_sql(self._database, "RELEASE SAVEPOINT unit")
 
     def _resolve(self, units: Sequence[Unit], group: Group) -> None:
         def in_trio() -> None:
@@ -358,9 +392,8 @@ class Writer:
             self._token.run_sync_soon(in_trio)
 
     def _is_retryable(self, error: StoreUnavailable) -> bool:
-        return _has_state(error, _RETRYABLE) or (
-            _has_state(error, _LOCK_TIMEOUT) and self._end_frozen() > 0
-        )
+        state = _state(error)
+        return state in _RETRYABLE or (state in _LOCK_TIMEOUT and self._end_frozen() > 0)
 
     def _end_frozen(self) -> int:
         """End other hubs' sessions that hold locks and go no further; returns how many."""
@@ -396,25 +429,28 @@ class Writer:
 def _unit_error(error: Exception) -> Exception:
     """What a unit's caller is told of its error; raises what is no unit's fault."""
     told = translated(error)
-    if told is not error and not isinstance(told, StatementRefused):
+    others = told is not error and not isinstance(told, StatementRefused)
+    if others or isinstance(error, _CommitUnknown):
         raise told
     return told
 
 
-def _has_state(error: BaseException, states: frozenset[str]) -> bool:
+def _state(error: BaseException) -> str | None:
+    """What PostgreSQL says of it (SQLSTATE); None if it did not say anything."""
     cause: BaseException | None = error
     while cause is not None:
-        if getattr(cause, "sqlstate", None) in states:
-            return True
+        if (state := getattr(cause, "sqlstate", None)) is not None:
+            return str(state)
         cause = cause.__cause__ or cause.__context__
-    return False
+    return None
 
 
 def _answer_is_lost(error: BaseException) -> bool:
     """Whether a COMMIT broke off without the server's verdict: a connection failure has no code of
-    its own, or one of class 08 (connection exception) or 57 (operator intervention)."""
-    state = getattr(error.__cause__ or error.__context__, "sqlstate", None)
-    return state is None or state.startswith(("08", "57"))
+    its own, or one of class 08 (connection exception) or 57 (operator intervention), but for 57014:
+    a statement before it was cancelled."""
+    state = _state(error)
+    return state is None or (state.startswith(("08", "57")) and state != "57014")
 
 
 def _copy(error: BaseException) -> BaseException:

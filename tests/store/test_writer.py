@@ -19,6 +19,7 @@ from hookhub.contracts.errors import Conflict, StatementRefused, StoreUnavailabl
 from hookhub.contracts.events import Accepted, Draft, Event, new_event_id
 from hookhub.store import NewDelivery, Store, Transaction, open_store
 from hookhub.store.units.endpoints import insert_endpoint
+from support.grouped import hold_writer, together
 
 
 def draft(name: str = "user.created", event_id: str | None = None) -> Draft:
@@ -35,48 +36,10 @@ def refuse(tx: Transaction) -> None:
     raise Conflict("No.")
 
 
-async def hold_writer(
-    store: Store,
-    release: threading.Event,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Keep the writer's thread busy, so that what is written meanwhile becomes one group."""
-    running = threading.Event()
-
-    def hold(tx: Transaction) -> None:
-        running.set()
-        release.wait(10)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(store.write, hold)
-        await trio.to_thread.run_sync(running.wait)
-        task_status.started()
-
-
 async def count(store: Store) -> int:
     rows = await store.read(lambda reader: reader.sql("SELECT COUNT(*) FROM hookhub_events"))
     found: int = rows[0][0]
     return found
-
-
-async def together(store: Store, *units: Callable[[Transaction], object]) -> list[object]:
-    """Run units in one group, in this order; returns results and errors."""
-    release = threading.Event()
-    outcomes: list[object] = [None] * len(units)
-
-    async def one(position: int, unit: Callable[[Transaction], object]) -> None:
-        try:
-            outcomes[position] = await store.write(unit)
-        except Exception as error:
-            outcomes[position] = error
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(hold_writer, store, release)
-        for position, unit in enumerate(units):
-            nursery.start_soon(one, position, unit)
-            await trio.testing.wait_all_tasks_blocked()
-        release.set()
-    return outcomes
 
 
 async def test_sequences_follow_commit_order_without_gaps(store: Store) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from hookhub.contracts.deliveries import AttemptRecord, Claim, Delivery, DeliveryStatus, Page
 from hookhub.contracts.errors import Conflict, NotFound
-from hookhub.store.database import Reader, marks
+from hookhub.store.database import Reader, marks, pipelined
+from hookhub.store.lookups import Rows
 from hookhub.store.schema import FAILED, HELD, IS_PENDING, PENDING, SUCCESS
 from hookhub.store.subscriptions import is_ordered
 from hookhub.store.unit import Transaction
@@ -77,39 +78,16 @@ _of = attrgetter(*_ATTEMPT)
 
 def record_all(tx: Transaction, items: Sequence[AttemptReport]) -> list[Recorded]:
     """Write down attempts and what they mean for their deliveries and endpoints."""
-    tx.insert_rows(
-        f"INSERT INTO hookhub_attempts (delivery_id, number, {', '.join(_ATTEMPT)}, retry_wait)",
-        [(item.claim.id, item.claim.attempts + 1, *_of(item), item.wait) for item in items],
-    )
-    recorded = [_record_one(tx, item) for item in items]
-    done = {
-        item.claim.id: position
-        for position, item in enumerate(items)
-        if item.status == "success" and recorded[position].taken
-    }
-    for delivery_id in _holding_back(tx, list(done)):
-        if release_key(tx, delivery_id):
-            position = done[delivery_id]
-            recorded[position] = replace(recorded[position], released=True)
+    columns = f"delivery_id, number, {', '.join(_ATTEMPT)}, retry_wait"
+    with pipelined(tx.database):
+        tx.insert_rows(
+            f"INSERT INTO hookhub_attempts ({columns})",
+            [(item.claim.id, item.claim.attempts + 1, *_of(item), item.wait) for item in items],
+        )
+        changes = [_record_one(tx, item) for item in items]
+    recorded = [_recorded(tx, item, change()) for item, change in zip(items, changes, strict=True)]
     _count(tx, items, recorded)
     return recorded
-
-
-def _holding_back(tx: Transaction, ids: Sequence[int]) -> list[int]:
-    """Those that hold back their key.
-
-    The rows say it: the engine may not know yet that another node made the endpoint ordered.
-    """
-    found: list[int] = []
-    for start in range(0, len(ids), 500):
-        part = ids[start : start + 500]
-        rows = tx.sql(
-            f"SELECT id FROM hookhub_deliveries WHERE id IN ({marks(part)}) "
-            "AND order_key IS NOT NULL",
-            part,
-        )
-        found += [row[0] for row in rows]
-    return found
 
 
 def touch(tx: Transaction) -> None:
@@ -137,35 +115,49 @@ _DELIVERED = (
     f"UPDATE hookhub_deliveries SET status = {SUCCESS}, lease = NULL, "
     "attempts = CASE WHEN attempts > ? THEN attempts ELSE ? END, delivered_at = ?, "
     "next_retry_at = NULL, response_status = ?, response_body = ?, error = NULL, "
-    "error_message = NULL WHERE id = ? AND status = ?"
+    "error_message = NULL WHERE id = ? AND status = ? RETURNING order_key"
 )
 _NOT_DELIVERED = (
     "UPDATE hookhub_deliveries SET status = ?, due_at = ?, lease = NULL, attempts = ?, "
     "next_retry_at = ?, response_status = ?, response_body = ?, error = ?, error_message = ? "
-    f"WHERE id = ? AND {IS_PENDING} AND lease = ?"
+    f"WHERE id = ? AND {IS_PENDING} AND lease = ? RETURNING order_key"
 )
 
 
-def _record_one(tx: Transaction, item: AttemptReport) -> Recorded:
-    claim = item.claim
-    number = claim.attempts + 1
+def _record_one(tx: Transaction, item: AttemptReport) -> Rows:
+    """Change the delivery; what is returned says whether it took that, and its key."""
     if item.status == "success":
-        # The receiver has it, whatever the lease says.
-        values: tuple[Any, ...] = (number, number, tx.now, item.response_status, item.response_body)
-        taken = tx.change(_DELIVERED, (*values, claim.id, PENDING)) > 0
-        late = not taken and tx.change(_DELIVERED, (*values, claim.id, FAILED)) > 0
-        return Recorded(taken or late, False, late=late)
+        return tx.ask(_DELIVERED, (*_delivered(tx, item), PENDING))
     values = (
         CODES[item.status],
         item.due_at if item.due_at is not None else tx.now,
-        number,
+        item.claim.attempts + 1,
         item.due_at if item.status == "pending" else None,
         item.response_status,
         item.response_body,
         item.error,
         item.error_message,
     )
-    return Recorded(tx.change(_NOT_DELIVERED, (*values, claim.id, claim.lease)) > 0, False)
+    return tx.ask(_NOT_DELIVERED, (*values, item.claim.id, item.claim.lease))
+
+
+def _delivered(tx: Transaction, item: AttemptReport) -> tuple[Any, ...]:
+    number = item.claim.attempts + 1
+    return (number, number, tx.now, item.response_status, item.response_body, item.claim.id)
+
+
+def _recorded(tx: Transaction, item: AttemptReport, rows: Sequence[tuple[Any, ...]]) -> Recorded:
+    if item.status != "success":
+        return Recorded(bool(rows), False)
+    late = False
+    if not rows:
+        # The receiver has it, whatever became of the delivery meanwhile.
+        rows = tx.sql(_DELIVERED, (*_delivered(tx, item), FAILED))
+        late = bool(rows)
+    # The row says whether it holds back its key: the engine may not know yet that another node made
+    # the endpoint ordered.
+    holds = bool(rows) and rows[0][0] is not None
+    return Recorded(bool(rows), holds and release_key(tx, item.claim.id), late=late)
 
 
 def release_key(tx: Transaction, delivery_id: int) -> bool:

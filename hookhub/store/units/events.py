@@ -11,10 +11,10 @@ from hookhub.contracts.errors import HookhubError, IdempotencyMismatch, NotFound
 from hookhub.contracts.events import Accepted, Draft, Event
 from hookhub.store.database import Reader, marks
 from hookhub.store.epochs import History, Seen, read_history
+from hookhub.store.lookups import IdempotentRequest
 from hookhub.store.unit import Transaction
 
 _TEXTS = ("id", "type", "payload", "key", "source")
-_EVENT_COLUMNS = "sequence, id, type, payload, timestamp, key, source"
 
 
 def fingerprint(drafts: Sequence[Draft]) -> str:
@@ -36,39 +36,39 @@ def accept(
         IdempotencyMismatch: the key, or an event's own id, was used with other contents.
     """
     if idempotency_key is None:
-        if not any(draft.own_id for draft in drafts):
-            return tx.append_all(drafts)
-        return [_append_once(tx, draft) if draft.own_id else tx.append(draft) for draft in drafts]
+        return _append_all(tx, drafts)
     print_ = fingerprint(drafts)
-    for first, result in tx.sql(
-        "SELECT fingerprint, result FROM hookhub_idempotency WHERE key = ?", (idempotency_key,)
-    ):
-        if first != print_:
+    before = tx.request(idempotency_key)
+    if before is not None:
+        if before.fingerprint != print_:
             raise IdempotencyMismatch(
                 "This Idempotency-Key was used before with another body; send the same body to "
                 "repeat a request, or a new key for a new one.",
                 errors=[{"loc": ["Idempotency-Key"], "msg": "used with another body"}],
             )
-        return [Accepted(*item, repeated=True) for item in json.loads(result)]
-    accepted = accept(tx, drafts)
+        return [Accepted(*item, repeated=True) for item in json.loads(before.result)]
+    accepted = _append_all(tx, drafts)
     result = json.dumps([[item.id, item.sequence, item.deliveries] for item in accepted])
-    tx.sql(
-        "INSERT INTO hookhub_idempotency (key, fingerprint, result, created_at) "
-        "VALUES (?, ?, ?, ?)",
-        (idempotency_key, print_, result, tx.now),
-    )
+    tx.remember(IdempotentRequest(idempotency_key, print_, result))
     return accepted
 
 
-def _append_once(tx: Transaction, draft: Draft) -> Accepted:
-    found = tx.event_in_group(draft.id)
+def _append_all(tx: Transaction, drafts: Sequence[Draft]) -> list[Accepted]:
+    own = [draft.id for draft in drafts if draft.own_id]
+    if len(set(own)) < len(own):
+        # Of two with the same id the second is a repeat of the first.
+        return [accepted for draft in drafts for accepted in _append_all(tx, [draft])]
+    repeated = {draft.id: _repeat(tx, draft) for draft in drafts if draft.own_id}
+    fresh = [draft for draft in drafts if repeated.get(draft.id) is None]
+    accepted = iter(tx.append_all(fresh))
+    return [repeated.get(draft.id) or next(accepted) for draft in drafts]
+
+
+def _repeat(tx: Transaction, draft: Draft) -> Accepted | None:
+    """How an event with this id of its producer's was answered; None if there is none."""
+    found = tx.event(draft.id)
     if found is None:
-        rows = tx.sql(
-            f"SELECT {_EVENT_COLUMNS}, deliveries FROM hookhub_events WHERE id = ?", (draft.id,)
-        )
-        if not rows:
-            return tx.append(draft)
-        found = Event(*rows[0][:7]), rows[0][7]
+        return None
     first, deliveries = found
     if (first.type, first.payload, first.key, first.source) != (
         draft.type,

@@ -11,7 +11,10 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
+import sysconfig
 import time
+import venv
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -343,6 +346,48 @@ def test_container_file(start_hub: StartHub, tmp_path: Path) -> None:
     assert subprocess.run(program, capture_output=True).returncode == 1
 
 
+def test_container_steps(tmp_path: Path) -> None:
+    """What it installs starts in an empty environment: wheels, with all files that are served.
+
+    The libraries are those of this environment; its own hookhub, installed in place, is not seen.
+    """
+    text = (SHOWN / "Containerfile").read_text()
+    [places] = re.findall(r"pip install --no-cache-dir (.*)", text)
+    source, made, wheels = tmp_path / "src", tmp_path / "made", tmp_path / "wheels"
+    left_out = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "docs")
+    shutil.copytree(ROOT, source, ignore=left_out)
+    venv.create(made)
+    pip = f"{sys.executable} -m pip"
+    steps = (
+        f"{pip} wheel -q --no-deps --no-build-isolation -w {wheels} {places} && "
+        f"{pip} --python {made}/bin/python install -q --no-deps --no-index {wheels}/*.whl"
+    )
+    done = subprocess.run(steps, shell=True, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [packages] = made.glob("lib/python*/site-packages")
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    port = free_port()
+    env = {"PATH": os.environ["PATH"], "HOOKHUB_SERVER__BIND": f"127.0.0.1:{port}"}
+    with subprocess.Popen([f"{made}/bin/hookhub", "serve"], cwd=tmp_path, env=env) as process:
+        try:
+            for path in ("/health/live", "/admin/", "/hub.js"):
+                assert get_patiently(f"http://127.0.0.1:{port}{path}") == 200
+        finally:
+            process.kill()
+
+
+def get_patiently(url: str) -> int:
+    """The status of an answer, as soon as somebody answers."""
+    deadline = time.monotonic() + 30
+    with httpx.Client(trust_env=False) as http:
+        while True:
+            try:
+                return http.get(url).status_code
+            except httpx.ConnectError:
+                assert time.monotonic() < deadline, url
+                time.sleep(0.05)
+
+
 def known_settings(env: dict[str, str]) -> Settings:
     """What a hub with this environment goes by."""
     return load_settings(None, {name: text for name, text in env.items() if "HOOKHUB_" in name})
@@ -367,6 +412,28 @@ def test_compose_file() -> None:
     assert (SHOWN / services["proxy"]["volumes"][0].split(":")[0]).is_file()
     build = services[hubs[0]]["build"]
     assert (SHOWN / build["context"] / build["dockerfile"]).resolve().is_file()
+
+
+def test_compose_takes_its_file(tmp_path: Path) -> None:
+    """Compose finds nothing wrong with it, and says which variable was forgotten."""
+    program = find_program("compose", "docker-compose")
+    # Its name of the project is the one thing that Debian's Compose 1.29 does not know.
+    text = put((SHOWN / "compose.yaml").read_text(), {"name: hookhub\n": ""})
+    (tmp_path / "compose.yaml").write_text(text)
+    variables = dict.fromkeys(re.findall(r"\$\{(\w+):\?", text), "x" * 40)
+    assert list(variables) == ["HOOKHUB_SECRET_KEY", "HOOKHUB_TOKEN"]
+
+    def config(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": os.environ["PATH"], **env}
+        command = [program, "-f", "compose.yaml", "config"]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    taken = config(variables)
+    assert taken.returncode == 0, taken.stderr
+    assert sorted(yaml.safe_load(taken.stdout)["services"]) == ["database", "one", "proxy", "two"]
+    refused = config({"HOOKHUB_SECRET_KEY": "x" * 40})
+    assert refused.returncode != 0
+    assert "an admin token of at least 32 characters" in refused.stderr
 
 
 def test_compose_proxy(tmp_path: Path, start_hub: StartHub, postgres_url: str) -> None:

@@ -35,7 +35,6 @@ COMMANDS = {
     "serve": "hookhub.cli.server.serve:serve",
     "tail": "hookhub.cli.client.tail:tail",
     "token": "hookhub.cli.server.tokens:token",
-    "verify": "hookhub.cli.client.verify:verify",
 }
 """Where each is; a module is imported when its command is looked at."""
 

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from hookhub.cli import main
 
 
-def run_hookhub(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_hookhub(
+    *arguments: str, stdin: str | bytes | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run ``hookhub ARGUMENTS``, blind to this process's ``HOOKHUB_*``.
 
     For commands that end by themselves, piped as in a script; from Trio, call it through

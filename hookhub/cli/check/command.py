@@ -13,7 +13,7 @@ import trio
 
 from hookhub.cli.check.findings import Finding
 from hookhub.cli.shared.options import config_option, json_option, settings_from
-from hookhub.cli.shared.output import MARKS, STYLES, count, painted, print_json, say
+from hookhub.cli.shared.output import count, mark, print_json, say
 from hookhub.config import DEFAULT_FILE, Settings
 from hookhub.contracts.errors import ConfigError, HookhubError
 
@@ -91,9 +91,8 @@ def _configuration(config: Path | None, settings: Settings) -> Iterator[Finding]
 def _print(found: list[Finding]) -> None:
     width = max(len(item.check) for item in found)
     for item in found:
-        mark = painted(MARKS[item.state], fg=STYLES.get(item.state), bold=True)
         lines = item.message.splitlines()
-        say(mark, f"{item.check.ljust(width)}  {lines[0]}")
+        say(mark(item.state, bold=True), f"{item.check.ljust(width)}  {lines[0]}")
         for line in lines[1:]:
             say(f"  {' ' * width}  {line}")
         if item.advice is not None:

@@ -52,6 +52,11 @@ def painted(text: str, **style: Any) -> Painted:
     return Painted(click.style(printable(text), **style))
 
 
+def mark(state: str, **style: Any) -> Painted:
+    """What stands before the result of a check: ``ok``, ``failed`` …"""
+    return painted(MARKS[state], fg=STYLES.get(state), **style)
+
+
 def printable(text: str) -> str:
     """The text with control characters, and what hides or turns text around, spelt out.
 

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hookhub.cli.shared.options import json_option
-from hookhub.cli.shared.output import MARKS, STYLES, note, painted, print_json, say
-from hookhub.cli.shared.values import header_values, read_file
+from hookhub.cli.kit import header_values, json_option, mark, note, print_json, read_file, say
 from hookhub.contracts.errors import MalformedRequest
 
 if TYPE_CHECKING:
-    from hookhub.cli.client.diagnosis import Captured, SignatureCheck
+    from hookhub_webhook.commands.diagnosis import Captured, SignatureCheck
 
 
 @click.command("verify")
@@ -71,7 +69,7 @@ def verify(
       nc -l 9000 | hookhub verify --secret s3cret -
       hookhub verify --secret s3cret --header 'X-Webhook-Signature: sha256=…' body.json
     """
-    from hookhub.cli.client.diagnosis import diagnose, holds, trimmed
+    from hookhub_webhook.commands.diagnosis import diagnose, holds, trimmed
 
     if secret is None and not public_keys:
         raise click.UsageError("Give --secret (or HOOKHUB_WEBHOOK_SECRET), or --public-key.", ctx)
@@ -92,7 +90,7 @@ def verify(
 
 
 def _captured(file: Path, data: bytes) -> Captured:
-    from hookhub.cli.client.diagnosis import read_captured
+    from hookhub_webhook.commands.diagnosis import read_captured
 
     try:
         return read_captured(data)
@@ -105,9 +103,8 @@ def _print(request: Captured, found: Sequence[SignatureCheck], good: bool) -> No
     for text in request.notes:
         note(text)
     for item in found:
-        mark = painted(MARKS[item.state], fg=STYLES.get(item.state))
         name = "v1a" if item.scheme == "public_key" else item.header
-        say(mark, f"{name}: {item.message}")
+        say(mark(item.state), f"{name}: {item.message}")
         if item.advice is not None:
             say(f"    {item.advice}")
     say("The request is genuine." if good else "The request is not to be trusted.")

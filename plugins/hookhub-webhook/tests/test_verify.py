@@ -6,15 +6,15 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-Run = Callable[..., Result]
+from hookhub.testing.commands import run_hookhub
 
 SECRET = "whsec_" + base64.b64encode(b"a key of thirty-two bytes or so!").decode()
 PAYLOAD = '{"name": "\\u0410\\u043d\\u044f", "user_id": 1}'
@@ -38,6 +38,11 @@ def headers_of(body: bytes, secret: str = SECRET, *, at: float | None = None) ->
     }
 
 
+def verify(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """``hookhub verify ARGUMENTS``."""
+    return run_hookhub("verify", *arguments, stdin=stdin)
+
+
 def raw(headers: dict[str, str], body: bytes, end: bytes = b"\r\n") -> bytes:
     """A request as it came over the line."""
     lines = [b"POST /hook HTTP/1.1", *(f"{n}: {v}".encode() for n, v in headers.items())]
@@ -59,25 +64,25 @@ FORMS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_genuine_request_holds_in_every_form(run: Run, form: str) -> None:
+def test_a_genuine_request_holds_in_every_form(tmp_path: Path, form: str) -> None:
     """Both schemes are checked and named; the exit status is 0."""
     data = FORMS[form]()
-    Path("request").write_bytes(data)
-    result = run("verify", "--secret", SECRET, "request")
-    assert result.exit_code == 0, result.output
+    (tmp_path / "request").write_bytes(data)
+    result = verify("--secret", SECRET, str(tmp_path / "request"))
+    assert result.returncode == 0, result.stderr
     assert "✓ x-webhook-signature: The signature holds." in result.stdout
     assert "✓ webhook-signature: The signature holds." in result.stdout
     assert result.stdout.endswith("The request is genuine.\n")
-    assert run("verify", "--secret", SECRET, "-", input=data).exit_code == 0
+    assert verify("--secret", SECRET, "-", stdin=data).returncode == 0
 
 
-def test_a_body_alone_with_its_headers(run: Run) -> None:
+def test_a_body_alone_with_its_headers(tmp_path: Path) -> None:
     """--header names what the file does not have; one scheme is enough."""
-    Path("body.json").write_bytes(BODY)
+    (tmp_path / "body.json").write_bytes(BODY)
     signature = headers_of(BODY, "s3cret")["X-Webhook-Signature"]
     given = ("--secret", "s3cret", "--header", f"X-Webhook-Signature: {signature}")
-    result = run("verify", *given, "body.json")
-    assert result.exit_code == 0, result.output
+    result = verify(*given, str(tmp_path / "body.json"))
+    assert result.returncode == 0, result.stderr
     assert "- webhook-signature: The request has no such header." in result.stdout
 
 
@@ -103,36 +108,36 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("data", "secret", "expected"), REASONS)
-def test_it_says_why_a_request_fails(run: Run, data: bytes, secret: str, expected: str) -> None:
+def test_it_says_why_a_request_fails(data: bytes, secret: str, expected: str) -> None:
     """The usual mistakes are recognised; the exit status is 1."""
-    result = run("verify", "--secret", secret, "-", input=data)
-    assert result.exit_code == 1
-    assert expected in result.output
+    result = verify("--secret", secret, "-", stdin=data)
+    assert result.returncode == 1
+    assert expected in result.stdout + result.stderr
     assert result.stdout.endswith("The request is not to be trusted.\n")
 
 
-def test_a_rotated_secret_is_recognised_by_halves(run: Run) -> None:
+def test_a_rotated_secret_is_recognised_by_halves() -> None:
     """The old secret holds in webhook-signature alone, and the advice says so."""
     new, old = headers_of(BODY, "the-new-secret"), headers_of(BODY, "the-old-secret")
     new["webhook-signature"] += f" {old['webhook-signature']}"
-    result = run("verify", "--secret", "the-old-secret", "-", input=raw(new, BODY))
-    assert result.exit_code == 1
+    result = verify("--secret", "the-old-secret", "-", stdin=raw(new, BODY))
+    assert result.returncode == 1
     assert "✓ webhook-signature: The signature holds." in result.stdout
     assert "During a rotation this header carries the new secret's signature only" in result.stdout
 
 
-def test_an_old_request_is_told_and_refused_only_if_asked(run: Run) -> None:
+def test_an_old_request_is_told_and_refused_only_if_asked() -> None:
     """What is captured is old as a rule; --tolerance does as a receiver does."""
     data = raw(headers_of(BODY, at=time.time() - 7300), BODY)
-    told = run("verify", "--secret", SECRET, "-", input=data)
-    assert told.exit_code == 0
+    told = verify("--secret", SECRET, "-", stdin=data)
+    assert told.returncode == 0
     assert "! webhook-timestamp: The attempt was 2 h ago." in told.stdout
-    refused = run("verify", "--secret", SECRET, "--tolerance", "300", "-", input=data)
-    assert refused.exit_code == 1
+    refused = verify("--secret", SECRET, "--tolerance", "300", "-", stdin=data)
+    assert refused.returncode == 1
     assert "More than the 300 s allowed" in refused.stdout
 
 
-def test_a_public_key(run: Run) -> None:
+def test_a_public_key() -> None:
     """v1a signatures are checked with the hub's key, without a secret."""
     key = Ed25519PrivateKey.generate()
     headers = headers_of(BODY)
@@ -140,19 +145,19 @@ def test_a_public_key(run: Run) -> None:
     entry = base64.b64encode(key.sign(signed)).decode()
     headers["webhook-signature"] += f" v1a,{entry}"
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-    good = run("verify", "--public-key", f"whpk_{public}", "-", input=raw(headers, BODY))
-    assert good.exit_code == 0
+    good = verify("--public-key", f"whpk_{public}", "-", stdin=raw(headers, BODY))
+    assert good.returncode == 0
     assert "✓ v1a: A v1a signature holds." in good.stdout
     other = base64.b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
-    bad = run("verify", "--public-key", f"whpk_{other}", "-", input=raw(headers, BODY))
-    assert bad.exit_code == 1
+    bad = verify("--public-key", f"whpk_{other}", "-", stdin=raw(headers, BODY))
+    assert bad.returncode == 1
 
 
-def test_json_output(run: Run) -> None:
+def test_json_output() -> None:
     """Programs get each finding; the exit status is the same."""
-    result = run("verify", "--json", "--secret", "wrong", "-", input=FORMS["http"]())
+    result = verify("--json", "--secret", "wrong", "-", stdin=FORMS["http"]())
     found = json.loads(result.stdout)
-    assert result.exit_code == 1
+    assert result.returncode == 1
     assert found["ok"] is False
     states = {item["scheme"]: item["state"] for item in found["items"]}
     assert states == {"legacy": "failed", "standard": "failed", "time": "ok"}
@@ -172,9 +177,9 @@ def test_json_output(run: Run) -> None:
     ],
 )
 def test_wrong_usage_is_explained(
-    run: Run, arguments: tuple[str, ...], data: bytes, status: int, expected: str
+    arguments: tuple[str, ...], data: bytes, status: int, expected: str
 ) -> None:
     """2 for wrong usage, 1 for what is no request."""
-    result = run("verify", *arguments, input=data)
-    assert result.exit_code == status
+    result = verify(*arguments, stdin=data)
+    assert result.returncode == status
     assert expected in " ".join(result.stderr.split())

@@ -145,16 +145,8 @@ def _types_here(where: Here) -> list[dict[str, Any]]:
     import trio
 
     from hookhub.cli.shared.local import assembled
+    from hookhub.web.resources.plugins import shown_event_types
 
     hub = trio.run(assembled, where.settings())
     note_broken(hub.plugins.report())
-    return [
-        {
-            "name": item.name,
-            "description": item.description,
-            "plugin": item.plugin,
-            "schema": item.json_schema(),
-            "example": dict(item.example),
-        }
-        for item in hub.registry
-    ]
+    return shown_event_types(hub.registry)

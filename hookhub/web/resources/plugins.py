@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from hookhub.contracts.events import EventType
 from hookhub.contracts.routes import Answer, Request, Route
+from hookhub.contracts.strict_json import Json
 
 if TYPE_CHECKING:
     from hookhub.hub import Hub
@@ -66,6 +68,20 @@ class TransformList(Answer):
     total: int
 
 
+def shown_event_types(types: Iterable[EventType]) -> list[Json]:
+    """Event types as they are listed, here and by ``hookhub event-types``."""
+    return [
+        {
+            "name": item.name,
+            "description": item.description,
+            "plugin": item.plugin,
+            "schema": item.json_schema(),
+            "example": dict(item.example),
+        }
+        for item in types
+    ]
+
+
 def plugin_routes(hub: Hub) -> Sequence[Route]:
     """The lists of plugins, event types and transforms."""
 
@@ -78,16 +94,7 @@ def plugin_routes(hub: Hub) -> Sequence[Route]:
 
     async def list_event_types(request: Request) -> dict[str, Any]:
         """All event types that the installed plugins declare."""
-        items = [
-            {
-                "name": item.name,
-                "description": item.description,
-                "plugin": item.plugin,
-                "schema": item.json_schema(),
-                "example": dict(item.example),
-            }
-            for item in hub.registry
-        ]
+        items = shown_event_types(hub.registry)
         return {"items": items, "total": len(items)}
 
     async def list_transforms(request: Request) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from hookhub.cli.shared.output import (
     say,
 )
 from hookhub.cli.shared.remote import Remote, remote_options
-from hookhub.cli.shared.values import header_values, read_file, read_object
+from hookhub.cli.shared.values import read_file, read_object
 
 __all__ = [
     "DeliveryOptions",
@@ -44,7 +44,6 @@ __all__ = [
     "follow",
     "follow_options",
     "has_panel",
-    "header_values",
     "json_option",
     "json_text",
     "mark",

@@ -88,19 +88,6 @@ def _cursor(value: str, others: str) -> str:
         ) from None
 
 
-def header_values(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    """An option's callback: each value is ``Name: value``."""
-    headers = {}
-    for item in values:
-        name, colon, value = item.partition(":")
-        if not colon or not name.strip():
-            raise click.BadParameter(f"{item!r} is not 'Name: value'.")
-        headers[name.strip()] = value.strip()
-    return headers
-
-
 def read_fields(fields: Sequence[str]) -> dict[str, Any]:
     """``KEY=VALUE`` words as members; a value is JSON if it can be read as JSON, else a text.
 

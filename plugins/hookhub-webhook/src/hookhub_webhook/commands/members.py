@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hookhub.cli.kit import header_values, read_object, together
+from hookhub.cli.kit import read_object, together
 
 SIMPLE = ("description", "format", "timeout", "concurrency", "rate_limit", "ordered")
 """Options that are the API's members as they are."""
@@ -17,6 +17,19 @@ SIMPLE = ("description", "format", "timeout", "concurrency", "rate_limit", "orde
 
 def _patterns(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     return [item.strip() for value in values for item in value.split(",")]
+
+
+def header_values(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """An option's callback: each value is ``Name: value``."""
+    headers = {}
+    for item in values:
+        name, colon, value = item.partition(":")
+        if not colon or not name.strip():
+            raise click.BadParameter(f"{item!r} is not 'Name: value'.")
+        headers[name.strip()] = value.strip()
+    return headers
 
 
 header_option = click.option(

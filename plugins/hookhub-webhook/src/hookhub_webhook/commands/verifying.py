@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hookhub.cli.kit import header_values, json_option, mark, note, print_json, read_file, say
+from hookhub.cli.kit import json_option, mark, note, print_json, read_file, say
 from hookhub.contracts.errors import MalformedRequest
+from hookhub_webhook.commands.members import header_values
 
 if TYPE_CHECKING:
     from hookhub_webhook.commands.diagnosis import Captured, SignatureCheck

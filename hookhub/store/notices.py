@@ -9,7 +9,7 @@ https://www.postgresql.org/docs/current/sql-notify.html
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import trio
 
 from hookhub.config import DatabaseSettings
 from hookhub.contracts.errors import HookhubError, StoreUnavailable
-from hookhub.store.database import is_sqlite, run_sql
+from hookhub.store.database import Reader, is_sqlite, run_sql
 from hookhub.store.kept_session import KeptSession, in_thread
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ QUIET = 10.0
 PAUSE = 0.2
 PAUSE_MAX = 5.0
 """Seconds between attempts to come back."""
+DUE_MAX = 7_000
+"""Characters that name the endpoints in a notice; the server takes less than 8,000 in all."""
 POOLED = (
     "there is a connection pooler before the database that passes no notices on; news of other "
     "hubs is looked for once a second instead"
@@ -44,6 +46,21 @@ class Topic(Enum):
     EVENTS = "events"
     ENDPOINTS = "endpoints"
     TOKENS = "tokens"
+    DUE = "due"
+    """Something is due for endpoints, which are named if they are few enough."""
+    NODES = "nodes"
+    """A node has come, leaves, or has given something up."""
+
+
+def due_notice(endpoints: Iterable[int]) -> str:
+    """What is said in a notice of endpoints that something is due for."""
+    text = f"{Topic.DUE.value}:{','.join(map(str, sorted(endpoints)))}"
+    return text if len(text) < DUE_MAX else Topic.DUE.value
+
+
+def notify(reader: Reader, signature: str, text: str) -> None:
+    """Give a notice with the transaction that this is; a unit of work."""
+    reader.sql("SELECT pg_notify(?, ?)", (CHANNEL, f"{signature} {text}"))
 
 
 class NoticeSession(KeptSession):
@@ -83,6 +100,7 @@ class Notices:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._listeners: list[tuple[Topic, Callable[[], None]]] = []
+        self._due: list[Callable[[Collection[int] | None], None]] = []
         self._origin = "" if is_sqlite(settings.url) else secrets.token_hex(8)
         self.alone = False
         """Whether no other node is alive: a notice costs a tenth of a commit."""
@@ -96,6 +114,11 @@ class Notices:
     def on(self, topic: Topic, listener: Callable[[], None]) -> None:
         """Call ``listener()`` in the Trio thread whenever there may be news. It must not raise."""
         self._listeners.append((topic, listener))
+
+    def on_due(self, listener: Callable[[Collection[int] | None], None]) -> None:
+        """Call ``listener(endpoints)`` when something is due for these; None: for nobody knows
+        whom."""
+        self._due.append(listener)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled."""
@@ -120,6 +143,7 @@ class Notices:
             self._listening = True
             # Nobody knows what was said before.
             self._tell(Topic)
+            self._tell_due(None)
             while True:
                 with trio.move_on_after(QUIET) as quiet:
                     await trio.lowlevel.wait_readable(session.socket)
@@ -132,18 +156,30 @@ class Notices:
 
     def _take(self, notices: Iterable[str]) -> None:
         topics = set()
+        due: set[int] | None = set()
         for notice in notices:
             origin, *names = notice.split(" ")
-            if origin != self._origin:
-                self._heard += 1
-                topics.update(names)
+            if origin == self._origin:
+                continue
+            self._heard += 1
+            for name in names:
+                topic, _, ids = name.partition(":")
+                topics.add(topic)
+                if topic == Topic.DUE.value:
+                    due = None if due is None or not ids else due.union(map(int, ids.split(",")))
         self._tell(topic for topic in Topic if topic.value in topics)
+        if due is None or due:
+            self._tell_due(due)
 
     def _tell(self, topics: Iterable[Topic]) -> None:
         wanted = set(topics)
         for topic, listener in self._listeners:
             if topic in wanted:
                 listener()
+
+    def _tell_due(self, endpoints: Collection[int] | None) -> None:
+        for listener in self._due:
+            listener(endpoints)
 
     def statistics(self) -> dict[str, float]:
         """A gauge, and a counter since start."""

@@ -21,7 +21,7 @@ from hookhub.store.epochs import (
     new_epoch,
 )
 from hookhub.store.lookups import Appends, IdempotentRequest, Lookups, Rows
-from hookhub.store.notices import CHANNEL, Topic
+from hookhub.store.notices import CHANNEL, Topic, due_notice
 from hookhub.store.schema import HELD, PENDING
 from hookhub.store.subscriptions import Subscription, Subscriptions, load_subscription
 
@@ -398,6 +398,8 @@ class Group:
             Topic.TOKENS: tokens != self.tokens_generation,
         }
         named = [topic.value for topic, told in topics.items() if told]
+        if due := {d.endpoint_id for d in self.deliveries if d.lease is None and d.due_at < HELD}:
+            named.append(due_notice(due))
         return (" ".join((self.signature, *named)),) if self.signature and named else ()
 
 

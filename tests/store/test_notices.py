@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 import pytest
 import trio
@@ -15,7 +15,7 @@ from hookhub.contracts.deliveries import EndpointOptions, NewEndpoint
 from hookhub.contracts.events import Draft, new_event_id
 from hookhub.plugins import Plugins
 from hookhub.store import Store, Transaction, open_store
-from hookhub.store.notices import NoticeSession, Topic
+from hookhub.store.notices import NoticeSession, Topic, due_notice, notify
 from hookhub.store.units.endpoints import insert_endpoint
 from support.pgbouncer import running_pgbouncer
 
@@ -80,6 +80,22 @@ async def test_what_is_told(store: Store, other: Store) -> None:
     assert await ear.next() == Topic.TOKENS
     assert other.statistics()["notices_total"] == 3
     assert other.statistics()["listening"] == 1
+
+
+async def test_who_is_told_that_something_is_due(store: Store, other: Store) -> None:
+    """What was not claimed with its commit is told with its endpoints, as far as they fit in; on
+    a new connection nobody knows whose it was."""
+    told: list[Collection[int] | None] = []
+    other.notices.on_due(told.append)
+    ear = Ear(other)
+    await ear.everything()
+    await store.write(endpoint)
+    assert await ear.next() == Topic.ENDPOINTS
+    await store.write(event)
+    assert {await ear.next() for _ in range(2)} == {Topic.EVENTS, Topic.DUE}
+    await store.write(lambda tx: notify(tx, "x", due_notice(range(5_000))), locks=False)
+    assert await ear.next() == Topic.DUE
+    assert told == [None, {1}, None]
 
 
 async def test_what_fails_tells_nothing(store: Store, other: Store) -> None:

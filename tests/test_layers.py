@@ -72,7 +72,7 @@ ROOMS: dict[str, set[str]] = {
     "prometheus_client": {"web", "server"},
     "click": {"cli"},
     "rich": {"cli"},
-    "trio_websocket": {"cli"},
+    "trio_websocket": {"cli", "client"},
 }
 TESTING_ONLY = {
     *("pytest", "pytest_trio", "hypothesis", "click"),

@@ -10,11 +10,17 @@ Light on purpose: it needs httpx and hookhub's errors and events, none of the se
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hookhub.client.clients import AsyncClient, Client
 from hookhub.client.management import Management
 from hookhub.client.models import HistoryGap, NewEvent, StoredEvent
 from hookhub.client.verify import InvalidSignature, VerifiedWebhook, verify
 from hookhub.contracts.events import Accepted
+from hookhub.contracts.lazy import lazy
+
+if TYPE_CHECKING:
+    from hookhub.client.publishing import Publisher
 
 __all__ = [
     "Accepted",
@@ -24,7 +30,11 @@ __all__ = [
     "InvalidSignature",
     "Management",
     "NewEvent",
+    "Publisher",
     "StoredEvent",
     "VerifiedWebhook",
     "verify",
 ]
+
+# It needs Trio's WebSockets, which the others do not.
+__getattr__ = lazy(__name__, __all__, "publishing")

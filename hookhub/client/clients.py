@@ -10,7 +10,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import FunctionType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, get_args
 
 import anyio
 import httpx
@@ -19,6 +19,9 @@ from hookhub.client import operations
 from hookhub.client.address import authorization, hub_address
 from hookhub.client.operations import ListSteps, Steps
 from hookhub.client.retries import Call, Patience, RetryState
+
+if TYPE_CHECKING:
+    from hookhub.client.publishing import Publisher
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,6 +63,7 @@ class _Shell(Generic[TransportT]):
         transport: TransportT | None = None,
     ) -> None:
         self.url = hub_address(url)
+        self._token = token
         self._patience = Patience(timeout, retries)
         self._http = self._opens(headers=authorization(token), transport=transport)
 
@@ -153,6 +157,18 @@ class Client(_Shell[httpx.BaseTransport]):
     cursor_at = _blocking(operations.cursor_at)
     call = _blocking(operations.call)
     items = _blocking_list(operations.items)
+
+    def publisher(self, *, in_flight: int = 1_000) -> Publisher:
+        """Publish over one open connection, many events a round trip; use it in a ``with`` block.
+
+        Args:
+            in_flight: events that may wait for their acknowledgement.
+        """
+        # Not for everybody: it needs Trio's WebSockets.
+        from hookhub.client.publishing import Publisher
+
+        timeout = self._patience.timeout
+        return Publisher(self.url, self._token, in_flight=in_flight, timeout=timeout)
 
     def _answer(self, call: Call) -> httpx.Response:
         state = RetryState(call, self.url, self._patience)

@@ -349,7 +349,7 @@ class Reader:
     def ask(self, text: str, params: Sequence[Any] = ()) -> Callable[[], list[tuple[Any, ...]]]:
         """Run SQL that makes rows, with ``?`` as placeholder; returns what returns them.
 
-        Within :func:`pipelined`, they are there after the block.
+        Within ``pipelined()``, they are there after the block.
         """
         cursor = run_sql(self.database, _native(text, self.database.param), params)
         return lambda: [tuple(row) for row in cursor.fetchall()]

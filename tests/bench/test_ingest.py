@@ -112,6 +112,18 @@ def metric(hub: HubProcess, name: str) -> float:
     raise AssertionError(f"no metric {name}")
 
 
+def published(hub: HubProcess, port: int) -> float:
+    """Events acknowledged per second over one WebSocket."""
+    arguments = ["127.0.0.1", str(port), str(SECONDS), "500", hub.token]
+    done = subprocess.run(
+        [sys.executable, str(HERE / "publish_load.py"), *arguments],
+        input=EVENT,
+        capture_output=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
 def verdict(value: float, bound: float) -> str:
     return "ok" if value >= bound else "BELOW"
 
@@ -119,10 +131,11 @@ def verdict(value: float, bound: float) -> str:
 def test_ingest(hub: HubProcess, empty_port: int, tmp_path: Path) -> None:
     """Single posts, batches and shared commits."""
     port = int(hub.url.rsplit(":", 1)[1])
-    empty, single, batch, floor = [], [], [], []
+    empty, single, publish, batch, floor = [], [], [], [], []
     for number in range(ROUNDS):
         empty.append(load(empty_port, "/empty", EVENT, 32))
         single.append(load(port, "/events", EVENT, 32, hub.token))
+        publish.append(published(hub, port))
         batch.append(BATCH * load(port, "/events/batch", BATCH_BODY, 4, hub.token))
         floor.append(executemany_rate(tmp_path / f"floor{number}.db"))
     before = metric(hub, "hookhub_store_commits_total"), metric(hub, "hookhub_store_events_total")
@@ -133,10 +146,15 @@ def test_ingest(hub: HubProcess, empty_port: int, tmp_path: Path) -> None:
     single_ratio = statistics.median(a / b for a, b in zip(single, empty, strict=True))
     batch_ratio = statistics.median(a / b for a, b in zip(batch, floor, strict=True))
     gain = statistics.median(a / b for a, b in zip(batch, single, strict=True))
+    faster = statistics.median(a / b for a, b in zip(publish, single, strict=True))
+    near = statistics.median(a / b for a, b in zip(publish, batch, strict=True))
     rows = [
         ("empty Quart-Trio POST route, requests/s", statistics.median(empty), "", ""),
         ("single POST /events, requests/s", singles, "", ""),
         ("  … against the empty route", single_ratio, "≥ 0.55", verdict(single_ratio, 0.55)),
+        ("published over one WebSocket, events/s", statistics.median(publish), "", ""),
+        ("  … against single posts", faster, "≥ 10", verdict(faster, 10)),
+        ("  … against the batch route", near, "≥ 0.5", verdict(near, 0.5)),
         ("bare executemany by 500, rows/s", statistics.median(floor), "", ""),
         ("POST /events/batch of 500, 4 conn., events/s", batches, "", ""),
         ("  … against bare executemany", batch_ratio, "≥ 0.35", verdict(batch_ratio, 0.35)),

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import os
 import random
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import trio
-from trio_websocket import (
-    CloseReason,
-    ConnectionClosed,
-    ConnectionRejected,
-    HandshakeError,
-    WebSocketConnection,
-    wrap_client_stream,
-)
+from trio_websocket import CloseReason, ConnectionClosed, ConnectionRejected, WebSocketConnection
 
 from hookhub.cli.shared.remote import Remote
 from hookhub.client.address import nowhere
 from hookhub.client.retries import Patience
+from hookhub.client.websockets import ByteStream, NotOpened, dial, shake_hands
 from hookhub.contracts.errors import HookhubError, NotFound, Unauthorized, Unavailable
 from hookhub.contracts.events import parse_json
 
 Handle: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
-Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
-CONNECT_TIMEOUT = 10.0
 PING_EVERY = 20.0
 PING_TIMEOUT = 15.0
 CLOSE_TIMEOUT = 1.0
 PATIENCE = Patience(first_pause=0.5, longest_pause=15.0)
-QUEUE = 1_000
-"""Messages that wait here for a slow handler, while pings are still answered."""
-MAX_MESSAGE = 64 * 1024 * 1024
-RECEIVE = 64 * 1024
 
 # Close codes about the token: coming back with the same one is useless.
 _FINAL = {1008, 4201, 4502}
@@ -112,17 +99,14 @@ class LiveFeed:
         query = {"since": self.cursor, "where": self.where}
         query["events"] = ",".join(self.events) or None
         text = urlencode({name: value for name, value in query.items() if value is not None})
-        return f"{urlsplit(self.remote.url).path.rstrip('/')}/ws{'?' if text else ''}{text}"
+        return f"/ws{'?' if text else ''}{text}"
 
     async def _connect(self, handle: Handle) -> _End:
         self._pause = None
         try:
-            with trio.fail_after(CONNECT_TIMEOUT):
-                stream = await _dial(self.remote.url)
-        except OSError as error:
-            return _End(None, _why(error))
-        except trio.TooSlowError:
-            return _End(None, f"no connection within {CONNECT_TIMEOUT:g} s")
+            stream = await dial(self.remote.url)
+        except NotOpened as error:
+            return _End(None, str(error))
         refused: list[ConnectionRejected] = []
         try:
             # A stream of our own: the library does not close it when the other side closes first.
@@ -143,23 +127,12 @@ class LiveFeed:
             )
         return _End(None, f"answered {status}")
 
-    async def _shake_hands(self, nursery: trio.Nursery, stream: Stream, handle: Handle) -> _End:
+    async def _shake_hands(self, nursery: trio.Nursery, stream: ByteStream, handle: Handle) -> _End:
+        remote = self.remote
         try:
-            with trio.fail_after(CONNECT_TIMEOUT):
-                socket = await wrap_client_stream(
-                    nursery,
-                    stream,
-                    urlsplit(self.remote.url).netloc,
-                    self._resource(),
-                    extra_headers=[(b"Authorization", f"Bearer {self.remote.token}".encode())],
-                    message_queue_size=QUEUE,
-                    max_message_size=MAX_MESSAGE,
-                    receive_buffer_size=RECEIVE,
-                )
-        except HandshakeError:
-            return _End(None, "it closed the connection")
-        except trio.TooSlowError:
-            return _End(None, f"no answer within {CONNECT_TIMEOUT:g} s")
+            socket = await shake_hands(nursery, stream, remote.url, self._resource(), remote.token)
+        except NotOpened as error:
+            return _End(None, str(error))
         return await self._serve(socket, handle)
 
     async def _serve(self, socket: WebSocketConnection, handle: Handle) -> _End:
@@ -258,26 +231,3 @@ def _keep(path: Path, cursor: str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise HookhubError(f"{path} cannot be written: {error.strerror}.") from None
-
-
-async def _dial(url: str) -> Stream:
-    """A connection to the hub, with TLS if the URL has it. Raises OSError."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "http":
-        return await trio.open_tcp_stream(host, parts.port or 80)
-    stream = await trio.open_ssl_over_tcp_stream(
-        host, parts.port or 443, ssl_context=ssl.create_default_context(), https_compatible=True
-    )
-    try:
-        await stream.do_handshake()
-    except trio.BrokenResourceError as error:
-        await trio.aclose_forcefully(stream)
-        raise (
-            error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error))
-        ) from None
-    return stream
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error) or type(error).__name__).rstrip(".")

@@ -13,6 +13,7 @@ import pytest
 
 from hookhub import Cursor
 from hookhub.hub import Hub
+from hookhub.testing.serving import TOKEN
 from hookhub_websocket import messages
 from hookhub_websocket.messages import BadMessage
 
@@ -74,8 +75,8 @@ async def test_a_message_for_every_event_type(document: dict[str, Any], hub: Hub
 def check(document: dict[str, Any], value: dict[str, Any], direction: str) -> None:
     """The operation has the message; its members are all described, and the needed ones there."""
     name = value["type"]
-    operation = document["operations"][direction]["messages"]
-    assert {"$ref": f"#/channels/websocket/messages/{name}"} in operation
+    operation = document["operations"][direction]
+    assert {"$ref": f"{operation['channel']['$ref']}/messages/{name}"} in operation["messages"]
     schema = document["components"]["messages"][name]["payload"]
     assert set(schema["required"]) <= value.keys() <= schema["properties"].keys(), name
 
@@ -106,3 +107,14 @@ async def test_events_and_signals(
         replayed = await client.receive()
         assert replayed["replay"] is True
         check(document, replayed, "sendToWebSocket")
+
+
+async def test_what_publishers_are_told(document: dict[str, Any], raw: Callable[[], Any]) -> None:
+    """The first message, an acknowledgement and a refusal."""
+    client = await raw()
+    await client.open(f"/events/publish?token={TOKEN}")
+    check(document, await client.message(), "sendToPublisher")
+    for kind in ("user.created", "no.such"):
+        event = {"type": kind, "payload": {"user_id": 1}, "id": kind}
+        await client.stream.send_all(client.text(event))
+        check(document, await client.message(), "sendToPublisher")

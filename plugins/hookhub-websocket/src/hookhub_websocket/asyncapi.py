@@ -8,6 +8,7 @@ from hookhub import __version__
 from hookhub.contracts.events import EventType
 from hookhub.contracts.own_events import DeliverySignal
 from hookhub.contracts.strict_json import Json
+from hookhub_websocket.publishing import PublishedEvent
 
 BOTH = ("resumed", "gap", "dropped", "restarting")
 """What the hub says in the feed besides events, however it is followed."""
@@ -27,6 +28,12 @@ SIGNALS = {
 
 FAILED_SIGNAL = "delivery.failed.signal"
 """Its name in the document: there is an event of the same type."""
+
+ACKNOWLEDGED = ("ready", "accepted", "error")
+"""What the hub says to a publisher."""
+
+PUBLISHED = "published event"
+"""The name, in the document, of what a publisher says."""
 
 _STRING: Json = {"type": "string"}
 _ID: Json = {"type": ["string", "integer"], "description": "As the client chose it"}
@@ -54,11 +61,16 @@ def asyncapi_document(event_types: Iterable[EventType]) -> Json:
         "channels": {
             "sse": _channel("/events/stream", "The live feed as Server-Sent Events", stream),
             "websocket": _channel("/ws", "The live feed as a WebSocket", [*said, *HEARD]),
+            "publish": _channel(
+                "/events/publish", "Publishing over a WebSocket", [PUBLISHED, *ACKNOWLEDGED]
+            ),
         },
         "operations": {
             "sendToStream": _operation("send", "sse", stream),
             "sendToWebSocket": _operation("send", "websocket", said),
             "receiveFromWebSocket": _operation("receive", "websocket", HEARD),
+            "receiveFromPublisher": _operation("receive", "publish", [PUBLISHED]),
+            "sendToPublisher": _operation("send", "publish", ACKNOWLEDGED),
         },
         "components": {"messages": {**events, **signals, **_control_messages()}},
     }
@@ -128,7 +140,13 @@ def _signal_message(name: str, summary: str) -> Json:
 
 def _control_messages() -> dict[str, Json]:
     return {
-        item["name"]: item for item in (*_feed_messages(), *_said_messages(), *_heard_messages())
+        item["name"]: item
+        for item in (
+            *_feed_messages(),
+            *_said_messages(),
+            *_heard_messages(),
+            *_publishing_messages(),
+        )
     }
 
 
@@ -225,6 +243,26 @@ def _heard_messages() -> list[Json]:
             "Send a part of the history once more; each end is a time or a cursor",
             {"until": _STRING, "id": _ID},
             since=_STRING,
+        ),
+    ]
+
+
+def _publishing_messages() -> list[Json]:
+    return [
+        {
+            "name": PUBLISHED,
+            "summary": "An event, as the body of POST /events",
+            "contentType": "application/json",
+            "payload": PublishedEvent.model_json_schema(),
+        },
+        _control("ready", "The first message to a publisher", in_flight=_COUNT),
+        _control(
+            "accepted",
+            "An event is committed; in the order of the messages",
+            id=_STRING,
+            sequence={"type": "integer"},
+            deliveries=_COUNT,
+            repeated={"type": "boolean"},
         ),
     ]
 

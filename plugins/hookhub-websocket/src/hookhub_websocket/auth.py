@@ -49,7 +49,9 @@ def _bearer(request: UpgradeRequest) -> str | None:
     return None
 
 
-async def authorize(tokens: Tokens, request: UpgradeRequest, parameters: Parameters) -> Principal:
+async def authorize(
+    tokens: Tokens, request: UpgradeRequest, parameters: Parameters, scope: str = SCOPE
+) -> Principal:
     """Who connects: by ``?token=``, ``?api_key=``, a header or a one-time ``?ticket=``.
 
     Raises:
@@ -69,8 +71,8 @@ async def authorize(tokens: Tokens, request: UpgradeRequest, parameters: Paramet
         principal = await tokens.redeem_ticket(ticket, request.client)
     else:
         raise Unauthorized("send a token: ?token=…, ?ticket=… or a header.")
-    if not principal.may(SCOPE):
-        raise Unauthorized(f"this token lacks the scope {SCOPE}.")
+    if not principal.may(scope):
+        raise Unauthorized(f"this token lacks the scope {scope}.")
     return principal
 
 

@@ -6,13 +6,15 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 import structlog
 import trio
 
-from hookhub_websocket import messages
+from hookhub.contracts.routes import Principal
 from hookhub_websocket.closing import Why
-from hookhub_websocket.session import Session
+from hookhub_websocket.link import Link
+from hookhub_websocket.watch import Watch
 
 SPREAD = 0.01
 """Seconds over which a restart spreads the reconnects of each client; see :data:`SPREAD_MAX`."""
@@ -22,11 +24,38 @@ SPREAD_MAX = 30.0
 log = structlog.get_logger("hookhub.websocket")
 
 
+class _Place(Protocol):
+    @property
+    def sent(self) -> int:
+        """Events that it was sent."""
+
+    @property
+    def lag(self) -> int:
+        """Events that it is behind."""
+
+
+class LiveSession(Protocol):
+    """A session, as far as all are alike."""
+
+    link: Link
+    watch: Watch
+    principal: Principal
+    client: str
+    messages_received: int
+
+    @property
+    def feeder(self) -> _Place:
+        """Where it is in the feed."""
+
+    def goodbye(self, after: float) -> None:
+        """The hub restarts: close, and say in how many seconds the client may come back."""
+
+
 class Connections:
     """The live sessions."""
 
     def __init__(self) -> None:
-        self._sessions: set[Session] = set()
+        self._sessions: set[LiveSession] = set()
         self._left = trio.lowlevel.ParkingLot()
         self._ended: Counter[Why] = Counter()
         self._opened = 0
@@ -42,7 +71,7 @@ class Connections:
         self._ended[why] += 1
 
     @contextmanager
-    def member(self, session: Session) -> Iterator[None]:
+    def member(self, session: LiveSession) -> Iterator[None]:
         """Count a session for as long as it lives."""
         self._sessions.add(session)
         self._opened += 1
@@ -71,8 +100,7 @@ class Connections:
         spread = min(SPREAD_MAX, SPREAD_MIN + len(self._sessions) * SPREAD)
         for session in list(self._sessions):
             after = round(random.uniform(0, spread), 3)  # noqa: S311 - not a secret
-            session.link.post(messages.restarting(after))
-            session.link.close(Why.RESTART, f"Restarting; reconnect in {after:g} s")
+            session.goodbye(after)
 
     async def wait_empty(self) -> None:
         """Wait until all sessions have ended."""

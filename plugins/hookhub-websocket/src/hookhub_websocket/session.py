@@ -118,6 +118,15 @@ class Session:
             finally:
                 self._fanout.discard(self.feeder)
 
+    def goodbye(self, after: float) -> None:
+        """The hub restarts.
+
+        Args:
+            after: seconds until the client may come back.
+        """
+        self.link.post(messages.restarting(after))
+        self.link.close(Why.RESTART, f"Restarting; reconnect in {after:g} s")
+
     async def _live(self, nursery: trio.Nursery, begin: Begin) -> None:
         try:
             await self._begin(*begin)

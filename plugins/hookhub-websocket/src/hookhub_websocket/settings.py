@@ -46,3 +46,6 @@ class WebSocketSettings(Table):
         20.0, gt=0, description="messages a second that a client may send on average"
     )
     message_burst: int = Field(100, ge=1, description="messages that it may send at once")
+    max_publishers: int = Field(
+        1_000, ge=0, description="clients that may publish over a WebSocket at once"
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 import trio
@@ -19,12 +19,13 @@ from hookhub_websocket.asyncapi import asyncapi_document
 from hookhub_websocket.auth import SCOPE, Parameters, authorize, check_origin, header_values
 from hookhub_websocket.batches import Batches
 from hookhub_websocket.closing import Why
-from hookhub_websocket.connections import Connections
+from hookhub_websocket.connections import Connections, LiveSession
 from hookhub_websocket.deflate import SharedDeflate, SharedFrames
 from hookhub_websocket.fanout import Fanout
 from hookhub_websocket.frames import plain_frame
 from hookhub_websocket.handshake import BadHandshake, open_handshake, turn_away
 from hookhub_websocket.link import Link
+from hookhub_websocket.publishing import Publishing
 from hookhub_websocket.session import Begin, Session
 from hookhub_websocket.settings import WebSocketSettings
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from hookhub.hub import Hub
 
 PATH = "/ws"
+PUBLISH_PATH, PUBLISH_SCOPE = "/events/publish", "events:write"
+ENVELOPE = 16 * 1024
+"""Bytes of a published event around its payload, blanks and escapes included."""
 WATCH = 0.5
 """Seconds between looks at every connection: a revoked token closes its own within a second."""
 
@@ -60,6 +64,7 @@ class WebSocketSink(LiveSink):
         self._batches = Batches(hub.feed)
         self._deflated = SharedFrames(settings.compress_from)
         self._fanout = Fanout(hub.feed, self._batches)
+        self._publishers = 0
         self._stopping = False
         self._frames = 0
         self._frame_bytes = 0
@@ -79,7 +84,7 @@ class WebSocketSink(LiveSink):
         ]
 
     def upgrades(self) -> Mapping[str, UpgradeHandler]:
-        return {PATH: self.take}
+        return {PATH: self.take, PUBLISH_PATH: self.take_publisher}
 
     def publish(self, entries: Sequence[Entry]) -> None:
         self._frames += len(entries)
@@ -111,7 +116,11 @@ class WebSocketSink(LiveSink):
         self._connections.abort()
 
     def statistics(self) -> Mapping[str, float]:
-        return {**self._connections.statistics(), **self._fanout.statistics()}
+        return {
+            **self._connections.statistics(),
+            **self._fanout.statistics(),
+            "publishers": self._publishers,
+        }
 
     async def issue_ticket(self, request: Request) -> Response:
         """Get a ticket that opens one WebSocket or event stream.
@@ -137,28 +146,57 @@ class WebSocketSink(LiveSink):
     # -- connections -----------------------------------------------------------------------
 
     async def take(self, request: UpgradeRequest, stream: trio.abc.Stream) -> None:
-        """Serve one connection from its handshake to its end."""
-        opened = await self._open(request, stream)
+        """Serve one reader of the feed from its handshake to its end."""
+        opened = await self._open(request, stream, SCOPE)
+        if opened is None:
+            return
+        parameters = Parameters(request.query_string)
+        where, since = parameters.first("where"), parameters.first("since")
+        begin = Begin(_patterns(parameters), where, since)
+        session = Session(
+            self._hub,
+            opened.link,
+            opened.principal,
+            request.client,
+            self._settings,
+            self._fanout,
+            self._batches,
+            ", ".join(header_values(request, b"user-agent"))[:USER_AGENT_MAX],
+            self._deflated.encode if opened.deflated else plain_frame,
+        )
         # What was asked is not kept for as long as the connection lives.
-        del request, stream
+        del request, stream, opened, parameters, where, since
+        with self._hub.presence.member(session):
+            await self._serve(session, partial(session.run, begin))
+
+    async def take_publisher(self, request: UpgradeRequest, stream: trio.abc.Stream) -> None:
+        """Serve one publisher from its handshake to its end."""
+        opened = await self._open(request, stream, PUBLISH_SCOPE)
         if opened is not None:
-            session, begin = opened
-            await self._serve(session, begin)
+            session = Publishing(
+                self._hub, opened.link, opened.principal, request.client, self._settings
+            )
+            self._publishers += 1
+            try:
+                await self._serve(session, session.run)
+            finally:
+                self._publishers -= 1
 
     async def _open(
-        self, request: UpgradeRequest, stream: trio.abc.Stream
-    ) -> tuple[Session, Begin] | None:
-        """The session of a client that comes in; None if it was turned away."""
-        deflate = SharedDeflate(self._hub.settings.live.max_message)
+        self, request: UpgradeRequest, stream: trio.abc.Stream, scope: str
+    ) -> _Opened | None:
+        """The connection of a client that comes in; None if it was turned away."""
+        live = self._hub.settings.live
+        deflate = SharedDeflate(live.max_message)
+        offered = self._settings.compress_from and scope == SCOPE
         try:
-            ws, answer = open_handshake(request, [deflate] if self._settings.compress_from else [])
+            ws, answer = open_handshake(request, [deflate] if offered else [])
         except BadHandshake as bad:
             with trio.move_on_after(self._settings.close_timeout):
                 await stream.send_all(bad.answer)
             return None
-        parameters = Parameters(request.query_string)
         try:
-            principal = await self._admit(request, parameters)
+            principal = await self._admit(request, scope)
         except _Refused as refused:
             self._connections.turned_away(refused.why)
             tell = log.debug if refused.quiet else log.info
@@ -166,23 +204,14 @@ class WebSocketSink(LiveSink):
             wait = self._settings.close_timeout
             await turn_away(ws, stream, answer, refused.why, refused.reason, wait)
             return None
-        link = Link(ws, stream, self._hub.settings.live.max_message, self._settings)
+        largest = live.max_message
+        if scope == PUBLISH_SCOPE:
+            largest = max(largest, self._hub.settings.events.max_payload + ENVELOPE)
+        link = Link(ws, stream, largest, self._settings)
         link.outbox.post(answer)
-        session = Session(
-            self._hub,
-            link,
-            principal,
-            request.client,
-            self._settings,
-            self._fanout,
-            self._batches,
-            ", ".join(header_values(request, b"user-agent"))[:USER_AGENT_MAX],
-            self._deflated.encode if deflate.enabled() else plain_frame,
-        )
-        where, since = parameters.first("where"), parameters.first("since")
-        return session, Begin(_patterns(parameters), where, since)
+        return _Opened(link, principal, deflate.enabled())
 
-    async def _admit(self, request: UpgradeRequest, parameters: Parameters) -> Principal:
+    async def _admit(self, request: UpgradeRequest, scope: str) -> Principal:
         """Who comes in.
 
         Raises:
@@ -192,9 +221,10 @@ class WebSocketSink(LiveSink):
             if self._stopping:
                 raise _Refused(Why.RESTART, "Restarting")
             check_origin(self._hub.settings, request)
-            if full := self._hub.presence.full():
+            if scope == SCOPE and (full := self._hub.presence.full()):
                 raise _Refused(Why.FULL, f"Full: {full}")
-            principal = await authorize(self._hub.tokens, request, parameters)
+            parameters = Parameters(request.query_string)
+            principal = await authorize(self._hub.tokens, request, parameters, scope)
         except Unauthorized as error:
             raise _Refused(Why.UNAUTHORIZED, f"Unauthorized: {error.detail}") from None
         except TooManyRequests as error:
@@ -204,17 +234,24 @@ class WebSocketSink(LiveSink):
             raise _Refused(Why.ERROR, f"Try again later: {error.detail}") from None
         if self._stopping:
             raise _Refused(Why.RESTART, "Restarting")
-        if full := self._hub.presence.full(principal):
+        if full := self._full(principal, scope):
             raise _Refused(Why.FULL, f"Full: {full}")
         return principal
 
-    async def _serve(self, session: Session, begin: Begin) -> None:
-        link = session.link
+    def _full(self, principal: Principal, scope: str) -> str | None:
+        most = self._settings.max_publishers
+        if scope == PUBLISH_SCOPE:
+            told = f"{most} publish already ([plugins.websocket] max_publishers); try again later"
+            return told if self._publishers >= most else None
+        return self._hub.presence.full(principal)
+
+    async def _serve(self, session: LiveSession, run: Callable[[], Awaitable[None]]) -> None:
+        link, name = session.link, session.principal.name
         began = trio.current_time()
-        log.debug("websocket.opened", client=session.client, principal=session.principal.name)
-        with self._connections.member(session), self._hub.presence.member(session):
+        log.debug("websocket.opened", client=session.client, principal=name)
+        with self._connections.member(session):
             try:
-                await session.run(begin)
+                await run()
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the client is gone
             except* Exception as errors:
@@ -225,11 +262,19 @@ class WebSocketSink(LiveSink):
             client=session.client,
             by=(link.closed or Why.CLIENT).word,
             # Not under the key "token": that would be masked.
-            principal=session.principal.name,
+            principal=name,
             seconds=round(trio.current_time() - began, 3),
             events=session.feeder.sent,
             received=session.messages_received,
         )
+
+
+class _Opened(NamedTuple):
+    """A client that was let in."""
+
+    link: Link
+    principal: Principal
+    deflated: bool
 
 
 class _Refused(Exception):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hookhub.contracts.routes import Principal
 from hookhub_websocket.closing import Why
-from hookhub_websocket.feeder import Feeder
 from hookhub_websocket.link import Link
 from hookhub_websocket.settings import WebSocketSettings
 
@@ -15,6 +14,25 @@ if TYPE_CHECKING:
 
 STRIKES = 4
 """Looks in a row that find a client behind its limit with a write under way, until it is slow."""
+
+
+class Progress(Protocol):
+    """Where a client is in the feed."""
+
+    @property
+    def lag(self) -> int:
+        """Events that it is behind."""
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether it is behind since it asked for what is past."""
+
+    @property
+    def cursor(self) -> object:
+        """Where it may resume."""
+
+    def skip(self) -> bytes:
+        """Leave out what it is behind; returns what tells it so."""
 
 
 class Watch:
@@ -34,7 +52,7 @@ class Watch:
         self,
         hub: Hub,
         link: Link,
-        feeder: Feeder,
+        feeder: Progress,
         principal: Principal,
         settings: WebSocketSettings,
     ) -> None:

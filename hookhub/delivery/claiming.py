@@ -121,13 +121,12 @@ class Claimer:
         """Find what was changed or made due, here or by other processes."""
         await self.refresh()
         await self._roster.read_again()
-        lanes = [lane for lane in self._scheduler if not lane.closed]
-        ids = [lane.endpoint.id for lane in lanes]
-        due = await self._store.read(lambda reader: next_due(reader, ids))
+        found = await self._store.read(next_due)
         now, now_us = trio.current_time(), self._store.clock()
-        for lane in lanes:
-            if (found := due[lane.endpoint.id]) is not None:
-                self._scheduler.found_due(lane, found, now, now_us)
+        for endpoint_id, due in found.items():
+            lane = self._scheduler.lanes.get(endpoint_id)
+            if lane is not None and not lane.closed:
+                self._scheduler.found_due(lane, due, now, now_us)
         self._bell.set()
 
     # -- claiming --------------------------------------------------------------------------

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
 import structlog
+import trio
 
 from hookhub.contracts.deliveries import Claim, Endpoint
 from hookhub.delivery.breaker import Breaker
 from hookhub.delivery.lanes import Lane, Scheduler
 from hookhub.delivery.limits import RateLimit, Window
 from hookhub.store import Store
-from hookhub.store.units.claims import next_due
-from hookhub.store.units.endpoints import endpoints_generation, find_endpoint, load_endpoints
+from hookhub.store.subscriptions import TRUSTED
+from hookhub.store.units.claims import due_of, next_due
+from hookhub.store.units.endpoints import (
+    NO_ENDPOINTS,
+    changed_endpoints,
+    endpoints_as_of,
+    find_endpoint,
+)
 
 log = structlog.get_logger("hookhub.delivery")
 
@@ -34,22 +42,32 @@ class Roster:
         self._scheduler = scheduler
         self._sinks = sinks
         self._concurrency = concurrency
-        self._generation = -1
+        self._known = NO_ENDPOINTS
+        self._read_at = 0.0
 
     async def refresh(self) -> list[Claim] | None:
-        """Read all of them if any changed; None if none did."""
-        generation = await self._store.read(endpoints_generation)
-        if generation == self._generation:
+        """Read those that changed; None if none did."""
+        state = await self._store.read(endpoints_as_of)
+        known, now = self._known, trio.current_time()
+        if state == known:
+            self._read_at = now
             return None
-        endpoints = await self._store.read(load_endpoints)
-        due = await self._store.read(lambda reader: next_due(reader, endpoints))
+        behind = state.epoch == known.epoch and state.generation >= known.generation
+        if not behind or now - self._read_at > TRUSTED / 1_000_000:
+            known = NO_ENDPOINTS
+        changed = await self._store.read(partial(changed_endpoints, after=known))
+        due = await self._store.read(next_due)
         dropped: list[Claim] = []
-        for endpoint_id in self._scheduler.lanes.keys() - endpoints.keys():
-            dropped += self._remove(endpoint_id)
-        for endpoint in endpoints.values():
+        if known is NO_ENDPOINTS:
+            for endpoint_id in self._scheduler.lanes.keys() - changed.keys():
+                dropped += self._remove(endpoint_id)
+        for endpoint_id, endpoint in changed.items():
+            if endpoint is None:
+                dropped += self._remove(endpoint_id)
+                continue
             dropped += self._put(endpoint)
-            self._scheduler.set_due(self._scheduler.lanes[endpoint.id], due[endpoint.id])
-        self._generation = generation
+            self._scheduler.set_due(self._scheduler.lanes[endpoint_id], due.get(endpoint_id))
+        self._known, self._read_at = state, now
         return dropped
 
     async def change(self, endpoint_id: int, endpoint: Endpoint | None) -> list[Claim]:
@@ -57,10 +75,10 @@ class Roster:
         if endpoint is None:
             return self._remove(endpoint_id)
         dropped = self._put(endpoint)
-        due = await self._store.read(lambda reader: next_due(reader, [endpoint_id]))
+        due = await self._store.read(lambda reader: due_of(reader, endpoint_id))
         lane = self._scheduler.lanes.get(endpoint_id)
         if lane is not None:
-            self._scheduler.set_due(lane, due[endpoint_id])
+            self._scheduler.set_due(lane, due)
         return dropped
 
     async def read_again(self) -> None:

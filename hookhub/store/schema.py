@@ -20,6 +20,10 @@ rows of an event always add up. ``events_from`` is where the history begins: no 
 has been deleted. Counters of an endpoint count from its creation; ``removed_…`` are those of its
 deliveries whose rows retention has deleted, ``removed_to`` the highest sequence among them.
 
+``generation`` of an endpoint is what ``endpoints_generation`` was raised to when it was changed
+last, so that whoever knows an earlier state reads what changed since, and nothing else. The row of
+a deleted endpoint stays for an hour at least.
+
 ``hookhub_stats`` holds what charts show: ``step`` is in seconds, ``at`` is when it began.
 
 ``secrets`` of an endpoint and ``private`` of a key are sealed (:mod:`hookhub.secretbox`) when
@@ -291,4 +295,12 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
         ("ALTER TABLE hookhub_endpoints ADD COLUMN missed_after {bigint}",),
     ),
     Migration(5, "which hubs there are, and tickets that are good on each", (_NODES, _TICKETS)),
+    Migration(
+        6,
+        "which change of the endpoints each was in last",
+        (
+            "ALTER TABLE hookhub_endpoints ADD COLUMN generation {bigint} NOT NULL DEFAULT 0",
+            "CREATE INDEX hookhub_endpoints_generation ON hookhub_endpoints (generation)",
+        ),
+    ),
 )

@@ -11,6 +11,10 @@ from hookhub.contracts.events import OWN, Event, type_matcher
 from hookhub.filters import Filter, compile_filter
 from hookhub.store.database import Reader
 
+TRUSTED = 1_800 * 1_000_000
+"""Microseconds for which what is known may be built upon: later on, the row of an endpoint that was
+deleted meanwhile may be gone."""
+
 ReadPayload = Callable[[], Any]
 
 
@@ -34,7 +38,7 @@ class Subscription(NamedTuple):
 
 
 class Subscriptions:
-    """Which endpoints want which types; kept by the writer, reloaded when they change.
+    """Which endpoints want which types; kept by the writer, read anew as far as they change.
 
     One that cannot be read here is set aside: it gets no deliveries, and what it may have wanted is
     noted (:mod:`hookhub.store.units.missed`).
@@ -42,24 +46,52 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self.generation = -1
-        self._all: list[Subscription] = []
-        self._aside: list[Subscription] = []
-        self._by_type: dict[tuple[str, bool], list[Subscription]] = {}
+        """As of which change of the endpoints; negative: nobody knows."""
+        self._epoch = ""
+        self._read_at = 0
+        self._all: dict[int, Subscription] = {}
+        self._aside: dict[int, Subscription] = {}
+        self._by_type: dict[tuple[str, bool], dict[int, Subscription]] = {}
 
-    def load(self, reader: Reader, generation: int) -> None:
-        """Read the active endpoints."""
+    def load(self, reader: Reader, epoch: str, generation: int) -> None:
+        """Read the endpoints that have changed; all, if what is known cannot be built upon.
+
+        Args:
+            epoch: of the history.
+            generation: of the endpoints.
+        """
+        known = 0 <= self.generation <= generation and self._epoch == epoch
+        after = self.generation
+        if not known or not 0 <= reader.now - self._read_at < TRUSTED:
+            self._all, self._aside, self._by_type = {}, {}, {}
+            after = -1
         rows = reader.sql(
-            "SELECT id, event_types, options FROM hookhub_endpoints "
-            "WHERE deleted_at IS NULL AND is_active ORDER BY id"
+            "SELECT id, event_types, options, is_active AND deleted_at IS NULL "
+            "FROM hookhub_endpoints WHERE generation > ? ORDER BY id",
+            (after,),
         )
-        self._all, self._aside, self._by_type = [], [], {}
-        for endpoint_id, event_types, options in rows:
-            try:
-                self._all.append(read_subscription(endpoint_id, event_types, options))
-            except Exception:
-                # Whatever is wrong with it must stop nobody else. Why is told by the engine.
-                self._aside.append(_guessed(endpoint_id, event_types))
-        self.generation = generation
+        for endpoint_id, event_types, options, wanted in rows:
+            self._forget(endpoint_id)
+            if wanted:
+                self._put(endpoint_id, event_types, options)
+        self.generation, self._epoch, self._read_at = generation, epoch, reader.now
+
+    def _forget(self, endpoint_id: int) -> None:
+        self._all.pop(endpoint_id, None)
+        self._aside.pop(endpoint_id, None)
+        for found in self._by_type.values():
+            found.pop(endpoint_id, None)
+
+    def _put(self, endpoint_id: int, event_types: str, options: str) -> None:
+        try:
+            item = self._all[endpoint_id] = read_subscription(endpoint_id, event_types, options)
+        except Exception:
+            # Whatever is wrong with it must stop nobody else. Why is told by the engine.
+            self._aside[endpoint_id] = _guessed(endpoint_id, event_types)
+            return
+        for (event_type, own), found in self._by_type.items():
+            if item.wants_type(event_type, own):
+                found[endpoint_id] = item
 
     def matching(self, event_type: str, own: bool) -> list[Subscription]:
         """The endpoints that want this type.
@@ -69,13 +101,14 @@ class Subscriptions:
         """
         found = self._by_type.get((event_type, own))
         if found is None:
-            found = [item for item in self._all if item.wants_type(event_type, own)]
+            items = self._all.items()
+            found = {number: item for number, item in items if item.wants_type(event_type, own)}
             self._by_type[event_type, own] = found
-        return found
+        return list(found.values())
 
     def left_out(self, events: Sequence[Event]) -> Iterator[tuple[int, int]]:
         """Endpoints that are set aside, with the first of these events that they may want."""
-        for item in self._aside:
+        for item in self._aside.values():
             for event in events:
                 if item.wants_type(event.type, event.source == OWN):
                     yield item.endpoint_id, event.sequence

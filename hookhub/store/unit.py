@@ -183,7 +183,8 @@ class Group:
         """The same for many; see :meth:`append`."""
         self.require_lock()
         if self.subscriptions.generation != self.endpoints_generation:
-            self.subscriptions.load(reader, self.endpoints_generation)
+            assert self.history is not None
+            self.subscriptions.load(reader, self.history.epoch, self.endpoints_generation)
         if self._lookups.generation != self.subscriptions.generation:
             self._lookups = Lookups(self.subscriptions)
         if not drafts:
@@ -462,10 +463,16 @@ class Transaction(Reader):
         self._group.require_lock()
         self._group.requests.append(request)
 
-    def endpoints_changed(self) -> None:
-        """An endpoint was made, changed or deleted: appends from here on must see it."""
+    def endpoints_changed(self, endpoint_id: int | None = None) -> None:
+        """An endpoint (None: all) was made, changed or deleted: appends from here on must see it.
+
+        Call it when its row is there.
+        """
         self._group.require_lock()
         self._group.endpoints_generation += 1
+        where, which = (" WHERE id = ?", (endpoint_id,)) if endpoint_id is not None else ("", ())
+        generation = self._group.endpoints_generation
+        self.change(f"UPDATE hookhub_endpoints SET generation = ?{where}", (generation, *which))
 
     def tokens_changed(self) -> None:
         """A token was made, revoked or deleted: every node must look again."""

@@ -17,7 +17,7 @@ from hookhub.delivery.endpoints import Endpoints
 from hookhub.hub import Hub
 from hookhub.plugins import Plugins
 from hookhub.server import open_hub
-from hookhub.store.units.endpoints import endpoints_generation
+from hookhub.store.units.endpoints import endpoints_as_of
 
 
 class Picky(DurableSink):
@@ -89,9 +89,9 @@ async def test_it_is_checked_like_any_other(endpoints: Endpoints) -> None:
 async def test_no_change_is_none(hub: Hub) -> None:
     """A function that finds nothing to change leaves the endpoint, and every engine, alone."""
     made = await hub.endpoints.create("picky", NewEndpoint("one", ("*",), {}))
-    before = await hub.read(endpoints_generation)
+    before = await hub.read(endpoints_as_of)
     assert await hub.endpoints.update("picky", made.id, lambda _: {}) == made
-    assert await hub.read(endpoints_generation) == before
+    assert await hub.read(endpoints_as_of) == before
 
 
 async def test_options_are_kept(endpoints: Endpoints) -> None:

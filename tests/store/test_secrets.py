@@ -15,7 +15,7 @@ from hookhub.secretbox import SecretBox
 from hookhub.store import Reader, Store, open_store
 from hookhub.store.units.endpoints import (
     delete_endpoint,
-    endpoints_generation,
+    endpoints_as_of,
     get_endpoint,
     insert_endpoint,
     list_endpoints,
@@ -167,9 +167,9 @@ async def test_endpoint_whose_address_is_lost_is_switched_off(settings: Database
     async with open_store(settings, box=SecretBox([OLD])) as store:
         await fill(store)
     async with open_store(settings, box=SecretBox([NEW])) as store:
-        generation = await store.read(endpoints_generation)
+        generation = await store.read(endpoints_as_of)
         await reseal(store, replace_lost=True)
-        assert await store.read(endpoints_generation) > generation
+        assert await store.read(endpoints_as_of) > generation
         found = await store.read(lambda reader: get_endpoint(reader, "webhook", 2))
         assert (found.config, found.is_active, found.unreadable) == ({}, False, None)
         assert "give it them again" in str(found.disabled_reason)

@@ -13,7 +13,7 @@ from hookhub.contracts.deliveries import Endpoint
 from hookhub.contracts.errors import HookhubError
 from hookhub.hub import Hub
 from hookhub.secretbox import SecretBox
-from hookhub.store.units.endpoints import load_endpoints
+from hookhub.store.units.endpoints import all_endpoints
 
 SHOWN = 10
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -57,11 +57,11 @@ async def _endpoints(settings: Settings, hub: Hub) -> list[Finding]:
     box = SecretBox(settings.auth.secret_keys())
     try:
         async with existing_store(settings.database, box) as store:
-            endpoints = await store.read(load_endpoints)
+            endpoints = await store.read(all_endpoints)
     except HookhubError:
         return []  # There is nothing yet, or the check of the database has said it.
     # Of those that cannot be read here, the check of the database says more.
-    active = [item for item in endpoints.values() if item.is_active and item.unreadable is None]
+    active = [item for item in endpoints if item.is_active and item.unreadable is None]
     found = [item for item in (_endpoint(hub, endpoint) for endpoint in active) if item is not None]
     more = len(found) - SHOWN
     rest = [Finding("egress", "warning", f"{more} more such endpoints.")] if more > 0 else []

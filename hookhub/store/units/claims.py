@@ -7,7 +7,7 @@ is leased, which is small however long the backlog is; so its record need not to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -70,7 +70,8 @@ def claim_due(
     claims = [
         Claim(row[0], row[1], row[2], row[3], lease, until, events[row[4]], row[5]) for row in rows
     ]
-    return Claimed(sorted(claims), _next_due(tx, [item[0] for item in wanted], ends))
+    due = {endpoint_id: _due_of(tx, endpoint_id, ends) for endpoint_id, _ in wanted}
+    return Claimed(sorted(claims), due)
 
 
 _CLAIM = "UPDATE hookhub_deliveries SET due_at = ?, lease = ? WHERE id "
@@ -137,27 +138,40 @@ def _without_held(
     return fresh
 
 
-def next_due(reader: Reader, endpoints: Iterable[int]) -> dict[int, int | None]:
-    """When the next pending delivery of each endpoint is due, microseconds.
+def next_due(reader: Reader) -> dict[int, int]:
+    """When the next pending delivery of each endpoint is due that has any, microseconds.
 
     One that is leased is due when its lease ends.
     """
-    return _next_due(reader, endpoints, _lease_ends(reader))
+    found = dict(_lease_ends(reader))
+    for endpoint_id, due_at in reader.sql(FIRST_DUE):
+        found[endpoint_id] = min(due_at, found.get(endpoint_id, HELD))
+    return {endpoint_id: due_at for endpoint_id, due_at in found.items() if due_at < HELD}
 
 
-def _next_due(
-    reader: Reader, endpoints: Iterable[int], ends: Mapping[int, int]
-) -> dict[int, int | None]:
-    found: dict[int, int | None] = {}
-    for endpoint_id in endpoints:
-        rows = reader.sql(
-            f"SELECT due_at FROM hookhub_deliveries WHERE endpoint_id = ? AND {IS_UNCLAIMED} "
-            "ORDER BY due_at LIMIT 1",
-            (endpoint_id,),
-        )
-        first = min(rows[0][0] if rows else HELD, ends.get(endpoint_id, HELD))
-        found[endpoint_id] = first if first < HELD else None
-    return found
+_UNCLAIMED = f"FROM hookhub_deliveries WHERE {IS_UNCLAIMED}"
+# The whole order of the index of what is due, so that no other one is taken.
+_FIRST = "ORDER BY endpoint_id, due_at LIMIT 1"
+FIRST_DUE = (
+    "WITH RECURSIVE waiting (id) AS (SELECT CAST(0 AS BIGINT) UNION ALL "
+    f"SELECT (SELECT endpoint_id {_UNCLAIMED} AND endpoint_id > waiting.id {_FIRST}) "
+    "FROM waiting WHERE id IS NOT NULL) "
+    f"SELECT id, (SELECT due_at {_UNCLAIMED} AND endpoint_id = waiting.id {_FIRST}) "
+    "FROM waiting WHERE id > 0"
+)
+"""Steps from one endpoint to the next in the index of what is due: it costs as much as there are
+endpoints for which something waits, however much that is and however many others there are."""
+
+
+def due_of(reader: Reader, endpoint_id: int) -> int | None:
+    """When the next pending delivery of one endpoint is due; None if it has none."""
+    return _due_of(reader, endpoint_id, _lease_ends(reader))
+
+
+def _due_of(reader: Reader, endpoint_id: int, ends: Mapping[int, int]) -> int | None:
+    rows = reader.sql(f"SELECT due_at {_UNCLAIMED} AND endpoint_id = ? {_FIRST}", (endpoint_id,))
+    first = min(rows[0][0] if rows else HELD, ends.get(endpoint_id, HELD))
+    return first if first < HELD else None
 
 
 def _events(reader: Reader, sequences: set[int]) -> dict[int, Event]:

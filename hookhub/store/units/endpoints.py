@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from hookhub.contracts.deliveries import (
     DEFAULT_OPTIONS,
@@ -116,7 +116,6 @@ def _dump_secrets(box: SecretBox, secrets: Sequence[Secret]) -> str:
 
 def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
     """Store a new endpoint; events committed after this one's transaction are delivered to it."""
-    tx.endpoints_changed()
     secrets = [Secret(new.secret)] if new.secret is not None else []
     values = {
         "sink": sink,
@@ -130,7 +129,9 @@ def insert_endpoint(tx: Transaction, sink: str, new: NewEndpoint) -> Endpoint:
         "created_at": tx.now,
         "updated_at": tx.now,
     }
-    return get_endpoint(tx, sink, tx.insert("hookhub_endpoints", values))
+    endpoint_id = tx.insert("hookhub_endpoints", values)
+    tx.endpoints_changed(endpoint_id)
+    return get_endpoint(tx, sink, endpoint_id)
 
 
 def get_endpoint(reader: Reader, sink: str | None, endpoint_id: int) -> Endpoint:
@@ -162,15 +163,35 @@ def mark_warned(tx: Transaction, endpoint_id: int) -> bool:
     return changed > 0
 
 
-def load_endpoints(reader: Reader) -> dict[int, Endpoint]:
-    """All endpoints that are not deleted, by id."""
-    return {endpoint.id: endpoint for endpoint in _endpoints(reader)}
+def all_endpoints(reader: Reader) -> list[Endpoint]:
+    """All that are not deleted, of whatever sink."""
+    return _endpoints(reader, "ORDER BY id")
 
 
-def endpoints_generation(reader: Reader) -> int:
-    """A number that changes whenever an endpoint is made, changed or deleted, on any node."""
-    rows = reader.sql("SELECT endpoints_generation FROM hookhub_state WHERE id = 1")
-    found: int = rows[0][0]
+class EndpointsAsOf(NamedTuple):
+    """The state of the endpoints that somebody knows."""
+
+    epoch: str
+    """Of the history: in another one, nothing that was known counts."""
+    generation: int
+    """It rises whenever an endpoint is made, changed or deleted, on any node."""
+
+
+NO_ENDPOINTS = EndpointsAsOf("", -1)
+
+
+def endpoints_as_of(reader: Reader) -> EndpointsAsOf:
+    """Their state now."""
+    rows = reader.sql("SELECT epoch, endpoints_generation FROM hookhub_state WHERE id = 1")
+    return EndpointsAsOf(*rows[0])
+
+
+def changed_endpoints(reader: Reader, after: EndpointsAsOf) -> dict[int, Endpoint | None]:
+    """All that were changed since that state (None: deleted), by id."""
+    since = (after.generation,)
+    gone = "SELECT id FROM hookhub_endpoints WHERE deleted_at IS NOT NULL AND generation > ?"
+    found: dict[int, Endpoint | None] = dict.fromkeys(row[0] for row in reader.sql(gone, since))
+    found |= {item.id: item for item in _endpoints(reader, "AND generation > ?", since)}
     return found
 
 
@@ -212,7 +233,7 @@ def update_endpoint(
     Raises:
         NotFound: there is none with this id.
     """
-    tx.endpoints_changed()
+    tx.endpoints_changed(endpoint_id)
     get_endpoint(tx, sink, endpoint_id)
     values: dict[str, Any] = {"updated_at": tx.now}
     for name, value in changes.items():
@@ -263,7 +284,7 @@ def rotate_secret(
         NotFound: there is none with this id.
         StoreError: its secrets cannot be read here, so the old one could not go on.
     """
-    tx.endpoints_changed()
+    tx.endpoints_changed(endpoint_id)
     endpoint = get_endpoint(tx, sink, endpoint_id)
     if endpoint.unreadable is not None and endpoint.unreadable.error == "secret_unreadable":
         raise StoreError(endpoint.unreadable.reason)
@@ -280,7 +301,7 @@ def rotate_secret(
 
 def disable_endpoint(tx: Transaction, endpoint_id: int, reason: str) -> bool:
     """Switch an endpoint off on the hub's own account; False if it was off already."""
-    tx.endpoints_changed()
+    tx.endpoints_changed(endpoint_id)
     changed = tx.change(
         "UPDATE hookhub_endpoints SET is_active = FALSE, disabled_reason = ?, updated_at = ? "
         "WHERE id = ? AND is_active",
@@ -297,7 +318,7 @@ def delete_endpoint(tx: Transaction, sink: str, endpoint_id: int) -> None:
     Raises:
         NotFound: there is none with this id.
     """
-    tx.endpoints_changed()
+    tx.endpoints_changed(endpoint_id)
     get_endpoint(tx, sink, endpoint_id)
     wiped = {"deleted_at": tx.now, "is_active": False, "secrets": "[]", "config": NOTHING}
     tx.update("hookhub_endpoints", endpoint_id, wiped)

@@ -28,7 +28,7 @@ def to_catch_up(reader: Reader) -> list[int]:
 def catch_up(tx: Transaction, endpoint_id: int) -> int | None:
     """Begin to replay what an endpoint has missed; returns the replay's id, None for nothing."""
     # Nodes that had set it aside shall look again.
-    tx.endpoints_changed()
+    tx.endpoints_changed(endpoint_id)
     for _, event_types, _, after in tx.sql(f"{_MISSED} AND id = ?", (endpoint_id,)):
         tx.change("UPDATE hookhub_endpoints SET missed_after = NULL WHERE id = ?", (endpoint_id,))
         start, last = tx.sql("SELECT events_from, last_sequence FROM hookhub_state")[0]

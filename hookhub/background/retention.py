@@ -1,7 +1,9 @@
 """Retention: deletes what is older than ``[retention]`` allows, a little at a time.
 
 Each step is one short transaction of the one writer, so whoever writes waits for a few
-milliseconds at most; between steps there is a pause several times as long as the step.
+milliseconds at most; between steps there is a pause several times as long as the step. On
+PostgreSQL a large hub's rows are not deleted but go with their range
+(:mod:`hookhub.background.ranges`).
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from typing import TypeVar
 import structlog
 import trio
 
+from hookhub.background.ranges import Ranges
 from hookhub.config import RetentionSettings
 from hookhub.contracts.errors import HookhubError
 from hookhub.store import Store, Transaction
 from hookhub.store.units import retention as units
+from hookhub.store.units.ranges import DELIVERIES, EVENTS, SMALLEST
 from hookhub.store.units.retention import Ages, Removed
 
 T = TypeVar("T")
@@ -65,11 +69,17 @@ class Retention:
         store: open.
         settings: ``[retention]``.
         expired: called when the history may begin later than before.
+        least: see :class:`~hookhub.background.ranges.Ranges`.
     """
 
     def __init__(
-        self, store: Store, settings: RetentionSettings, expired: Callable[[], None] = lambda: None
+        self,
+        store: Store,
+        settings: RetentionSettings,
+        expired: Callable[[], None] = lambda: None,
+        least: int = SMALLEST,
     ) -> None:
+        self.ranges = Ranges(store, least)
         self._store = store
         self._settings = settings
         self._expired = expired
@@ -81,13 +91,15 @@ class Retention:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Delete what is too old, every ``interval`` seconds."""
-        task_status.started()
-        while True:
-            try:
-                await self.sweep()
-            except HookhubError as error:
-                log.warning("retention.failed", error=error.detail)
-            await trio.sleep(self._settings.interval)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.ranges.run)
+            task_status.started()
+            while True:
+                try:
+                    await self.sweep()
+                except HookhubError as error:
+                    log.warning("retention.failed", error=error.detail)
+                await trio.sleep(self._settings.interval)
 
     async def sweep(self) -> Totals:
         """Delete what is too old now; returns what that was."""
@@ -114,9 +126,23 @@ class Retention:
         now = trio.current_time()
         if self._looked_at_all is None or now - self._looked_at_all >= FULL:
             self._position, self._looked_at_all = 0, now
-        end = ages.newest() is None
-        while not end:
-            look = partial(units.find_deliveries, after=self._position, ages=ages, limit=LOOK)
+        if ages.newest() is None:
+            return
+        removed = await self.ranges.drop_deliveries(ages)
+        done.add(removed)
+        for low, below in self.ranges.rest(DELIVERIES):
+            self._position = max(self._position, low - 1)
+            await self._walk(ages, below, done)
+        if removed.more:
+            await self._alone()
+
+    async def _walk(self, ages: Ages, below: int, done: Totals) -> None:
+        """Delete deliveries from the position on, until they are too new."""
+        end = False
+        while not end and self._position < below - 1:
+            look = partial(
+                units.find_deliveries, after=self._position, ages=ages, limit=LOOK, below=below
+            )
             found = await self._store.read(look)
             ids = found.ids
             while ids:
@@ -124,6 +150,14 @@ class Retention:
                 done.add(await self._step(partial(units.remove_deliveries, ids=part, ages=ages)))
             self._position, end = found.position, found.end
             await trio.sleep(PAUSE_MIN)
+
+    async def _alone(self) -> None:
+        """Delete events that were kept for deliveries which have gone with a range."""
+        for low, below in self.ranges.rest(EVENTS):
+            position: int | None = low - 1
+            while position is not None:
+                remove = partial(units.remove_alone, after=position, below=below, limit=self._size)
+                position = await self._step(remove)
 
     async def _endpoints(self, done: Totals) -> None:
         before = self._store.clock() - round(GRACE * 1_000_000)
@@ -139,12 +173,16 @@ class Retention:
     async def _events(self, done: Totals) -> None:
         before = self._before(self._settings.events)
         more = before is not None
+        if before is not None:
+            await self.ranges.plan_events(before)
         while more and before is not None:
-            expire = partial(units.expire_events, before=before, limit=self._size)
+            dropped = self.ranges.dropped[EVENTS]
+            expire = partial(units.expire_events, before=before, limit=self._size, dropped=dropped)
             removed = await self._step(expire)
             done.add(removed)
             more = removed.more
         self._expired()
+        done.add(await self.ranges.drop_events())
 
     async def _keys(self, done: Totals) -> None:
         before = self._before(self._settings.idempotency_keys)

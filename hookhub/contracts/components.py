@@ -23,6 +23,8 @@ class Migration:
     - ``{bigint}``: a 64-bit integer; ``{double}``: a 64-bit float; ``{bool}``: a truth value;
     - ``{true}``, ``{false}``: the literals.
 
+    A statement that begins with ``{postgresql}`` is left out on SQLite.
+
     A released migration is never edited; what it got wrong, the next one mends.
     """
 

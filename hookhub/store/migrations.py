@@ -49,8 +49,13 @@ CREATE TABLE IF NOT EXISTS hookhub_migrations (
 _ADVISORY_LOCK = 7_364_110_021
 
 
+_ONLY_POSTGRESQL = "{postgresql}"
+
+
 def native(statement: str, *, sqlite: bool) -> str:
-    """A migration's statement in the dialect of the database."""
+    """A migration's statement in the dialect of the database; empty if it is not for that one."""
+    if statement.startswith(_ONLY_POSTGRESQL):
+        return "" if sqlite else statement.removeprefix(_ONLY_POSTGRESQL)
     words = _SQLITE if sqlite else _POSTGRESQL
     for word, replacement in words.items():
         statement = statement.replace("{" + word + "}", replacement)
@@ -114,7 +119,8 @@ def _next_step(
         step = steps[version] if version < len(steps) else None
         if step is not None:
             for statement in step.statements:
-                reader.sql(native(statement, sqlite=reader.is_sqlite))
+                if text := native(statement, sqlite=reader.is_sqlite):
+                    reader.sql(text)
             reader.sql(
                 "INSERT INTO hookhub_migrations (component, version, name, applied_at) "
                 "VALUES (?, ?, ?, ?)",

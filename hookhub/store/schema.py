@@ -24,6 +24,10 @@ deliveries whose rows retention has deleted, ``removed_to`` the highest sequence
 last, so that whoever knows an earlier state reads what changed since, and nothing else. The row of
 a deleted endpoint stays for an hour at least.
 
+On PostgreSQL events, deliveries and attempts are cut into ranges (:mod:`hookhub.store.partitions`).
+What goes with a range is not counted event by event: events below ``counted_from`` have in ``kept``
+how many delivery rows they have (NULL: none), and their ``removed`` says nothing any more.
+
 ``hookhub_stats`` holds what charts show: ``step`` is in seconds, ``at`` is when it began.
 
 ``secrets`` of an endpoint and ``private`` of a key are sealed (:mod:`hookhub.secretbox`) when
@@ -33,6 +37,7 @@ a deleted endpoint stays for an hour at least.
 from __future__ import annotations
 
 from hookhub.contracts.components import Migration
+from hookhub.store.partitions import KEYS, begin_ranges, cut
 
 PENDING, SUCCESS, FAILED = 0, 1, 2
 """``status`` of a delivery."""
@@ -44,6 +49,12 @@ IS_LEASED = f"{IS_PENDING} AND lease IS NOT NULL"
 RUNNING = "running"
 """``state`` of a job that goes on."""
 IS_RUNNING = f"state = '{RUNNING}'"
+LAST_NUMBER = {
+    "hookhub_events": "last_sequence",
+    "hookhub_deliveries": "last_delivery",
+    "hookhub_attempts": "last_delivery",
+}
+"""Tables that PostgreSQL has in ranges, and where the last number is that was given out."""
 HELD = 2**62
 """``due_at`` of a delivery that waits for an earlier one of its key."""
 
@@ -301,6 +312,16 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
         (
             "ALTER TABLE hookhub_endpoints ADD COLUMN generation {bigint} NOT NULL DEFAULT 0",
             "CREATE INDEX hookhub_endpoints_generation ON hookhub_endpoints (generation)",
+        ),
+    ),
+    Migration(
+        7,
+        "ranges that are dropped when they are old",
+        (
+            "ALTER TABLE hookhub_events ADD COLUMN kept INTEGER",
+            "ALTER TABLE hookhub_state ADD COLUMN counted_from {bigint} NOT NULL DEFAULT 0",
+            *(cut(table) for table in KEYS),
+            *(begin_ranges(table, LAST_NUMBER[table], 250_000) for table in KEYS),
         ),
     ),
 )

@@ -55,6 +55,12 @@ class Limits(NamedTuple):
         """Steps take as long as they need, and wait as long for those of another hub."""
         return cls(0, 0, timeout / 2, 0)
 
+    @classmethod
+    def altering(cls, timeout: float) -> Limits:
+        """For changes of tables while hubs work: whoever comes later waits behind them, so they
+        rather give up their own wait."""
+        return cls(6 * timeout, 0.2, timeout / 2, 6.25 * timeout)
+
     def of_transactions(self) -> dict[str, str]:
         """Those that the server keeps, as it names them."""
         return {

@@ -72,6 +72,7 @@ class Store:
         self._idle: list[peewee.Database] = []
         self._limiter = trio.CapacityLimiter(settings.readers)
         self._checks = trio.CapacityLimiter(1)
+        self._alterations = trio.CapacityLimiter(1)
         self._reads = 0
 
     @property
@@ -188,6 +189,28 @@ class Store:
                 return migrate(database, self.clock(), component, steps)
         finally:
             _discard(database)
+
+    async def alter(self, unit: Callable[[Reader], T]) -> T:
+        """Run a unit that changes tables while hubs work, in a transaction on its own connection.
+
+        Raises:
+            StoreUnavailable: nothing was changed, most likely since somebody holds a lock that it
+                will not wait for any longer.
+        """
+        return await trio.to_thread.run_sync(self._alter, unit, limiter=self._alterations)
+
+    def _alter(self, unit: Callable[[Reader], T]) -> T:
+        limits = Limits.altering(self.settings.timeout)
+        database = create_database(self.settings, limits=limits)
+        with translated_errors():
+            connect(database, self.settings)
+            try:
+                begin(database)
+                result = unit(Reader(database, self.clock(), self.box))
+                database.commit()
+                return result
+            finally:
+                _discard(database)
 
     async def versions(self) -> dict[str, int]:
         """Component to the version of its tables, as the database has them."""

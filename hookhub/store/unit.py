@@ -441,7 +441,9 @@ class Transaction(Reader):
         """
         self._group.replay(self, load_subscription(self, endpoint_id), events)
         self.many(
-            "UPDATE hookhub_events SET replayed = replayed + 1 WHERE sequence = ?",
+            "UPDATE hookhub_events SET replayed = replayed + 1, kept = CASE WHEN sequence < "
+            "(SELECT counted_from FROM hookhub_state WHERE id = 1) THEN COALESCE(kept, 0) + 1 END "
+            "WHERE sequence = ?",
             [(sequence,) for sequence, _ in events],
         )
 

@@ -5,7 +5,9 @@ counted beside it. So every event must satisfy
 
     matched + replayed = delivered + pending + failed + skipped + removed
 
-and a row that is lost, or is in a state that it cannot be in, shows. The rows are read in ranges,
+and a row that is lost, or is in a state that it cannot be in, shows. Of an event that has lost its
+deliveries with a range (:mod:`hookhub.store.units.ranges`) the rows that it still has are counted
+instead, and the removed ones are what is missing to the sum. The rows are read in ranges,
 each in a transaction of its own: memory stays small, and nobody waits for the audit.
 """
 
@@ -19,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from hookhub.store.database import Reader
+from hookhub.store.partitions import KEYS
 from hookhub.store.schema import FAILED, HELD, IS_PENDING, IS_UNCLAIMED, PENDING, SUCCESS
 from hookhub.store.store import Store
 from hookhub.store.units.events import first_at_or_after
@@ -166,18 +169,25 @@ def _period(reader: Reader, since: int | None, until: int | None) -> Audit:
 
 # -- events and their deliveries ------------------------------------------------------------
 
+_KEPT = (
+    "CASE WHEN e.sequence < s.counted_from THEN COALESCE(e.kept, 0) "
+    "ELSE e.deliveries + e.replayed - e.removed END"
+)
+"""How many deliveries an event must still have."""
 _EVENTS = (
     "SELECT COUNT(*), COALESCE(SUM(CASE WHEN e.sequence >= s.events_from THEN 1 ELSE 0 END), 0), "
-    "COALESCE(SUM(e.deliveries), 0), COALESCE(SUM(e.replayed), 0), COALESCE(SUM(e.removed), 0), "
+    "COALESCE(SUM(e.deliveries), 0), COALESCE(SUM(e.replayed), 0), "
+    f"COALESCE(SUM(e.deliveries + e.replayed - {_KEPT}), 0), "
     "(SELECT events_from FROM hookhub_state) "
     "FROM hookhub_events e, hookhub_state s WHERE e.sequence BETWEEN ? AND ?"
 )
 # The range stands on both sides of a join: planners do not carry it over, and would read the whole
 # of the other table for each part.
 _PROMISES = (
-    "SELECT e.sequence FROM hookhub_events e LEFT JOIN hookhub_deliveries d "
+    "SELECT e.sequence FROM hookhub_state s CROSS JOIN hookhub_events e "
+    "LEFT JOIN hookhub_deliveries d "
     "ON d.sequence = e.sequence AND d.sequence BETWEEN ? AND ? WHERE e.sequence BETWEEN ? AND ? "
-    "GROUP BY e.sequence HAVING COUNT(d.id) <> MAX(e.deliveries + e.replayed - e.removed) "
+    f"GROUP BY e.sequence HAVING COUNT(d.id) <> MAX({_KEPT}) "
     "ORDER BY e.sequence"
 )
 _ORPHANS = (
@@ -222,6 +232,7 @@ _NO_ENDPOINT = (
 
 
 def _check_range(reader: Reader, found: Audit, first: int, last: int) -> None:
+    _hold_ranges(reader)
     place = (first, last)
     _add_events(reader, found, first, last)
     for status, reason, count, _ in reader.sql(_STATES, place):
@@ -244,6 +255,13 @@ def _check_range(reader: Reader, found: Audit, first: int, last: int) -> None:
     ):
         params = place * (query.count("?") // 2)
         found.differ(check, (row[0] for row in reader.sql(query, params)))
+
+
+def _hold_ranges(reader: Reader) -> None:
+    """Let no range be dropped under a transaction that saw what was before: rows would be missing
+    that it counts on."""
+    if not reader.is_sqlite:
+        reader.sql(f"LOCK TABLE {', '.join(KEYS)} IN ACCESS SHARE MODE")
 
 
 def _add_events(reader: Reader, found: Audit, first: int, last: int) -> None:
@@ -285,6 +303,7 @@ def _endpoints(reader: Reader) -> list[int]:
 
 
 def _check_counters(reader: Reader, found: Audit, endpoint_id: int) -> None:
+    _hold_ranges(reader)
     reader.unhurried()
     # Each count is answered from an index alone: the partial ones know the states.
     rows = reader.sql(

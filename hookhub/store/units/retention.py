@@ -6,7 +6,7 @@ while it is being deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,7 +37,9 @@ class Removed:
     more: bool = False
 
 
-def expire_events(tx: Transaction, before: int, limit: int) -> Removed:
+def expire_events(
+    tx: Transaction, before: int, limit: int, dropped: Sequence[tuple[int, int]] = ()
+) -> Removed:
     """Let the history begin later: after the oldest events, those older than ``before``.
 
     An event stays until all those committed before it are too old as well, so that the history
@@ -46,13 +48,18 @@ def expire_events(tx: Transaction, before: int, limit: int) -> Removed:
     Args:
         before: microseconds.
         limit: how many events at most.
+        dropped: ranges (the first sequence, and one after the last) whose rows stay, since they
+            are dropped when all of the range is too old.
     """
     tx.lock()
     start = tx.sql("SELECT events_from FROM hookhub_state WHERE id = 1")[0][0]
     end = _last_expired(tx, start, before, limit)
     if end is None:
         return Removed()
+    end = min([end, *(bound - 1 for part in dropped for bound in part if bound > start)])
     tx.change("UPDATE hookhub_state SET events_from = ? WHERE id = 1", (end + 1,))
+    if any(first <= start < after for first, after in dropped):
+        return Removed(more=True)
     deleted = tx.change(
         f"DELETE FROM hookhub_events WHERE sequence BETWEEN ? AND ? AND {_ALONE}",
         (start, end, start, end),
@@ -126,10 +133,12 @@ class Expired(NamedTuple):
     """Whether what follows is too new."""
 
 
-def find_deliveries(reader: Reader, after: int, ages: Ages, limit: int) -> Expired:
-    """Look at the next ``limit`` deliveries, in the order they were made."""
+def find_deliveries(
+    reader: Reader, after: int, ages: Ages, limit: int, below: int = 2**63 - 1
+) -> Expired:
+    """Look at the next ``limit`` deliveries, in the order they were made: ids below ``below``."""
     newest = ages.newest()
-    rows = reader.sql(f"{_ROW} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+    rows = reader.sql(f"{_ROW} WHERE id > ? AND id < ? ORDER BY id LIMIT ?", (after, below, limit))
     ids: list[int] = []
     position = after
     for row in map(OldDelivery._make, rows):
@@ -168,14 +177,19 @@ def _remove(tx: Transaction, rows: Sequence[OldDelivery]) -> Removed:
         failed += row.status == FAILED
         counts[row.endpoint_id] = [delivered, failed, max(to, row.sequence)]
         of_event[row.sequence] = of_event.get(row.sequence, 0) + 1
-    tx.many(
+    count_removed(tx, counts)
+    events = _remove_events(tx, of_event)
+    return Removed(events, len(ids), attempts, True)
+
+
+def count_removed(reader: Reader, counts: Mapping[int, Sequence[int]]) -> None:
+    """Note what endpoints have lost: how many delivered ones and failed ones, the last sequence."""
+    reader.many(
         "UPDATE hookhub_endpoints SET removed_delivered = removed_delivered + ?, "
         "removed_failed = removed_failed + ?, "
         "removed_to = CASE WHEN removed_to < ? THEN ? ELSE removed_to END WHERE id = ?",
         [(*count, count[2], endpoint_id) for endpoint_id, count in sorted(counts.items())],
     )
-    events = _remove_events(tx, of_event)
-    return Removed(events, len(ids), attempts, True)
 
 
 def _remove_events(tx: Transaction, removed: dict[int, int]) -> int:
@@ -187,10 +201,32 @@ def _remove_events(tx: Transaction, removed: dict[int, int]) -> int:
     )
     if deleted < len(sequences):
         tx.many(
-            "UPDATE hookhub_events SET removed = removed + ? WHERE sequence = ?",
-            [(removed[sequence], sequence) for sequence in sequences],
+            "UPDATE hookhub_events SET removed = removed + ?, kept = kept - ? WHERE sequence = ?",
+            [(removed[sequence], removed[sequence], sequence) for sequence in sequences],
         )
     return deleted
+
+
+def remove_alone(tx: Transaction, after: int, below: int, limit: int) -> int | None:
+    """Delete events older than the history whose deliveries went with a range.
+
+    Returns:
+        the last sequence that was looked at; None if there are no more.
+    """
+    tx.lock()
+    rows = tx.sql(
+        "SELECT sequence FROM hookhub_events WHERE sequence > ? AND sequence < ? AND sequence < "
+        "(SELECT events_from FROM hookhub_state WHERE id = 1) ORDER BY sequence LIMIT ?",
+        (after, below, limit),
+    )
+    if not rows:
+        return None
+    first, last = rows[0][0], rows[-1][0]
+    tx.change(
+        f"DELETE FROM hookhub_events WHERE sequence BETWEEN ? AND ? AND {_ALONE}",
+        (first, last, first, last),
+    )
+    return int(last)
 
 
 def deleted_endpoints(reader: Reader, before: int) -> list[int]:

@@ -13,6 +13,7 @@ import trio
 from hookhub.background.retention import Retention, Totals
 from hookhub.config import DatabaseSettings, RetentionSettings
 from hookhub.contracts.deliveries import DeliveryStatus
+from hookhub.contracts.errors import StoreUnavailable
 from hookhub.store import Reader, Store, open_store
 from hookhub.store.database import connect, create_database
 from hookhub.store.migrations import CORE, migrate
@@ -31,22 +32,12 @@ from hookhub.store.units.ranges import (
     ranges,
 )
 from hookhub.store.units.retention import Ages, Removed
-from tests.store.test_retention import (
-    DAY,
-    START,
-    Clock,
-    adds_up,
-    column,
-    make,
-    send,
-    settle,
-)
+from support.aging import DAY, HOUR, START, Clock, adds_up, column, make, send, settle
 
 pytestmark = pytest.mark.postgres
 SIZE = 10
 """Numbers in a range."""
 OK: tuple[DeliveryStatus, ...] = ("success",) * SIZE
-HOUR = DAY // 24
 CONVERSION = 6
 """The migration that makes ranges of tables."""
 
@@ -292,6 +283,29 @@ async def test_whoever_reads_for_long_is_left_alone(
         await send(store)
         done.set()
     assert (await retention.sweep()).deliveries == 30
+    await adds_up(store)
+
+
+async def test_a_drop_that_breaks_off_has_not_happened(
+    store: Store, clock: Clock, retention: Retention
+) -> None:
+    """Whatever was done before the commit: the range is there, and nothing is counted."""
+    await make(store)
+    await hours(store, clock, retention, *OK[1:], "pending", *OK)
+    clock.now += 31 * DAY
+    part, ages = Range(0, 11), Ages(clock.now - 30 * DAY, None)
+    seen = await store.read(partial(look_at_deliveries, part=part, ages=ages))
+    assert seen is not None
+
+    def drop(reader: Reader) -> None:
+        assert drop_deliveries(reader, part, ages, seen).deliveries == 9
+        reader.sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(StoreUnavailable):
+        await store.alter(drop)
+    assert (await there(store))[0] == part
+    await adds_up(store)
+    assert (await retention.sweep()).deliveries == 19
     await adds_up(store)
 
 

@@ -9,29 +9,15 @@ import pytest
 
 from hookhub.background.retention import Retention, Totals
 from hookhub.config import DatabaseSettings, LiveSettings, RetentionSettings
-from hookhub.contracts.deliveries import Claim, DeliveryStatus, EndpointOptions, NewEndpoint
-from hookhub.contracts.events import Cursor, Draft, new_event_id
+from hookhub.contracts.deliveries import DeliveryStatus
+from hookhub.contracts.events import Cursor, Draft
 from hookhub.feed import Feed
 from hookhub.store import Store, open_store
 from hookhub.store.units import deliveries as units
 from hookhub.store.units.audit import audit
-from hookhub.store.units.claims import claim_due
-from hookhub.store.units.deliveries import AttemptReport
-from hookhub.store.units.endpoints import delete_endpoint, endpoint_stats, insert_endpoint
+from hookhub.store.units.endpoints import delete_endpoint, endpoint_stats
 from hookhub.store.units.events import accept, history_bounds, read_events
-
-DAY = 86_400_000_000
-START = 1_800_000_000_000_000
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
+from support.aging import DAY, START, Clock, adds_up, column, make, send, settle
 
 
 @pytest.fixture
@@ -45,46 +31,12 @@ async def store(any_database: str, clock: Clock) -> AsyncIterator[Store]:
         yield opened
 
 
-async def make(store: Store, name: str = "one", **options: Any) -> int:
-    new = NewEndpoint(name, ("*",), {}, options=EndpointOptions(**options))
-    return (await store.write(lambda tx: insert_endpoint(tx, "webhook", new))).id
-
-
-async def send(store: Store, count: int = 1, key: str | None = None) -> None:
-    drafts = [Draft(new_event_id(0), "a.b", "{}", store.clock(), key) for _ in range(count)]
-    await store.write(lambda tx: [tx.append(draft) for draft in drafts])
-
-
-async def settle(store: Store, *statuses: DeliveryStatus, endpoint: int = 1) -> None:
-    """Claim as many deliveries of an endpoint, oldest first, and write down how each went."""
-    wanted = [(endpoint, len(statuses))]
-    found = await store.write(lambda tx: claim_due(tx, wanted, lease=1, until=store.clock() + DAY))
-    records = [record(claim, status) for claim, status in zip(found.claims, statuses, strict=True)]
-    await store.write(lambda tx: units.record_all(tx, records))
-
-
-def record(claim: Claim, status: DeliveryStatus) -> AttemptReport:
-    due = claim.until if status == "pending" else None
-    outcome = {"success": "delivered", "pending": "retry", "failed": "give_up"}[status]
-    return AttemptReport(claim, 1, 0.5, outcome, status, due, 500, "body", "status", "It failed.")
-
-
 async def sweep(store: Store, **settings: float) -> Totals:
     return await Retention(store, RetentionSettings(**settings)).sweep()
 
 
-async def column(store: Store, text: str) -> list[Any]:
-    return [row[0] for row in await store.read(lambda reader: reader.sql(text))]
-
-
 async def sequences(store: Store) -> list[int]:
     return await column(store, "SELECT sequence FROM hookhub_events ORDER BY sequence")
-
-
-async def adds_up(store: Store) -> None:
-    # No engine runs here: what is overdue says nothing.
-    found = await audit(store, sinks=())
-    assert found.ok, found.members()
 
 
 async def test_what_is_too_old_goes_with_everything_that_hangs_on_it(

@@ -208,6 +208,7 @@ async def test_an_hour_of_retention(cluster: PostgresCluster) -> None:
             if len(hours) in (0, 27):
                 print(*measured.top(), sep="\n")
             hours.append(measured.ms())
+        print([round(hour) for hour in hours])
         rows.append(("an hour by ranges, mean", sum(hours) / len(hours)))
         rows.append(("the hour with the most", max(hours)))
         rows.append(("the hour with the least", min(hours)))

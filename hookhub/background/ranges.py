@@ -169,11 +169,17 @@ class Ranges:
         return found
 
     def rest(self, tables: tuple[str, ...]) -> list[tuple[int, int]]:
-        """What is to be worked off row by row: numbers from the first to below the second."""
+        """What is to be worked off row by row: numbers from the first to below the second.
+
+        Each part is in one range, so that PostgreSQL need not look into the others.
+        """
+        dropped = set(self.dropped[tables])
         found, low = [], 0
-        for part in self.dropped[tables]:
+        for part in self._there.get(tables, ()):
             if part.first > low:
                 found.append((low, part.first))
+            if part not in dropped:
+                found.append(part)
             low = part.end
         return [*found, (low, 2**63 - 1)]
 

@@ -131,15 +131,16 @@ class Retention:
         removed = await self.ranges.drop_deliveries(ages)
         done.add(removed)
         for low, below in self.ranges.rest(DELIVERIES):
-            self._position = max(self._position, low - 1)
-            await self._walk(ages, below, done)
+            if self._position < below - 1:
+                self._position = max(self._position, low - 1)
+                if await self._walk(ages, below, done):
+                    break
         if removed.more:
             await self._alone()
 
-    async def _walk(self, ages: Ages, below: int, done: Totals) -> None:
-        """Delete deliveries from the position on, until they are too new."""
-        end = False
-        while not end and self._position < below - 1:
+    async def _walk(self, ages: Ages, below: int, done: Totals) -> bool:
+        """Delete deliveries from the position on; returns whether the next is too new."""
+        while True:
             look = partial(
                 units.find_deliveries, after=self._position, ages=ages, limit=LOOK, below=below
             )
@@ -148,8 +149,10 @@ class Retention:
             while ids:
                 part, ids = ids[: self._size], ids[self._size :]
                 done.add(await self._step(partial(units.remove_deliveries, ids=part, ages=ages)))
-            self._position, end = found.position, found.end
+            self._position = found.position
             await trio.sleep(PAUSE_MIN)
+            if found.end:
+                return found.is_new
 
     async def _alone(self) -> None:
         """Delete events that were kept for deliveries which have gone with a range."""

@@ -75,10 +75,13 @@ _ALONE = (
 
 
 def _last_expired(reader: Reader, start: int, before: int, limit: int) -> int | None:
-    rows = reader.sql(
-        "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? "
-        "ORDER BY sequence LIMIT ?",
-        (start, limit),
+    # The history has no holes: so many numbers are as many rows, and of one range.
+    query = (
+        "SELECT sequence, timestamp FROM hookhub_events WHERE sequence >= ? AND sequence < ? "
+        "ORDER BY sequence LIMIT ?"
+    )
+    rows = reader.sql(query, (start, start + limit, limit)) or reader.sql(
+        query, (start, 2**63 - 1, limit)
     )
     end: int | None = None
     for sequence, timestamp in rows:
@@ -130,7 +133,9 @@ class Expired(NamedTuple):
     ids: list[int]
     position: int
     end: bool
-    """Whether what follows is too new."""
+    """Whether nothing follows, or what follows is too new."""
+    is_new: bool = False
+    """Whether it is too new."""
 
 
 def find_deliveries(
@@ -144,7 +149,7 @@ def find_deliveries(
     for row in map(OldDelivery._make, rows):
         # One of the future says nothing about what follows: a clock was wrong.
         if newest is None or newest <= row.created_at <= reader.now:
-            return Expired(ids, position, True)
+            return Expired(ids, position, True, True)
         position = row.id
         if row.too_old(ages):
             ids.append(row.id)

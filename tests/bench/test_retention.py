@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -124,8 +125,8 @@ def _count(tx: units.Reader) -> None:
 class Measured:
     """Time in the database since it was made or asked last."""
 
-    def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True)
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._connection = connection
         self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         self.ms()
 
@@ -183,49 +184,56 @@ async def test_an_hour_of_retention(cluster: PostgresCluster) -> None:
     clock.now = start
     settings = DatabaseSettings(url=url)
     async with open_store(settings, clock) as store:
-        began = time.perf_counter()
-        await fill(store, start)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")
-            [(size,)] = connection.execute("SELECT pg_database_size(current_database())")
-        parts = len(await store.read(lambda reader: units.ranges(reader, units.DELIVERIES)))
-        print(
-            f"\n{ROWS:,} rows, {size / 2**30:.1f} GiB, {parts} ranges; made in "
-            f"{time.perf_counter() - began:.0f} s"
-        )
-        measured = Measured(url)
-        clock.now = start + KEPT * 24 * HOUR
-        rows = []
-        clock.now += HOUR
-        deleted = await one_by_one(store, clock.now - KEPT * 24 * HOUR)
-        rows.append((f"an hour, row by row ({deleted:,} deliveries)", measured.ms()))
-        retention = Retention(store, RetentionSettings(), least=LEAST)
-        hours: list[float] = []
-        while len(hours) < 30:
-            for _ in range(SWEEPS):
-                clock.now += HOUR // SWEEPS
-                await retention.sweep()
-            if len(hours) in (0, 27):
-                print(*measured.top(), sep="\n")
-            hours.append(measured.ms())
-        print([round(hour) for hour in hours])
-        rows.append(("an hour by ranges, mean", sum(hours) / len(hours)))
-        rows.append(("the hour with the most", max(hours)))
-        rows.append(("the hour with the least", min(hours)))
-        began = time.perf_counter()
-        found = await audit(store, sinks=())
-        print(f"audit: {found.ok} in {time.perf_counter() - began:.0f} s", found.differences)
-        latencies: list[float] = []
-        stop = trio.Event()
-        clock.now += 30 * HOUR
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(waits, store, latencies, stop)
-            await trio.sleep(1)
-            quiet = max(latencies)
+            await measure(store, clock, connection)
+
+
+async def measure(
+    store: Store, clock: Clock, connection: psycopg.Connection[tuple[Any, ...]]
+) -> None:
+    start = clock.now
+    began = time.perf_counter()
+    await fill(store, start)
+    connection.execute("VACUUM ANALYZE")
+    [(size,)] = connection.execute("SELECT pg_database_size(current_database())")
+    parts = len(await store.read(lambda reader: units.ranges(reader, units.DELIVERIES)))
+    print(
+        f"\n{ROWS:,} rows, {size / 2**30:.1f} GiB, {parts} ranges; made in "
+        f"{time.perf_counter() - began:.0f} s"
+    )
+    measured = Measured(connection)
+    clock.now = start + KEPT * 24 * HOUR
+    rows = []
+    clock.now += HOUR
+    deleted = await one_by_one(store, clock.now - KEPT * 24 * HOUR)
+    rows.append((f"an hour, row by row ({deleted:,} deliveries)", measured.ms()))
+    retention = Retention(store, RetentionSettings(), least=LEAST)
+    hours: list[float] = []
+    while len(hours) < 30:
+        for _ in range(SWEEPS):
+            clock.now += HOUR // SWEEPS
             await retention.sweep()
-            stop.set()
-        rows.append(("longest commit without a drop", 1000 * quiet))
-        rows.append(("longest commit while ranges are dropped", 1000 * max(latencies)))
+        if len(hours) in (0, 27):
+            print(*measured.top(), sep="\n")
+        hours.append(measured.ms())
+    print([round(hour) for hour in hours])
+    rows.append(("an hour by ranges, mean", sum(hours) / len(hours)))
+    rows.append(("the hour with the most", max(hours)))
+    rows.append(("the hour with the least", min(hours)))
+    began = time.perf_counter()
+    found = await audit(store, sinks=())
+    print(f"audit: {found.ok} in {time.perf_counter() - began:.0f} s", found.differences)
+    latencies: list[float] = []
+    stop = trio.Event()
+    clock.now += 30 * HOUR
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waits, store, latencies, stop)
+        await trio.sleep(1)
+        quiet = max(latencies)
+        await retention.sweep()
+        stop.set()
+    rows.append(("longest commit without a drop", 1000 * quiet))
+    rows.append(("longest commit while ranges are dropped", 1000 * max(latencies)))
     for name, value in rows:
         print(f"{name:55} {value:10.0f} ms")
     assert found.ok

@@ -120,6 +120,8 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         hub.store.notices.on(Topic.EVENTS, hub.broadcaster.look)
         hub.store.notices.on(Topic.ENDPOINTS, hub.engine.look)
         hub.store.notices.on(Topic.TOKENS, hub.tokens.look)
+        hub.store.notices.on(Topic.NODES, hub.engine.nodes_changed)
+        hub.store.notices.on_due(hub.engine.due)
         await nursery.start(hub.store.notices.run)
         await nursery.start(hub.tokens.run)
         await nursery.start(hub.broadcaster.run)
@@ -132,6 +134,7 @@ async def _running(hub: Hub) -> AsyncIterator[None]:
         for component in hub.components:
             nursery.start_soon(supervise, component, hub.components, hub.plugins)
         nursery.start_soon(_wind_down, hub)
+        nursery.start_soon(_leave, hub)
         try:
             yield
         except Exception as error:
@@ -156,6 +159,12 @@ def _stop_by(hub: Hub) -> float:
     if hub.stop_by is None:
         hub.stop_by = now + hub.settings.server.graceful_timeout
     return max(hub.stop_by, now + LAST_WORDS)
+
+
+async def _leave(hub: Hub) -> None:
+    """When the hub is about to stop, others take over its endpoints."""
+    await hub.draining.wait()
+    hub.engine.leave()
 
 
 async def _wind_down(hub: Hub) -> None:

@@ -33,6 +33,7 @@ class Claimer:
     Args:
         poll: seconds between looks for what other processes did.
         start: begins what may begin; called whenever a lane may have something.
+        sure: whether this node owns what it thinks it owns.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Claimer:
         leases: Leases,
         poll: float,
         start: Callable[[], None],
+        sure: Callable[[], bool],
     ) -> None:
+        self._sure = sure
         self._store = store
         self._scheduler = scheduler
         self._roster = roster
@@ -90,8 +93,8 @@ class Claimer:
         return refused
 
     def _take(self, lane: Lane | None, claim: Claim) -> list[Claim]:
-        """Put a claim into its lane; returns it if the lane was closed meanwhile."""
-        if lane is None or lane.closed:
+        """Put a claim into its lane; returns it if the lane is not to be served any more."""
+        if lane is None or lane.idle:
             return [claim]
         self._leases.hold(claim)
         self._scheduler.add(lane, claim)
@@ -125,7 +128,7 @@ class Claimer:
         now, now_us = trio.current_time(), self._store.clock()
         for endpoint_id, due in found.items():
             lane = self._scheduler.lanes.get(endpoint_id)
-            if lane is not None and not lane.closed:
+            if lane is not None and not lane.idle:
                 self._scheduler.found_due(lane, due, now, now_us)
         self._bell.set()
 
@@ -143,7 +146,7 @@ class Claimer:
                 if await self._leases.settle() or trio.current_time() >= self._look_at:
                     self._look_at = trio.current_time() + self._poll
                     await self.look_around()
-                if self._rested():
+                if self._rested() and self._sure():
                     await self._claim()
                     self.failing = self._rest_until = None
             except HookhubError as error:
@@ -152,9 +155,9 @@ class Claimer:
                 log.warning("delivery.claim_failed", error=error.detail)
             else:
                 now, until = trio.current_time(), self._rest_until
-                if until is None:
+                if until is None and self._sure():
                     pause = self._scheduler.sleep(now, self._store.clock(), self._poll)
-                else:
+                elif until is not None:
                     pause = min(self._poll, max(0.0, until - now))
             with trio.move_on_after(pause):
                 await self._bell.wait()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 import trio
@@ -27,10 +27,12 @@ from hookhub.delivery.claiming import Claimer
 from hookhub.delivery.lanes import Lane, Obstacle, Scheduler
 from hookhub.delivery.leases import Leases
 from hookhub.delivery.nodes import Nodes
+from hookhub.delivery.owners import Owners
 from hookhub.delivery.recording import Observer, Recorder, Results
 from hookhub.delivery.roster import Roster
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.store import NewDelivery, Store
+from hookhub.store.notices import Topic, due_notice, notify
 from hookhub.store.units.postponed import from_the_future
 
 log = structlog.get_logger("hookhub.delivery")
@@ -58,14 +60,36 @@ class Engine:
         self._store = store
         self._attempts = attempts
         self._scheduler = Scheduler(settings.concurrency)
-        self._roster = Roster(store, self._scheduler, attempts.sinks, settings.endpoint_concurrency)
+        self._owners = Owners(
+            self._scheduler,
+            lambda claims: self._leases.give_back(claims),
+            lambda: self._claimer.look_soon(),
+        )
+        self._roster = Roster(
+            store,
+            self._scheduler,
+            attempts.sinks,
+            settings.endpoint_concurrency,
+            self._owners.owns,
+        )
         self._recorder = Recorder(store, verdicts.record)
         self._results = Results(store, self._recorder, settings, observer)
         # A lost lock: others may take over what this node has claimed.
-        self._nodes = Nodes(store, lambda: self._claimer.look_soon(), lambda: self._leases.doubt())
+        self._nodes = Nodes(
+            store,
+            self._owners,
+            lambda: self._claimer.look_soon(),
+            lambda: self._leases.doubt(),
+        )
         self._leases = Leases(store, self._nodes, attempts.longest)
         self._claimer = Claimer(
-            store, self._scheduler, self._roster, self._leases, poll, self._pump
+            store,
+            self._scheduler,
+            self._roster,
+            self._leases,
+            poll,
+            self._pump,
+            self._owners.sure,
         )
         self._nursery: trio.Nursery | None = None
         self._ended = trio.Event()
@@ -81,7 +105,7 @@ class Engine:
     def takes(self, endpoint_id: int, more: int, now: int) -> bool:
         """Whether a delivery just being committed may be handed over at once."""
         ready = not self._claimer.stopping and self._recorder.failing is None
-        return ready and self._scheduler.takes(endpoint_id, more, now)
+        return ready and self._owners.sure() and self._scheduler.takes(endpoint_id, more, now)
 
     def lost(self, lease: int) -> None:
         """Nobody knows whether what has this lease was committed."""
@@ -91,9 +115,26 @@ class Engine:
 
     def wake(self, endpoint_id: int) -> None:
         """Something is due for this endpoint."""
-        if (lane := self._scheduler.lanes.get(endpoint_id)) is not None:
-            self._scheduler.due_by(lane, self._store.clock())
+        self.due([endpoint_id])
+        if not self._owners.owns(endpoint_id) and self._nursery is not None:
+            self._nursery.start_soon(self._tell_others, due_notice([endpoint_id]))
+
+    def due(self, endpoint_ids: Collection[int] | None) -> None:
+        """Something was made due elsewhere for these endpoints; None: nobody knows for whom."""
+        if endpoint_ids is None:
+            self._claimer.look_soon()
+            return
+        for endpoint_id in endpoint_ids:
+            lane = self._scheduler.lanes.get(endpoint_id)
+            if lane is not None and not lane.idle:
+                self._scheduler.due_by(lane, self._store.clock())
         self._claimer.ring()
+
+    async def _tell_others(self, text: str) -> None:
+        if signature := self._store.notices.signature():
+            # Whoever is not told looks in a moment.
+            with contextlib.suppress(HookhubError):
+                await self._store.write(lambda tx: notify(tx, signature, text), locks=False)
 
     def committed(self, events: list[Event], deliveries: list[NewDelivery]) -> None:
         """Deliveries were committed by this process."""
@@ -112,8 +153,17 @@ class Engine:
         self._claimer.look_soon()
 
     async def look_around(self) -> None:
-        """Find what was changed or made due, here or by other processes."""
+        """Find what was changed or made due, here or by other processes; let others look too."""
         await self._claimer.look_around()
+        await self._tell_others(Topic.DUE.value)
+
+    def nodes_changed(self) -> None:
+        """Another node has come, leaves, or has given up something."""
+        self._nodes.look()
+
+    def leave(self) -> None:
+        """This node is about to stop: others may have what it owns."""
+        self._nodes.leave()
 
     # -- running ---------------------------------------------------------------------------
 
@@ -153,11 +203,18 @@ class Engine:
     async def stop(self) -> None:
         """Start no more attempts; return when those in flight are recorded."""
         self._claimer.stop()
+        self._nodes.leave()
         await self._ended.wait()
 
     def _give_back_soon(self, claims: Sequence[Claim]) -> None:
         if claims and self._nursery is not None:
-            self._nursery.start_soon(self._leases.give_back, claims)
+            self._nursery.start_soon(self._give_back, claims)
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        await self._leases.give_back(claims)
+        elsewhere = {item.endpoint_id for item in claims if not self._owners.owns(item.endpoint_id)}
+        if elsewhere:
+            await self._tell_others(due_notice(elsewhere))
 
     def _pump(self) -> None:
         """Start what may start. Synchronous: nothing waits for a free task.
@@ -167,6 +224,8 @@ class Engine:
         """
         if self._nursery is None or self._claimer.stopping or self._recorder.failing is not None:
             return
+        if not self._owners.sure():
+            return
         now = trio.current_time()
         while (found := self._scheduler.next(now)) is not None:
             self._nursery.start_soon(self._deliver, *found)
@@ -174,7 +233,7 @@ class Engine:
     async def _deliver(self, lane: Lane, claim: Claim) -> None:
         delivered: bool | None = None
         try:
-            sure = not lane.closed and self._leases.good(claim, self._store.clock())
+            sure = self._may_begin(lane) and self._leases.good(claim, self._store.clock())
             mine = claim if sure else await self._begin(lane, claim)
             if mine is None:
                 return
@@ -196,16 +255,23 @@ class Engine:
 
     async def _begin(self, lane: Lane, claim: Claim) -> Claim | None:
         """The claim, if it may be attempted all the same."""
-        if lane.closed:
-            # Switched off since.
+        if not self._may_begin(lane):
+            # Switched off since, or given up to another node.
             await self._leases.give_back([claim])
             self._scheduler.due_by(lane, self._store.clock())
             return None
         try:
-            return await self._leases.renew(claim, self._store.clock())
+            mine = await self._leases.renew(claim, self._store.clock())
         except StoreUnavailable:
+            mine = None
             self._leases.owe([claim])
+        if mine is not None and not self._may_begin(lane):
+            self._leases.owe([mine])
             return None
+        return mine
+
+    def _may_begin(self, lane: Lane) -> bool:
+        return not lane.idle and self._owners.sure()
 
     def _finished(self, lane: Lane, delivered: bool | None) -> None:
         if self._scheduler.finished(lane, trio.current_time(), delivered):
@@ -216,6 +282,9 @@ class Engine:
             if dropped:
                 self._scheduler.due_by(lane, self._store.clock())
                 self._give_back_soon(dropped)
+        if not lane.owned:
+            # Somebody may wait for its slot.
+            self._nodes.look()
         self._pump()
         self._claimer.ring()
 
@@ -248,10 +317,10 @@ class Engine:
         return self._roster.warnings()
 
     def breaker_states(self, endpoint_ids: Iterable[int]) -> dict[int, str]:
-        """Endpoint to the state of its breaker on this node."""
+        """Endpoint to the state of its breaker, for those that this node owns."""
         now = trio.current_time()
-        lanes = self._scheduler.lanes
-        return {key: lanes[key].breaker.state(now).value for key in endpoint_ids if key in lanes}
+        found = ((key, self._scheduler.lanes.get(key)) for key in endpoint_ids)
+        return {key: lane.breaker.state(now).value for key, lane in found if lane and lane.owned}
 
     def obstacle(self, endpoint_id: int) -> Obstacle | None:
         """What holds back deliveries to an endpoint on this node; None if nothing does."""
@@ -266,10 +335,14 @@ class Engine:
             "queued": self._scheduler.queued,
             "queued_bytes": self._scheduler.queued_bytes,
             "handed_over_total": self._handed_over,
+            "slots_owned": self._owners.slots,
+            "endpoints_owned": sum(lane.owned for lane in self._scheduler),
             "endpoints_unreadable": len(self._roster.unreadable()),
             "nodes": self._nodes.living,
             "taken_over_total": self._nodes.taken_over,
             "breakers_opened_total": self._opened,
-            "breakers_open": sum(lane.breaker.is_open(now) for lane in self._scheduler),
+            "breakers_open": sum(
+                lane.owned and lane.breaker.is_open(now) for lane in self._scheduler
+            ),
             **self._results.statistics(),
         }

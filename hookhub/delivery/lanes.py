@@ -52,6 +52,13 @@ class Lane:
     """Whether the lane stands in the scheduler's line."""
     closed: bool = False
     """Whether the endpoint is off, deleted, or its sink is missing."""
+    owned: bool = True
+    """Whether this node attempts its deliveries; else another one does."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is for this node to begin."""
+        return self.closed or not self.owned
 
     @property
     def room(self) -> int:
@@ -60,7 +67,7 @@ class Lane:
 
     def wait(self, now: float) -> float | None:
         """Seconds until an attempt may start; None if something else must happen first."""
-        if self.closed or self.in_flight >= self.window.size:
+        if self.idle or self.in_flight >= self.window.size:
             return None
         blocked = self.breaker.wait(now)
         return None if blocked is None else max(blocked, self.rate.wait(now))
@@ -152,7 +159,7 @@ class Scheduler:
         lane = self.lanes.get(endpoint_id)
         return (
             lane is not None
-            and not lane.closed
+            and not lane.idle
             and lane.room > more
             and (lane.due is None or lane.due > now)
             and self.queued_bytes < QUEUE_BYTES
@@ -218,7 +225,7 @@ class Scheduler:
 
     def _feed(self, lane: Lane, now: float) -> None:
         """See that a lane with a short queue is fed, now or when it may go on."""
-        if lane.due is None or lane.closed:
+        if lane.due is None or lane.idle:
             return
         wait = lane.wait(now)
         if wait is not None and wait > 0:
@@ -252,7 +259,7 @@ class Scheduler:
             if full and not self._starves(lane, now):
                 continue
             del self._hungry[endpoint_id]
-            if lane.closed or lane.due is None or lane.due > now_us:
+            if lane.idle or lane.due is None or lane.due > now_us:
                 continue
             wait = lane.breaker.wait(now)
             if wait:

@@ -7,7 +7,7 @@ WINDOW_START = 2
 
 
 class RateLimit:
-    """A token bucket: at most ``rate`` attempts per second, after a pause up to ``burst`` at once.
+    """A token bucket: in no second more than ``rate`` attempts and a tenth of them, or one, more.
 
     Args:
         rate: attempts per second; None for no limit.
@@ -15,9 +15,14 @@ class RateLimit:
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
-        self._burst = max(1.0, rate or 1.0)
-        self._tokens = self._burst
+        self._tokens = max(1.0, (rate or 0.0) / 10)
+        # Half a one more, so that what a late start has missed is not lost.
+        self._burst = max(1.5, self._tokens)
         self._at = 0.0
+
+    def begin_empty(self, now: float) -> None:
+        """Let what another has just started count, as much as it may have been."""
+        self._tokens, self._at = 0.0, now
 
     def wait(self, now: float) -> float:
         """Seconds until the next attempt may start; 0 for now."""

@@ -6,6 +6,7 @@ On SQLite there is nothing to do here: see :class:`hookhub.store.lock.HubLock`.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
@@ -14,17 +15,22 @@ import structlog
 import trio
 
 from hookhub.contracts.errors import HookhubError, StoreUnavailable
+from hookhub.delivery.owners import Owners
 from hookhub.store import Store
 from hookhub.store.database import is_sqlite
 from hookhub.store.kept_session import in_thread
-from hookhub.store.nodes import NodeLock
+from hookhub.store.nodes import Neighbours, NodeLock
+from hookhub.store.notices import Topic
 from hookhub.store.units.leases import NODES, lease_base, leasing_nodes, release_node
 from hookhub.store.units.replays import release_replays
 
-LOOK = 0.5
+LOOK = 0.3
 """Seconds between two looks at who lives."""
-GRACE = 1.5
-"""Seconds that a node must be gone: one whose connection broke is back by then."""
+SILENT = 1.0
+"""Seconds without a look after which a node is missing although it has its lock: it is frozen."""
+GRACE = 1.25
+"""Seconds that a node must be missing: one whose connection broke is back by then. More than
+:data:`hookhub.delivery.owners.TRUST`, so that what it owned is no more begun there."""
 SETTLED = 10.0
 """Seconds after the server's start in which others may still be on their way back to it."""
 SEARCH = 30.0
@@ -35,7 +41,7 @@ PAUSE_MAX = 0.5
 NEVER = float("-inf")
 POOLED = (
     "there is a connection pooler before the database; what a killed hub had claimed comes back "
-    "only when its leases end"
+    "only when its leases end, and the limits of endpoints are those of each hub"
 )
 
 T = TypeVar("T")
@@ -66,6 +72,10 @@ class Absences:
                 self._known.add(node)
                 self._missing[node] = since
 
+    def present(self, now: float) -> frozenset[int]:
+        """Those who are not missing for so long."""
+        return frozenset(self._known.difference(self.dead(now)))
+
     def dead(self, now: float) -> list[int]:
         """Those who are missing for long enough."""
         return [node for node, since in self._missing.items() if now - since >= GRACE]
@@ -84,15 +94,21 @@ class Nodes:
     """Keeps this node's lock, and releases the leases of nodes that have lost theirs.
 
     Args:
+        owners: what this node owns, under locks on the same session.
         released: called when something became due by that.
         doubted: called when the lock was lost: others may have released this node's own leases
             since, and nobody knows for a while.
     """
 
     def __init__(
-        self, store: Store, released: Callable[[], None], doubted: Callable[[], None]
+        self,
+        store: Store,
+        owners: Owners,
+        released: Callable[[], None],
+        doubted: Callable[[], None],
     ) -> None:
         self._store = store
+        self._owners = owners
         self._released = released
         self._doubted = doubted
         self._node = secrets.randbelow(NODES)
@@ -100,6 +116,10 @@ class Nodes:
         self._search_at = NEVER
         self._tried = False
         self._joined = False
+        self._pause = trio.CancelScope()
+        self._look_again = False
+        self._leaving: set[int] = set()
+        self._is_leaving = self._said = False
         self.base: int | None = None
         """What the leases of this node begin with; None while they cannot be guarded."""
         self.living = 0
@@ -107,9 +127,20 @@ class Nodes:
         self.taken_over = 0
         """Deliveries that dead nodes had claimed."""
 
+    def look(self) -> None:
+        """There may be something to take or to give up: look now."""
+        self._look_again = True
+        self._pause.cancel()
+
+    def leave(self) -> None:
+        """This node is about to stop: let others have what it owns."""
+        self._is_leaving = True
+        self.look()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Stay until cancelled; started when the first look is done, or cannot be."""
         if is_sqlite(self._store.settings.url):
+            self._owners.own_all()
             task_status.started()
             return
         pause = PAUSE
@@ -133,19 +164,24 @@ class Nodes:
             lock = await trio.to_thread.run_sync(NodeLock, self._store.settings)
             if not lock.is_own:
                 log.warning("nodes.unguarded", reason=POOLED)
+                self._owners.own_all()
                 return False
             await self._join(lock)
             await self._look(lock, first=task_status is not trio.TASK_STATUS_IGNORED)
             task_status.started()
             told = True
             while True:
-                with trio.move_on_after(LOOK):
+                self._pause = trio.CancelScope()
+                self._pause.deadline = trio.current_time() + (0 if self._look_again else LOOK)
+                with self._pause:
                     await trio.lowlevel.wait_readable(lock.socket)
+                self._look_again = False
                 await self._look(lock)
         finally:
             if not told:
                 task_status.started()
             if self.base is not None:
+                self._owners.lost()
                 self.base = None
                 self.living = 0
                 self._store.notices.alone = False
@@ -163,26 +199,49 @@ class Nodes:
         if self._joined:
             log.info("nodes.rejoined", node=self._node)
         self._joined = True
+        self._said = False
         self.base = lease_base(self._node)
         self._absences.begin_anew()
         self._search_at = NEVER
 
     async def _look(self, lock: NodeLock, *, first: bool = False) -> None:
-        living = await in_thread(lock.living)
-        if self._node not in living:
+        began, now = time.monotonic(), trio.current_time()
+        found = await in_thread(lock.look)
+        if self._node not in found.silent:
             raise StoreUnavailable("This node's lock is gone.")
+        living = {node for node, silent in found.silent.items() if silent < SILENT} | {self._node}
         self.living = len(living)
         self._store.notices.alone = self.living == 1
-        self._absences.look(living, trio.current_time())
-        alone = first and len(living) == 1 and await in_thread(lock.server_age) > SETTLED
+        self._absences.look(living, now)
+        self._leaving |= found.leaving
+        alone = first and len(found.silent) == 1 and await in_thread(lock.server_age) > SETTLED
+        await self._release_dead(lock, found, alone)
+        present = self._absences.present(now)
+        candidates = present.difference(self._leaving) or present
+        given = await self._owners.settle(lock, began, self._node, candidates, first=alone)
+        await self._tell(lock, given or first)
+
+    async def _release_dead(self, lock: NodeLock, found: Neighbours, alone: bool) -> None:
         try:
             await self._search(NEVER if alone else trio.current_time())
             for node in self._absences.dead(trio.current_time()):
+                if node in found.silent:
+                    log.warning("nodes.frozen", node=node)
+                    await in_thread(partial(lock.end, node))
                 await self._take_over(node)
             if alone:
                 await self._store.write(release_replays)
         except StoreUnavailable as error:
             log.warning("nodes.look_failed", error=error.detail)
+
+    async def _tell(self, lock: NodeLock, news: bool) -> None:
+        """Say that this node is there, leaves, or has given up slots."""
+        if self._is_leaving and not self._said:
+            await in_thread(partial(lock.leave, self._node))
+            self._said = self._look_again = news = True
+        if news:
+            origin = self._store.notices.origin
+            await in_thread(partial(lock.tell, f"{origin} {Topic.NODES.value}"))
 
     async def _search(self, missing_since: float) -> None:
         """Look for leases of nodes that were never seen alive."""

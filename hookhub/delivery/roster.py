@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 import structlog
@@ -33,11 +33,18 @@ class Roster:
     Args:
         sinks: names of those that are there; endpoints of others wait.
         concurrency: attempts at once for endpoints that have no number of their own.
+        owns: whether this node attempts an endpoint's deliveries.
     """
 
     def __init__(
-        self, store: Store, scheduler: Scheduler, sinks: Collection[str], concurrency: int
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        sinks: Collection[str],
+        concurrency: int,
+        owns: Callable[[int], bool],
     ) -> None:
+        self._owns = owns
         self._store = store
         self._scheduler = scheduler
         self._sinks = sinks
@@ -125,7 +132,7 @@ class Roster:
         _tell_unreadable(endpoint, lane)
         if lane is None:
             rate = RateLimit(endpoint.options.rate_limit)
-            lane = Lane(endpoint, Window(limit), rate, Breaker())
+            lane = Lane(endpoint, Window(limit), rate, owned=self._owns(endpoint.id))
             self._scheduler.lanes[endpoint.id] = lane
         else:
             if endpoint.options.rate_limit != lane.endpoint.options.rate_limit:

@@ -101,7 +101,8 @@ class Notices:
         self._settings = settings
         self._listeners: list[tuple[Topic, Callable[[], None]]] = []
         self._due: list[Callable[[Collection[int] | None], None]] = []
-        self._origin = "" if is_sqlite(settings.url) else secrets.token_hex(8)
+        self.origin = "" if is_sqlite(settings.url) else secrets.token_hex(8)
+        """Names this node in notices; empty on SQLite."""
         self.alone = False
         """Whether no other node is alive: a notice costs a tenth of a commit."""
         self._listening = False
@@ -109,7 +110,7 @@ class Notices:
 
     def signature(self) -> str:
         """What names this node in the notices of its next commit; empty: it shall give none."""
-        return "" if self.alone else self._origin
+        return "" if self.alone else self.origin
 
     def on(self, topic: Topic, listener: Callable[[], None]) -> None:
         """Call ``listener()`` in the Trio thread whenever there may be news. It must not raise."""
@@ -124,7 +125,7 @@ class Notices:
         """Listen until cancelled."""
         task_status.started()
         pause = PAUSE
-        while self._origin:
+        while self.origin:
             try:
                 session = await in_thread(lambda: NoticeSession(self._settings))
                 if not session.is_own:
@@ -159,7 +160,7 @@ class Notices:
         due: set[int] | None = set()
         for notice in notices:
             origin, *names = notice.split(" ")
-            if origin == self._origin:
+            if origin == self.origin:
                 continue
             self._heard += 1
             for name in names:

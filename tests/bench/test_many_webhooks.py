@@ -50,7 +50,9 @@ def test_many_webhooks(database: str, tmp_path: Path, request: pytest.FixtureReq
     settings: dict[str, object] = {"log": {"level": "warning"}, "plugins": {"disabled": ["log"]}}
     if database == "postgres":
         settings["database"] = {"url": request.getfixturevalue("postgres_url")}
-    print(f"\n\n{database}\n{'webhooks':>9} {'CPU ms to make one':>19} {'idle, % of a core':>18} MiB")
+    print(
+        f"\n\n{database}\n{'webhooks':>9} {'CPU ms to make one':>19} {'idle, % of a core':>18} MiB"
+    )
     with HubProcess(tmp_path, settings) as hub, hub.client() as client:
         made, pid = 0, hub.pid
         for step in STEPS:

@@ -15,12 +15,16 @@ import pytest
 import trio
 
 from hookhub.config import DatabaseSettings
+from hookhub.contracts.deliveries import NewEndpoint
 from hookhub.contracts.sinks import AttemptResult
+from hookhub.delivery.engine import Engine
 from hookhub.delivery.leases import Leases
 from hookhub.delivery.nodes import GRACE, NEVER, Absences, Nodes
+from hookhub.delivery.slots import SLOTS
 from hookhub.store import Store, open_store
 from hookhub.store.nodes import NodeLock
 from hookhub.store.units.claims import claim_due
+from hookhub.store.units.endpoints import insert_endpoint
 from hookhub.store.units.leases import GUARDED, lease_base, lease_count, lease_node, leasing_nodes
 from hookhub.testing.postgres import running_cluster
 from support.scripted import (
@@ -30,6 +34,7 @@ from support.scripted import (
     counts,
     delivery_when,
     make_endpoint,
+    nothing_owned,
     running,
     send,
     send_more,
@@ -62,6 +67,26 @@ def hanging(*script: AttemptResult) -> Scripted:
     sink = Scripted(*script)
     sink.gate = trio.Event()
     return sink
+
+
+async def own_one(store: Store, engine: Engine, *others: Engine) -> int:
+    """Make endpoints until this one owns one of them; returns how many there are."""
+    await until(lambda: all(e.statistics()["nodes"] == 1 + len(others) for e in (engine, *others)))
+    await until(lambda: sum(e.statistics()["slots_owned"] for e in (engine, *others)) == SLOTS)
+    await until(lambda: engine.statistics()["slots_owned"] > 0)
+    before = await store.read(
+        lambda reader: reader.sql("SELECT COUNT(*) FROM hookhub_endpoints")[0][0]
+    )
+    if engine.statistics()["endpoints_owned"]:
+        return int(before)
+    for number in range(before + 1, SLOTS + 1):
+        await store.write(
+            lambda tx: insert_endpoint(tx, "scripted", NewEndpoint("one", ("*",), {}, secret="s"))
+        )
+        await until(lambda n=number: all(e.obstacle(n) is None for e in (engine, *others)))
+        if engine.statistics()["endpoints_owned"]:
+            return number
+    raise AssertionError
 
 
 async def settle(store: Store) -> None:
@@ -134,24 +159,27 @@ async def test_the_work_of_a_dead_node_is_taken_over(store: Store, other: Store)
     dying, living = hanging(), Scripted()
     async with running(other, living) as survivor:
         async with running(store, dying) as engine:
-            await make_endpoint(store, engine, survivor)
-            await until(lambda: survivor.statistics()["nodes"] == 2)
+            endpoints = await own_one(store, engine, survivor)
             await send_more(store, 4)
             await until(lambda: len(dying.attempts) == 2)
+            await until(lambda: len(living.attempts) == 4 * (endpoints - 1))
         with trio.fail_after(SOON):
-            await all_delivered(store, 4)
+            await all_delivered(store, 4 * endpoints)
         # Two were under way, two more were claimed: handed over with their commit.
         assert survivor.statistics()["taken_over_total"] == 4
-    assert len(living.attempts) == 4
+    assert len(living.attempts) == 4 * endpoints
 
 
 async def test_a_lost_session_is_not_a_death(store: Store, other: Store) -> None:
     """Its node comes back under its own number before anybody takes its work."""
     sink = hanging()
     async with running(other, Scripted()) as neighbour, running(store, sink) as engine:
-        await make_endpoint(store, engine, neighbour)
+        endpoints = await own_one(store, engine, neighbour)
         await send_more(store, 4)
         await until(lambda: len(sink.attempts) == 2)
+        with trio.fail_after(SOON):
+            while (await counts(store)).get(0) != 4:
+                await trio.sleep(0.01)
         before = await store.read(leasing_nodes)
         for _ in range(3):
             await _end_sessions(store)
@@ -160,7 +188,7 @@ async def test_a_lost_session_is_not_a_death(store: Store, other: Store) -> None
         assert await store.read(leasing_nodes) == before
         assert sink.gate is not None
         sink.gate.set()
-        await all_delivered(store, 4)
+        await all_delivered(store, 4 * endpoints)
         assert neighbour.statistics()["taken_over_total"] == 0
     assert len(sink.attempts) == 4
 
@@ -200,10 +228,17 @@ async def test_a_crash_of_the_server_makes_no_duplicates() -> None:
                 running(store, sinks[0]) as one,
                 running(other, sinks[1]) as two,
             ):
-                await make_endpoint(store, one, two)
-                await send_more(store, 2)
-                await send_more(other, 2)
-                await until(lambda: all(len(sink.attempts) == 2 for sink in sinks))
+                await own_one(store, one, two)
+                total = await own_one(store, two, one)
+                engines = one, two
+                owned = [int(engine.statistics()["endpoints_owned"]) for engine in engines]
+                await send_more(store, 1)
+                await send_more(other, 1)
+
+                def attempts() -> list[int]:
+                    return [len(sink.attempts) for sink in sinks]
+
+                await until(lambda: attempts() == [2 * number for number in owned])
                 await trio.to_thread.run_sync(cluster.stop, "immediate")
                 await until(lambda: one.statistics()["nodes"] == two.statistics()["nodes"] == 0)
                 # One ends while there is no database, the other afterwards.
@@ -215,15 +250,15 @@ async def test_a_crash_of_the_server_makes_no_duplicates() -> None:
                 await trio.sleep(2 * GRACE)
                 assert sinks[1].gate is not None
                 sinks[1].gate.set()
-                await all_delivered(store, 4)
-                assert [len(sink.attempts) for sink in sinks] == [2, 2]
+                await all_delivered(store, 2 * total)
+                assert attempts() == [2 * number for number in owned]
 
 
 @pytest.mark.parametrize("guarded", [True, False])
 async def test_a_claim_that_nobody_was_told_of_comes_back(store: Store, guarded: bool) -> None:
     """Committed, and the connection broke before the news of it: that one alone, whether this node
     is known to live or not."""
-    nodes = Nodes(store, lambda: None, lambda: None)
+    nodes = Nodes(store, nothing_owned(), lambda: None, lambda: None)
     leases = Leases(store, nodes, 65.0)
     await make_endpoint(store)
     await send_more(store, 4)
@@ -260,7 +295,7 @@ async def test_behind_a_pooler_leases_are_not_guarded(postgres_url: str) -> None
 
 async def test_leases_are_guarded_only_while_the_lock_is_held(store: Store) -> None:
     """Without it nobody could tell that this node lives."""
-    nodes = Nodes(store, lambda: None, lambda: leases.doubt())
+    nodes = Nodes(store, nothing_owned(), lambda: None, lambda: leases.doubt())
     leases = Leases(store, nodes, 65.0)
     assert leases.new(0)[0] < GUARDED
     async with trio.open_nursery() as nursery:

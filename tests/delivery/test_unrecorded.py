@@ -30,6 +30,7 @@ from support.scripted import (
     all_delivered,
     counts,
     make_endpoint,
+    nothing_owned,
     running,
     send,
     send_more,
@@ -210,7 +211,7 @@ async def test_what_could_not_be_given_back_is_given_back_later(
 ) -> None:
     """As soon as the database takes it, and not at the end of its lease; also when it is asked for
     twice at once."""
-    leases = Leases(store, Nodes(store, lambda: None, lambda: None), 65.0)
+    leases = Leases(store, Nodes(store, nothing_owned(), lambda: None, lambda: None), 65.0)
     await make_endpoint(store)
     await send_more(store, 2)
     number, end = leases.new(store.clock())

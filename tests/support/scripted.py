@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
 from hookhub.config import DeliverySettings
-from hookhub.contracts.deliveries import DEFAULT_OPTIONS, Delivery, EndpointOptions, NewEndpoint
+from hookhub.contracts.deliveries import (
+    DEFAULT_OPTIONS,
+    Claim,
+    Delivery,
+    EndpointOptions,
+    NewEndpoint,
+)
 from hookhub.contracts.events import Draft, new_event_id
 from hookhub.contracts.sinks import Attempt, AttemptResult, DurableSink, Outcome
 from hookhub.delivery.attempts import Attempts
 from hookhub.delivery.engine import Engine
+from hookhub.delivery.lanes import Scheduler
+from hookhub.delivery.owners import Owners
 from hookhub.delivery.verdicts import Verdicts
 from hookhub.plugins import TransformRegistry
 from hookhub.store import Store
@@ -66,6 +74,15 @@ async def running(store: Store, sink: Scripted, **settings: Any) -> AsyncIterato
         nursery.cancel_scope.cancel()
 
 
+def nothing_owned() -> Owners:
+    """For who has no endpoints."""
+
+    async def give_back(claims: Sequence[Claim]) -> None:
+        assert not claims
+
+    return Owners(Scheduler(1), give_back, lambda: None)
+
+
 async def send(store: Store, options: EndpointOptions = DEFAULT_OPTIONS) -> None:
     new = NewEndpoint("one", ("*",), {}, secret="s", options=options)
     await store.write(lambda tx: insert_endpoint(tx, "scripted", new))
@@ -85,7 +102,7 @@ async def make_endpoint(store: Store, *engines: Engine) -> None:
     """An endpoint that these engines know of."""
     new = NewEndpoint("one", ("*",), {}, secret="s")
     await store.write(lambda tx: insert_endpoint(tx, "scripted", new))
-    await until(lambda: all(engine.breaker_states([1]) for engine in engines))
+    await until(lambda: all(engine.obstacle(1) is None for engine in engines))
 
 
 async def send_more(store: Store, count: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from hookhub.store.nodes import LIVING
+from hookhub.store.nodes import LOCK_CLASS
 from hookhub.store.units.leases import GUARDED, lease_node
 
 LEASED = (
@@ -136,4 +136,9 @@ class PostgresOfMany(Postgres):
         return [row[:2] for row in rows if row[2] < GUARDED or lease_node(row[2]) not in living]
 
     def _living(self, connection: Any) -> set[int]:
-        return {row[0] for row in connection.execute(LIVING).fetchall()}
+        found = connection.execute(
+            f"SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            f"AND classid = {LOCK_CLASS} AND objsubid = 2 AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return {row[0] for row in found.fetchall()}

@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Mapping|Sequence|Iterable|Iterator|Callable|Awaitable|AsyncIterator|Any|Literal)"),
     ("py:.*", r"(.*\.)?(T|ModelT)"),
     # Imported for type checkers alone, so that autodoc sees the bare name.
-    ("py:class", r"Management"),
+    ("py:class", r"Management|Publisher"),
     ("py:.*", r"hookhub\.(access|background|config|delivery|feed|filters|plugins)(\..*)?"),
     ("py:.*", r"hookhub\.(secretbox|server|store)\..*"),
     ("py:.*", r"hookhub\.(client\.retries|contracts\.transforms)\..*"),

@@ -129,6 +129,7 @@ class Hub:
             store,
             settings.server.name,
             self.draining,
+            tables=self._tables,
             claimed=self.engine.in_hands,
             connections=lambda: len(self.presence),
         )
@@ -138,6 +139,10 @@ class Hub:
             delivery=self.engine.statistics,
             connections=lambda: len(self.presence),
         )
+
+    def _tables(self) -> dict[str, int]:
+        brought = self.components.brought.items()
+        return {name: len(found.migrations) for name, found in brought if found.migrations}
 
     def now(self) -> int:
         """Microseconds since 1970, by the hub's clock."""

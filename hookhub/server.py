@@ -26,7 +26,7 @@ from quart_trio import QuartTrio
 from hookhub.background.siblings import Siblings
 from hookhub.config import Settings
 from hookhub.contracts.components import Component
-from hookhub.contracts.errors import HookhubError
+from hookhub.contracts.errors import HookhubError, StoreError
 from hookhub.contracts.routes import UpgradeHandler
 from hookhub.http.connections import serve as serve_http
 from hookhub.http.limits import hypercorn_config
@@ -231,6 +231,7 @@ async def serve(
             await nursery.start(_serve_http, hub, app, listeners, upgrades, nursery.cancel_scope)
             if handle_signals:
                 await nursery.start(_stop_on_signal, hub)
+            nursery.start_soon(_stop_when_outdated, hub)
             if worker is not None:
                 hub.siblings = Siblings(
                     worker.directory,
@@ -246,6 +247,8 @@ async def serve(
                 started(Started(addresses, first_token, hub))
         log.info("hub.stopping")
     log.info("hub.stopped")
+    if hub.membership.why_outdated is not None:
+        raise StoreError(f"This hub has stopped. {hub.membership.why_outdated}")
 
 
 GC_THRESHOLD = 200_000
@@ -337,6 +340,13 @@ async def _stop_with_supervisor(
         shutil.rmtree(worker.directory, ignore_errors=True)
         hub.draining.set()
         hub.stopping.set()
+
+
+async def _stop_when_outdated(hub: Hub) -> None:
+    """Stop as at SIGTERM when a newer hub has made of the tables what this one does not know."""
+    await hub.membership.outdated.wait()
+    hub.draining.set()
+    await _stop_after(hub.settings.server.drain(), hub)
 
 
 async def _stop_after(delay: float, hub: Hub) -> None:

@@ -57,13 +57,17 @@ class _Supervisor:
         self._command = command
         self._directory = directory
         self._sockets = sockets
-        self._running: set[trio.Process] = set()
+        self._running: dict[int, trio.Process] = {}
+        """By the number of the worker."""
+        self._replaced: dict[int, trio.Event] = {}
+        """Of those that were asked to end: set when the next one serves."""
         self._stopping = trio.Event()
         self._status = 0
 
     async def run(self, workers: int) -> int:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._pass_signals_on)
+            await nursery.start(self._replace_on_hangup)
             async with trio.open_nursery() as running:
                 # The first one migrates the tables, and says what is wrong if something is.
                 for number in range(1, workers + 1):
@@ -77,6 +81,18 @@ class _Supervisor:
             async for number in signals:
                 self._stop(signal.Signals(number))
 
+    async def _replace_on_hangup(self, task_status: trio.TaskStatus[None]) -> None:
+        """One worker after the other, the next when the new one serves: who began to serve before a
+        new version was installed, or settings were changed, goes by the old ones."""
+        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+            task_status.started()
+            async for _ in signals:
+                for number, process in sorted(self._running.items()):
+                    log.info("worker.replacing", worker=number)
+                    self._replaced[number] = trio.Event()
+                    process.terminate()
+                    await self._replaced[number].wait()
+
     async def _keep(self, number: int, task_status: trio.TaskStatus[None]) -> None:
         """One worker after another until all stop; started when the first one serves."""
         pause = PAUSE / 2
@@ -87,6 +103,8 @@ class _Supervisor:
             useless = not served and told is task_status
             if served:
                 told = trio.TASK_STATUS_IGNORED
+            if number in self._replaced and not self._stopping.is_set():
+                continue
             if self._stopping.is_set() or useless:
                 self._status = self._status or status
                 if not self._stopping.is_set():
@@ -109,7 +127,7 @@ class _Supervisor:
                 pass_fds=(worker.lifeline, *self._sockets),
             )
             theirs.close()
-            self._running.add(process)
+            self._running[number] = process
             if self._stopping.is_set():
                 # The signal came while it was being started, and passed it by.
                 process.terminate()
@@ -117,14 +135,16 @@ class _Supervisor:
                 served = await ours.recv(1) != b""
                 if served:
                     task_status.started()
+                    if (event := self._replaced.pop(number, None)) is not None:
+                        event.set()
                 status = await process.wait()
                 # One that was just starting knows no better way to stop.
                 told = self._stopping.is_set() and -status in (signal.SIGTERM, signal.SIGINT)
                 return served, 0 if told else abs(status)
             finally:
-                self._running.discard(process)
+                del self._running[number]
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
-        for process in self._running:
+        for process in self._running.values():
             process.send_signal(number)

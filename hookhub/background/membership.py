@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 import trio
@@ -12,6 +12,7 @@ import trio
 from hookhub import __version__
 from hookhub.contracts.errors import HookhubError
 from hookhub.store import Store
+from hookhub.store.migrations import CORE, TablesVersion, too_new
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.units.nodes import Node, list_nodes, put_node, remove_node
 
@@ -33,6 +34,7 @@ class Membership:
     Args:
         name: what people call it; empty for the machine's name.
         draining: set when it is about to stop.
+        tables: component to the version of its tables that this hub knows.
         claimed: how many deliveries it has in its hands.
         connections: how many live connections.
     """
@@ -42,18 +44,23 @@ class Membership:
         store: Store,
         name: str,
         draining: trio.Event,
+        tables: Callable[[], Mapping[str, int]],
         claimed: Callable[[], int],
         connections: Callable[[], int],
     ) -> None:
         self._store = store
         self._name = name or platform.node() or "localhost"
         self._draining = draining
+        self._tables = tables
         self._claimed = claimed
         self._connections = connections
         self._started_at = store.clock()
         self._beat = BEAT_ALONE if store.is_sqlite else BEAT
         self.id = secrets.token_hex(6)
         """Names this process."""
+        self.outdated = trio.Event()
+        """Set when the tables need a newer program than this one; it must stop."""
+        self.why_outdated: str | None = None
 
     def own(self) -> Node:
         """This hub as it is now."""
@@ -97,8 +104,20 @@ class Membership:
         node = self.own()
         try:
             await self._store.write(lambda tx: put_node(tx, node), locks=False)
+            await self._check_tables()
         except HookhubError as error:
             log.warning("node.unheard", error=error.detail)
+
+    async def _check_tables(self) -> None:
+        """Whether this hub may go on beside what a newer one has made of the tables."""
+        found = await self._store.versions()
+        known = {CORE: len(CORE_MIGRATIONS), **self._tables()}
+        for component, version in known.items():
+            problem = too_new(component, found.get(component, TablesVersion()), version)
+            if problem is not None and not self.outdated.is_set():
+                log.error("node.outdated", component=component, reason=problem)
+                self.why_outdated = problem
+                self.outdated.set()
 
     async def _leave(self) -> None:
         try:

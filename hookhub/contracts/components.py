@@ -26,12 +26,20 @@ class Migration:
     A statement that begins with ``{postgresql}`` is left out on SQLite.
 
     A released migration is never edited; what it got wrong, the next one mends.
+
+    Where several hubs share a database, they are upgraded one after the other: an older one goes
+    on beside the tables of a newer one. So a step only adds (tables, indexes, columns that have a
+    default), and what nobody needs any more is taken away, or what everybody must know by then is
+    asked for, by a step of a later release that says what it ``needs``.
     """
 
     version: int
     """1, 2, 3 … without a gap, per component."""
     name: str
     statements: tuple[str, ...]
+    needs: int = 0
+    """The version of the tables that a program must know at least to go on beside this step; 0:
+    whoever went on before it goes on. Often the number of the step before, or its own."""
 
 
 class Component:

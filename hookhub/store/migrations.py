@@ -7,6 +7,7 @@ interrupted goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import peewee
 
@@ -44,6 +45,24 @@ CREATE TABLE IF NOT EXISTS hookhub_migrations (
 )
 """
 
+_NEEDS = "ALTER TABLE hookhub_migrations ADD COLUMN needs {bigint}"
+"""Of :class:`hookhub.contracts.components.Migration`. NULL: run by a program that did not know of
+it; who goes on beside that step must know it."""
+_LIVING = (
+    "SELECT name, version FROM hookhub_nodes WHERE seen_until >= ? AND tables_version < ? "
+    "ORDER BY started_at"
+)
+
+
+class TablesVersion(NamedTuple):
+    """What a component's tables are."""
+
+    version: int = 0
+    """The last step that was run."""
+    needs: int = 0
+    """The version that a program must know at least."""
+
+
 # Any two nodes that start at once must not run the same step twice. The number is arbitrary but
 # must never change.
 _ADVISORY_LOCK = 7_364_110_021
@@ -67,30 +86,56 @@ def migrate(
     now: int,
     component: str = CORE,
     steps: Sequence[Migration] = CORE_MIGRATIONS,
+    *,
+    insist: bool = False,
 ) -> list[Migration]:
     """Bring a component's tables up to date; returns the steps that were run.
 
+    Tables that a newer program has only added to are left as they are.
+
+    Args:
+        insist: run also what hubs that are there do not know yet.
+
     Raises:
-        StoreError: the database is newer than this program, the steps are not numbered 1, 2, 3 …,
-            or a step failed (it is rolled back and named).
+        StoreError: the database is too new for this program, or this program for hubs that are
+            there; the steps are not numbered 1, 2, 3 …; or a step failed (it is rolled back and
+            named).
     """
     if [step.version for step in steps] != list(range(1, len(steps) + 1)):
         raise StoreError(f"The migrations of {component!r} are not numbered 1, 2, 3 … in order.")
     done: list[Migration] = []
     while True:
-        step = _next_step(database, now, component, steps)
+        step = _next_step(database, now, component, steps, insist)
         if step is None:
             return done
         done.append(step)
 
 
-def applied(database: peewee.Database) -> dict[str, int]:
-    """Component to the version that its tables have."""
-    if "hookhub_migrations" not in database.get_tables():
+def applied(reader: Reader) -> dict[str, TablesVersion]:
+    """Component to what its tables are."""
+    if "hookhub_migrations" not in reader.database.get_tables():
         return {}
-    reader = Reader(database, 0)
-    rows = reader.sql("SELECT component, MAX(version) FROM hookhub_migrations GROUP BY component")
-    return dict(rows)
+    needs = "COALESCE(needs, version)" if _has_needs(reader) else "version"
+    rows = reader.sql(
+        f"SELECT component, MAX(version), MAX({needs}) FROM hookhub_migrations GROUP BY component"
+    )
+    return {component: TablesVersion(version, least) for component, version, least in rows}
+
+
+def too_new(component: str, found: TablesVersion, known: int) -> str | None:
+    """Why a program that knows this version cannot go on beside these tables; None if it can."""
+    if found.needs <= known:
+        return None
+    return (
+        f"The tables of {component!r} are at version {found.version} and need a program that knows "
+        f"version {found.needs}; this one is older and knows {known}. Install the newer version; "
+        "migrations do not go back."
+    )
+
+
+def _has_needs(reader: Reader) -> bool:
+    columns = reader.database.get_columns("hookhub_migrations")
+    return any(column.name == "needs" for column in columns)
 
 
 def _begin(database: peewee.Database) -> Reader:
@@ -99,32 +144,35 @@ def _begin(database: peewee.Database) -> Reader:
     if not reader.is_sqlite:
         reader.sql("SELECT pg_advisory_xact_lock(?)", (_ADVISORY_LOCK,))
     reader.sql(native(_TABLE, sqlite=reader.is_sqlite))
+    if not _has_needs(reader):
+        reader.sql(native(_NEEDS, sqlite=reader.is_sqlite))
     return reader
 
 
 def _next_step(
-    database: peewee.Database, now: int, component: str, steps: Sequence[Migration]
+    database: peewee.Database,
+    now: int,
+    component: str,
+    steps: Sequence[Migration],
+    insist: bool,
 ) -> Migration | None:
     try:
         reader = _begin(database)
-        found = reader.sql(
-            "SELECT MAX(version) FROM hookhub_migrations WHERE component = ?", (component,)
-        )
-        version = found[0][0] or 0
-        if version > len(steps):
-            raise StoreError(
-                f"The tables of {component!r} are at version {version}, newer than this program "
-                f"({len(steps)}); install the newer version, migrations do not go back."
-            )
-        step = steps[version] if version < len(steps) else None
+        found = applied(reader).get(component, TablesVersion())
+        problem = too_new(component, found, len(steps))
+        if problem is not None:
+            raise StoreError(problem)
+        step = steps[found.version] if found.version < len(steps) else None
         if step is not None:
+            if component == CORE and step.needs and not insist:
+                _check_living(reader, step, now)
             for statement in step.statements:
                 if text := native(statement, sqlite=reader.is_sqlite):
                     reader.sql(text)
             reader.sql(
-                "INSERT INTO hookhub_migrations (component, version, name, applied_at) "
-                "VALUES (?, ?, ?, ?)",
-                (component, step.version, step.name, now),
+                "INSERT INTO hookhub_migrations (component, version, name, applied_at, needs) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (component, step.version, step.name, now, step.needs),
             )
         database.commit()
         return step
@@ -135,6 +183,24 @@ def _next_step(
         _rollback_quietly(database)
         lines = str(error).splitlines() or [type(error).__name__]
         raise StoreError(f"A migration of {component!r} failed: {lines[0]}") from error
+
+
+def _check_living(reader: Reader, step: Migration, now: int) -> None:
+    """Refuse a step with which hubs that are there could not go on.
+
+    Several hubs on one SQLite file are processes of one machine, which are stopped together.
+    """
+    if reader.is_sqlite or "hookhub_nodes" not in reader.database.get_tables():
+        return
+    older = reader.sql(_LIVING, (now, step.needs))
+    if older:
+        names = ", ".join(f"{name} ({version})" for name, version in older)
+        raise StoreError(
+            f"The migration {step.version} ({step.name}) is for when no older hub runs any more; "
+            f"still there: {names}. Upgrade them to the version before this one first, or stop "
+            "them (one that died counts as gone after 15 s); 'hookhub migrate --force' does it all "
+            "the same, and they stop."
+        )
 
 
 def _rollback_quietly(database: peewee.Database) -> None:

@@ -313,6 +313,8 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE hookhub_endpoints ADD COLUMN generation {bigint} NOT NULL DEFAULT 0",
             "CREATE INDEX hookhub_endpoints_generation ON hookhub_endpoints (generation)",
         ),
+        # Who does not know of it changes endpoints without telling.
+        needs=6,
     ),
     Migration(
         7,

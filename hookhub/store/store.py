@@ -29,7 +29,7 @@ from hookhub.store.database import (
 )
 from hookhub.store.epochs import Seen, new_epoch, read_newest
 from hookhub.store.lookups import Appends
-from hookhub.store.migrations import CORE, applied, migrate
+from hookhub.store.migrations import CORE, TablesVersion, applied, migrate
 from hookhub.store.notices import Notices
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.sessions import Limits
@@ -172,21 +172,25 @@ class Store:
                 _discard(database)
 
     async def migrate(
-        self, component: str = CORE, steps: Sequence[Migration] = CORE_MIGRATIONS
+        self,
+        component: str = CORE,
+        steps: Sequence[Migration] = CORE_MIGRATIONS,
+        *,
+        insist: bool = False,
     ) -> list[Migration]:
-        """Bring a component's tables up to date; returns the steps that were run."""
-        done = await trio.to_thread.run_sync(self._migrate, component, steps)
+        """Bring a component's tables up to date; see :func:`hookhub.store.migrations.migrate`."""
+        done = await trio.to_thread.run_sync(self._migrate, component, steps, insist)
         for step in done:
             log.info("store.migrated", component=component, version=step.version, name=step.name)
         return done
 
-    def _migrate(self, component: str, steps: Sequence[Migration]) -> list[Migration]:
+    def _migrate(self, component: str, steps: Sequence[Migration], insist: bool) -> list[Migration]:
         limits = Limits.migrating(self.settings.timeout)
         database = create_database(self.settings, limits=limits)
         connect(database, self.settings)
         try:
             with translated_errors():
-                return migrate(database, self.clock(), component, steps)
+                return migrate(database, self.clock(), component, steps, insist=insist)
         finally:
             _discard(database)
 
@@ -212,9 +216,9 @@ class Store:
             finally:
                 _discard(database)
 
-    async def versions(self) -> dict[str, int]:
+    async def versions(self) -> dict[str, TablesVersion]:
         """Component to the version of its tables, as the database has them."""
-        return await self.read(lambda reader: applied(reader.database))
+        return await self.read(applied)
 
     async def open(self) -> None:
         """Migrate the core's tables, then start the writer.

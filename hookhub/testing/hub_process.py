@@ -34,6 +34,7 @@ class HubProcess:
         directory: the working directory; configuration and database are made there.
         settings: tables of ``hookhub.toml`` that differ: ``{"delivery": {"timeout": 1.0}}``.
         env: environment variables besides those of this process (without its ``HOOKHUB_*``).
+        program: the module that is run; one in ``directory`` may change something first.
         deadline: seconds that starting or stopping may take.
     """
 
@@ -43,9 +44,11 @@ class HubProcess:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         env: Mapping[str, str] | None = None,
+        program: str = "hookhub",
         deadline: float = 30.0,
     ) -> None:
         self.directory = directory
+        self.program = program
         self.token = TOKEN
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -112,7 +115,7 @@ class HubProcess:
         assert self._process is None, "the hub is already running"
         self.config.write_text(to_toml(self._settings), encoding="utf-8")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hookhub", "serve", "--config", str(self.config)],
+            [sys.executable, "-m", self.program, "serve", "--config", str(self.config)],
             cwd=self.directory,
             env=self._env,
             stdin=subprocess.DEVNULL,
@@ -128,7 +131,7 @@ class HubProcess:
         """Run ``hookhub ARGUMENTS`` in the hub's directory, with its configuration."""
         self.config.write_text(to_toml(self._settings), encoding="utf-8")
         return subprocess.run(
-            [sys.executable, "-m", "hookhub", *arguments],
+            [sys.executable, "-m", self.program, *arguments],
             cwd=self.directory,
             env=self._env,
             stdin=subprocess.DEVNULL,

@@ -76,6 +76,22 @@ def test_workers_share_the_port(hub: HubProcess) -> None:
     assert hub.terminate() == 0
 
 
+def test_workers_are_replaced_one_by_one(hub: HubProcess) -> None:
+    """At SIGHUP, for a new version or new settings: somebody serves all the time, and no request is
+    cut off."""
+    before = workers(hub)
+    os.kill(hub.pid, signal.SIGHUP)
+    posted = 0
+    while set(before) & set(workers(hub)) or len(workers(hub)) < WORKERS:
+        post(hub, 1)
+        posted += 1
+    assert posted
+    with hub.client() as http:
+        wait_until(lambda: nodes(http) == {"here-1": "running", "here-2": "running"})
+        events = http.get("/events", params={"limit": 200, "newest": "true"}).json()["items"]
+    assert len(events) == min(posted, 200)
+
+
 def test_no_worker_outlives_the_supervisor(hub: HubProcess) -> None:
     """However it dies: nothing is left, the port is free, and another one may start."""
     left = workers(hub)

@@ -15,7 +15,7 @@ from hookhub.hub import Hub
 from hookhub.secretbox import SecretBox
 from hookhub.store import Reader, Store
 from hookhub.store.database import is_sqlite, redacted_url, sqlite_path
-from hookhub.store.migrations import CORE
+from hookhub.store.migrations import CORE, TablesVersion
 from hookhub.store.schema import CORE_MIGRATIONS
 from hookhub.store.units.secrets import check_secrets
 from hookhub.store.units.tokens import list_tokens
@@ -76,12 +76,12 @@ def _disk(path: Path) -> Iterator[Finding]:
 async def _inside(store: Store, hub: Hub) -> list[Finding]:
     where = redacted_url(store.settings.url)
     versions = await store.versions()
-    version = versions.get(CORE, 0)
-    problem = version_problem(version, where)
+    tables = versions.get(CORE, TablesVersion())
+    problem = version_problem(tables, where)
     if problem is not None:
-        newer = version > len(CORE_MIGRATIONS)
+        newer = tables.needs > len(CORE_MIGRATIONS)
         return [Finding("database", "error" if newer else "warning", problem)]
-    found = [Finding("database", "ok", f"{where}, tables at version {version}")]
+    found = [Finding("database", "ok", f"{where}, tables at version {tables.version}")]
     found += _components(versions, hub)
     found += await store.read(_whole)
     found += await _secrets(store)
@@ -93,17 +93,18 @@ async def _inside(store: Store, hub: Hub) -> list[Finding]:
     return found
 
 
-def _components(versions: dict[str, int], hub: Hub) -> Iterator[Finding]:
+def _components(versions: dict[str, TablesVersion], hub: Hub) -> Iterator[Finding]:
     for name, brought in hub.components.brought.items():
-        steps, version = len(brought.migrations), versions.get(name, 0)
-        if version != steps:
+        steps, tables = len(brought.migrations), versions.get(name, TablesVersion())
+        version, too_old = tables.version, tables.needs > steps
+        if version < steps or too_old:
             newer = "they are newer than the plugin; install its newer version"
             older = "'hookhub migrate' or the next start brings them up to date"
             yield Finding(
                 "database",
-                "error" if version > steps else "warning",
+                "error" if too_old else "warning",
                 f"The tables of {name} are at version {version} of {steps}.",
-                f"{(newer if version > steps else older).capitalize()}.",
+                f"{(newer if too_old else older).capitalize()}.",
             )
 
 

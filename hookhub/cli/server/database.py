@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 @click.command("migrate")
 @config_option
 @json_option
-def migrate(config: Path | None, as_json: bool) -> None:
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also where hubs that run on the database are too old to go on: they stop.",
+)
+def migrate(config: Path | None, as_json: bool, force: bool) -> None:
     """Bring the database's tables up to date: the core's, and those of every plugin.
 
     A hub does the same when it starts; this is for doing it beforehand. Forward only.
@@ -34,20 +39,20 @@ def migrate(config: Path | None, as_json: bool) -> None:
       hookhub migrate
       HOOKHUB_DATABASE__URL=postgresql://me@db/hub hookhub migrate
     """
-    steps = trio.run(_migrate, settings_from(config))
+    steps = trio.run(_migrate, settings_from(config), force)
     told = [f"{step['component']} {step['version']}: {step['name']}" for step in steps]
     told.append(f"{count(len(steps), 'migration')} run." if steps else "All is up to date.")
     print_result({"items": steps}, "\n".join(told), as_json=as_json)
 
 
-async def _migrate(settings: Settings) -> list[dict[str, Any]]:
+async def _migrate(settings: Settings, force: bool) -> list[dict[str, Any]]:
     from hookhub.plugins import Plugins
     from hookhub.store import Store
     from hookhub.web.assembly import assemble
 
     store = Store(settings.database)
     hub = assemble(settings, store, Plugins.load(settings.plugins))
-    done = [("hookhub", step) for step in await store.migrate()]
+    done = [("hookhub", step) for step in await store.migrate(insist=force)]
     for name, brought in hub.components.brought.items():
         if brought.migrations:
             done += [(name, step) for step in await store.migrate(name, brought.migrations)]

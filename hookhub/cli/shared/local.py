@@ -12,7 +12,7 @@ from hookhub.contracts.errors import StoreError, StoreUnavailable
 from hookhub.secretbox import SecretBox
 from hookhub.store import Store
 from hookhub.store.database import NO_KEYS, is_sqlite, redacted_url, sqlite_path
-from hookhub.store.migrations import CORE
+from hookhub.store.migrations import CORE, TablesVersion, too_new
 from hookhub.store.schema import CORE_MIGRATIONS
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ async def existing_store(
     store = Store(settings, box=box)
     try:
         try:
-            version = (await store.versions()).get(CORE, 0)
+            found = (await store.versions()).get(CORE, TablesVersion())
         except StoreUnavailable as error:
             raise StoreError(
                 f"{redacted_url(settings.url)} cannot be read ({error.__cause__}). If it is "
                 "damaged, put a backup in its place; nothing was changed."
             ) from error
-        problem = version_problem(version, redacted_url(settings.url))
+        problem = version_problem(found, redacted_url(settings.url))
         if problem is not None:
             raise StoreError(problem)
         yield store
@@ -76,24 +76,20 @@ async def existing_store(
         await store.close()
 
 
-def version_problem(version: int, where: str) -> str | None:
+def version_problem(found: TablesVersion, where: str) -> str | None:
     """What is wrong with the version of the core's tables; None if nothing is."""
     known = len(CORE_MIGRATIONS)
-    if version == 0:
+    if found.version == 0:
         return (
             f"There are no tables of a hub in {where} yet; 'hookhub serve' or 'migrate' makes them."
         )
-    if version < known:
+    if found.version < known:
         return (
-            f"The tables in {where} are at version {version}, this program is at {known}; "
+            f"The tables in {where} are at version {found.version}, this program is at {known}; "
             "'hookhub migrate' brings them up to date (so does the next start of a hub)."
         )
-    if version > known:
-        return (
-            f"The tables in {where} are at version {version}, newer than this program ({known}); "
-            "install the newer version, migrations do not go back."
-        )
-    return None
+    problem = too_new(CORE, found, known)
+    return None if problem is None else f"{where}: {problem}"
 
 
 async def assembled(settings: Settings, store: Store | None = None) -> Hub:

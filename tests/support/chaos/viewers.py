@@ -234,6 +234,8 @@ class Audience:
     viewers: list[Viewer] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     """Every difference between what was committed and what each viewer saw."""
+    cut_off: int = 0
+    """Requests that were sent and not answered."""
     _clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -307,7 +309,10 @@ class Audience:
                     request.stream = Body(request.content)
                     try:
                         answer = await http.send(request)
+                    except httpx.ConnectError:
+                        continue
                     except httpx.TransportError:
+                        self.cut_off += 1
                         continue
                     if answer.status_code == 202:
                         return int(answer.json()["sequence"])

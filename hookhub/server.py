@@ -228,7 +228,10 @@ async def serve(
         app = create_app(hub, [*core_routes(hub), *hub.components.routes()], upgrades)
         addresses = [listener_url(listener) for listener in listeners]
         async with trio.open_nursery() as nursery:
-            await nursery.start(_serve_http, hub, app, listeners, upgrades, nursery.cancel_scope)
+            shared = worker is not None
+            await nursery.start(
+                _serve_http, hub, app, listeners, upgrades, shared, nursery.cancel_scope
+            )
             if handle_signals:
                 await nursery.start(_stop_on_signal, hub)
             nursery.start_soon(_stop_when_outdated, hub)
@@ -289,6 +292,7 @@ async def _serve_http(
     app: QuartTrio,
     listeners: Sequence[Listener],
     upgrades: Mapping[str, UpgradeHandler],
+    shared: bool,
     around: trio.CancelScope,
     task_status: trio.TaskStatus[None],
 ) -> None:
@@ -300,6 +304,7 @@ async def _serve_http(
         draining=hub.draining,
         stopping=hub.stopping,
         grace=hub.settings.server.graceful_timeout,
+        shared=shared,
         task_status=task_status,
     )
     around.cancel()

@@ -17,7 +17,13 @@ import trio
 
 from hookhub.config import Settings
 from hookhub.contracts.errors import ConfigError
-from hookhub.http.listeners import Worker, listener_sockets, open_listeners
+from hookhub.http.listeners import (
+    Listener,
+    Worker,
+    listener_sockets,
+    open_listeners,
+    refuse_connections,
+)
 from hookhub.store.database import is_sqlite
 
 PAUSE, PAUSE_MAX = 0.5, 15.0
@@ -48,15 +54,23 @@ async def supervise(settings: Settings, command: Sequence[str], workers: int) ->
         )
     listeners = await open_listeners(settings.server)
     with tempfile.TemporaryDirectory(prefix="hookhub-") as directory:
-        sockets = tuple(sock.fileno() for sock in listener_sockets(listeners))
-        return await _Supervisor(command, Path(directory), sockets).run(workers)
+        drain = settings.server.drain()
+        return await _Supervisor(command, Path(directory), listeners, drain).run(workers)
 
 
 class _Supervisor:
-    def __init__(self, command: Sequence[str], directory: Path, sockets: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        listeners: Sequence[Listener],
+        drain: float,
+    ) -> None:
         self._command = command
+        self._drain = drain
         self._directory = directory
-        self._sockets = sockets
+        self._listeners = listeners
+        self._sockets = tuple(sock.fileno() for sock in listener_sockets(listeners))
         self._running: dict[int, trio.Process] = {}
         """By the number of the worker."""
         self._replaced: dict[int, trio.Event] = {}
@@ -77,9 +91,22 @@ class _Supervisor:
 
     async def _pass_signals_on(self, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            task_status.started()
-            async for number in signals:
-                self._stop(signal.Signals(number))
+            async with trio.open_nursery() as nursery:
+                task_status.started()
+                async for number in signals:
+                    self._stop(signal.Signals(number))
+                    nursery.start_soon(
+                        self._refuse, self._drain if number == signal.SIGTERM else 0.0
+                    )
+
+    async def _refuse(self, delay: float) -> None:
+        """Let no new connection come once the workers are about to accept no more.
+
+        None of them does that: for all it knows, others go on.
+        """
+        await trio.sleep(delay)
+        for listener in self._listeners:
+            refuse_connections(listener)
 
     async def _replace_on_hangup(self, task_status: trio.TaskStatus[None]) -> None:
         """One worker after the other, the next when the new one serves: who began to serve before a

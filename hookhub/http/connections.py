@@ -30,7 +30,7 @@ from quart_trio import QuartTrio
 from hookhub.contracts.routes import UpgradeHandler
 from hookhub.http.app_queue import AppQueues
 from hookhub.http.limits import ServerConfig
-from hookhub.http.listeners import Listener, refuse_connections, wait_taken
+from hookhub.http.listeners import Listener, refuse_connections, wait_accepted, wait_taken
 from hookhub.http.problems import RequestTimedOut
 from hookhub.http.protocol import (
     ReplayStream,
@@ -298,6 +298,11 @@ class _Connections:
             connection.abort()
 
 
+SUPERVISED = 0.1
+"""Seconds that a worker goes on accepting: who started it refuses new connections meanwhile, if all
+workers stop."""
+
+
 async def serve(
     app: QuartTrio,
     listeners: Sequence[Listener],
@@ -307,6 +312,7 @@ async def serve(
     draining: trio.Event,
     stopping: trio.Event,
     grace: float,
+    shared: bool = False,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve HTTP until ``stopping`` is set and the running requests are done.
@@ -322,6 +328,7 @@ async def serve(
         stopping: when set, nothing more is accepted, connections without a request are closed, and
             ``draining`` is set.
         grace: seconds that requests and taken-over connections may go on after that.
+        shared: whether other processes accept from the same sockets, and may go on to.
         task_status: started when connections are accepted.
 
     Raises:
@@ -339,7 +346,7 @@ async def serve(
         async with trio.open_nursery() as nursery:
             await nursery.start(lifespan.handle_lifespan)
             await lifespan.wait_for_startup()
-            await _accept(connections, listeners, leave, grace, task_status)
+            await _accept(connections, listeners, leave, grace, shared, task_status)
             await lifespan.wait_for_shutdown()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
@@ -365,6 +372,7 @@ async def _accept(
     listeners: Sequence[Listener],
     leave: Leave,
     grace: float,
+    shared: bool,
     task_status: trio.TaskStatus[None],
 ) -> None:
     async with trio.open_nursery() as handlers:
@@ -381,8 +389,12 @@ async def _accept(
                 task_status.started()
                 await leave.stopping.wait()
                 leave.draining.set()
+                if shared:
+                    await trio.sleep(SUPERVISED)
                 for listener in listeners:
-                    await refuse_connections(listener)
+                    if not shared:
+                        refuse_connections(listener)
+                    await wait_accepted(listener)
                 acceptor.cancel_scope.cancel()
             with trio.move_on_after(grace):
                 await connections.wait_drained()

@@ -122,11 +122,12 @@ async def wait_taken(sock: trio.socket.SocketType) -> None:
         await trio.sleep(0.01)
 
 
-async def refuse_connections(listener: Listener) -> None:
-    """Let no new connection come; return when all that came before are accepted.
+def refuse_connections(listener: Listener) -> None:
+    """Let no new connection come: not to this process, nor to others that have the same socket.
 
     A listener that is closed resets the connections that nobody has accepted yet, requests and
-    all. Whoever accepts goes on meanwhile; new clients are refused once the listener is closed.
+    all. So whoever accepts goes on until :func:`wait_accepted`; new clients are refused once the
+    listener is closed.
     """
     sock = _socket(listener)
     with suppress(OSError):
@@ -134,8 +135,12 @@ async def refuse_connections(listener: Listener) -> None:
             os.unlink(sock.getsockname())
         elif sys.platform == "linux":
             _drop_handshakes(sock)
+
+
+async def wait_accepted(listener: Listener) -> None:
+    """Return when all that came before are accepted."""
     with trio.move_on_after(ACCEPT_TIMEOUT):
-        await wait_taken(sock)
+        await wait_taken(_socket(listener))
 
 
 def _drop_handshakes(sock: trio.socket.SocketType) -> None:

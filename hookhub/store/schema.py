@@ -325,5 +325,7 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
             *(cut(table) for table in KEYS),
             *(begin_ranges(table, LAST_NUMBER[table], 250_000) for table in KEYS),
         ),
+        # The retention of who does not know of it counts otherwise.
+        needs=7,
     ),
 )

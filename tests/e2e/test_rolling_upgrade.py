@@ -21,17 +21,22 @@ TAKEN = (KNOWN + 2, "taken", ("CREATE TABLE hookhub_new (id {pk})",), KNOWN + 1)
 """What only those can go on beside who know the one before."""
 PROGRAM = """
 import sys
-from importlib import util
+from importlib import machinery, util
 from pathlib import Path
-from hookhub.contracts.components import Migration
-# Before anybody has taken the steps from there.
-name = "hookhub.store.schema"
-assert name not in sys.modules
-path = Path(util.find_spec("hookhub").origin).with_name("store") / "schema.py"
-spec = util.spec_from_file_location(name, path)
-schema = sys.modules[name] = util.module_from_spec(spec)
-spec.loader.exec_module(schema)
-schema.CORE_MIGRATIONS += tuple(Migration(*step) for step in STEPS)
+
+NAME = "hookhub.store.schema"
+PATH = Path(util.find_spec("hookhub").origin).with_name("store") / "schema.py"
+MORE = f"CORE_MIGRATIONS += tuple(Migration(*step) for step in {STEPS!r})"
+
+class Later(machinery.SourceFileLoader):
+    def get_code(self, name):
+        return compile(PATH.read_text() + MORE, str(PATH), "exec")
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        return util.spec_from_loader(name, Later(name, str(PATH))) if name == NAME else None
+
+sys.meta_path.insert(0, Finder)
 from hookhub.cli import main
 main(prog_name="hookhub")
 """

@@ -2,8 +2,9 @@
 
     python receiver.py PORT
 
-``GET /stats`` answers ``{"count", "first", "last", "delays"}``: the times of the first and the last
-POST (monotonic seconds) and, for payloads with a member ``sent``, the seconds from then to receipt.
+``GET /stats`` answers ``{"count", "bytes", "first", "last", "delays"}``: how many POSTs, of how
+many bytes, the times of the first and the last (monotonic seconds) and, for payloads with a member
+``sent``, the seconds from then to receipt.
 ``GET /reset`` starts anew. A POST to ``/hang`` is never answered.
 """
 
@@ -29,7 +30,7 @@ class Receiver:
         self._reset()
 
     def _reset(self) -> None:
-        self._count = 0
+        self._count = self._bytes = 0
         self._first = self._last = 0.0
         self._delays: list[float] = []
 
@@ -69,7 +70,12 @@ class Receiver:
         if head.startswith(b"get /reset"):
             self._reset()
         elif head.startswith(b"get"):
-            found = {"count": self._count, "first": self._first, "last": self._last}
+            found = {
+                "count": self._count,
+                "bytes": self._bytes,
+                "first": self._first,
+                "last": self._last,
+            }
             text = json.dumps({**found, "delays": self._delays}).encode()
             return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
         else:
@@ -77,6 +83,7 @@ class Receiver:
             self._first = self._first or now
             self._last = now
             self._count += 1
+            self._bytes += len(head) + 4 + len(body)
             if b'"sent"' in body:
                 self._delays.append(now - json.loads(body)["sent"])
         return OK

@@ -8,13 +8,10 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
@@ -30,6 +27,7 @@ from hookhub.testing.hub_process import HubProcess
 from hookhub.testing.serving import TOKEN, serving, settings_for_tests, sqlite_url
 from hookhub_websocket.fanout import CHUNK
 from hookhub_websocket.frames import text_frame
+from support.peers import Peer
 
 HERE = Path(__file__).parent
 CLIENTS = 1000
@@ -45,45 +43,6 @@ LAGGING = f"{WAITING} waiting, each client's own task"
 THEIRS = "websockets' broadcast"
 PAUSE = 0.04
 """Seconds between rounds, for the readers to read."""
-
-
-class Peer:
-    """A script of this directory that answers JSON lines with JSON lines. All methods block."""
-
-    def __init__(self, script: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
-
-    def ask(self, **command: Any) -> Any:
-        """Send a command and return its answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command).encode() + b"\n")
-        self._process.stdin.flush()
-        return self.line()
-
-    def line(self) -> Any:
-        """The next line that it prints."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the peer has ended"
-        return json.loads(line)
 
 
 def tables() -> dict[str, dict[str, Any]]:
@@ -102,7 +61,7 @@ def target(**query: str) -> str:
 @pytest.fixture
 def readers() -> Iterator[Peer]:
     """Clients in a process of their own."""
-    with Peer("feed_readers.py") as peer:
+    with Peer(HERE / "feed_readers.py") as peer:
         yield peer
 
 
@@ -193,7 +152,7 @@ async def fan_out(settings: Settings, readers: Peer) -> dict[str, float]:
 
 def websockets_broadcast(readers: Peer) -> float:
     """The same in websockets' asyncio server, in a process of its own."""
-    with Peer("websockets_floor.py") as floor:
+    with Peer(HERE / "websockets_floor.py") as floor:
         readers.ask(do="open", port=floor.line(), count=CLIENTS, target="/")
         seconds = floor.ask(rounds=ROUNDS, pause=PAUSE)
         readers.ask(do="close")
@@ -307,7 +266,7 @@ def test_latency(readers: Peer, tmp_path: Path) -> None:
         wait_messages(readers, CLIENTS * PACED)
         work = (cpu(hub.pid) - worked) / PACED / CLIENTS * 1e6
         delays = last_delays(readers)
-    with Peer("websockets_floor.py") as floor:
+    with Peer(HERE / "websockets_floor.py") as floor:
         readers.ask(do="open", port=floor.line(), count=CLIENTS, target="/")
         readers.ask(do="reset", timed=True)
         floor.ask(rounds=PACED, pause=1 / RATE)

@@ -132,6 +132,8 @@ class Hub:
             tables=self._tables,
             claimed=self.engine.in_hands,
             connections=lambda: len(self.presence),
+            owned=self.engine.owned,
+            breakers=self.engine.open_breakers,
         )
         self.stats = Stats(
             store,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import secrets
 from collections.abc import Callable, Mapping
@@ -37,6 +38,8 @@ class Membership:
         tables: component to the version of its tables that this hub knows.
         claimed: how many deliveries it has in its hands.
         connections: how many live connections.
+        owned: how many endpoints are its own.
+        breakers: endpoint to the state of its breaker, of those of its own that are not closed.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Membership:
         tables: Callable[[], Mapping[str, int]],
         claimed: Callable[[], int],
         connections: Callable[[], int],
+        owned: Callable[[], int],
+        breakers: Callable[[], Mapping[int, str]],
     ) -> None:
         self._store = store
         self._name = name or platform.node() or "localhost"
@@ -54,6 +59,8 @@ class Membership:
         self._tables = tables
         self._claimed = claimed
         self._connections = connections
+        self._owned = owned
+        self._breakers = breakers
         self._started_at = store.clock()
         self._beat = BEAT_ALONE if store.is_sqlite else BEAT
         self.id = secrets.token_hex(6)
@@ -76,12 +83,24 @@ class Membership:
             self._draining.is_set(),
             self._claimed(),
             self._connections(),
+            self._owned(),
+            json.dumps(dict(self._breakers())),
         )
 
     async def nodes(self) -> list[Node]:
         """All hubs that have not left, this one as it is now. Raises StoreUnavailable."""
         others = [node for node in await self._store.read(list_nodes) if node.id != self.id]
         return sorted([*others, self.own()], key=lambda node: (node.started_at, node.id))
+
+    async def breakers(self) -> dict[int, str]:
+        """Endpoint to the state of its breaker, of those that are not closed, on all hubs that
+        live: what the others said a few seconds ago at most. Raises StoreUnavailable."""
+        now = self._store.clock()
+        found: dict[int, str] = {}
+        for node in await self.nodes():
+            if node.seen_until >= now:
+                found |= {int(key): state for key, state in json.loads(node.breakers).items()}
+        return found
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Say that this hub is there until cancelled, and then that it leaves."""

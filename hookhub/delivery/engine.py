@@ -322,6 +322,16 @@ class Engine:
         found = ((key, self._scheduler.lanes.get(key)) for key in endpoint_ids)
         return {key: lane.breaker.state(now).value for key, lane in found if lane and lane.owned}
 
+    def owned(self) -> int:
+        """How many endpoints only this node attempts deliveries of."""
+        return sum(lane.owned for lane in self._scheduler)
+
+    def open_breakers(self) -> dict[int, str]:
+        """Endpoint to the state of its breaker, for those that this node owns and lets rest."""
+        now = trio.current_time()
+        lanes = [lane for lane in self._scheduler if lane.owned and not lane.breaker.closed]
+        return {lane.endpoint.id: lane.breaker.state(now).value for lane in lanes}
+
     def obstacle(self, endpoint_id: int) -> Obstacle | None:
         """What holds back deliveries to an endpoint on this node; None if nothing does."""
         lane = self._scheduler.lanes.get(endpoint_id)
@@ -336,7 +346,7 @@ class Engine:
             "queued_bytes": self._scheduler.queued_bytes,
             "handed_over_total": self._handed_over,
             "slots_owned": self._owners.slots,
-            "endpoints_owned": sum(lane.owned for lane in self._scheduler),
+            "endpoints_owned": self.owned(),
             "endpoints_unreadable": len(self._roster.unreadable()),
             "nodes": self._nodes.living,
             "taken_over_total": self._nodes.taken_over,

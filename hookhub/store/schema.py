@@ -328,4 +328,12 @@ CORE_MIGRATIONS: tuple[Migration, ...] = (
         # The retention of who does not know of it counts otherwise.
         needs=7,
     ),
+    Migration(
+        8,
+        "what each hub owns, and which receivers it lets rest",
+        (
+            "ALTER TABLE hookhub_nodes ADD COLUMN owned INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE hookhub_nodes ADD COLUMN breakers TEXT NOT NULL DEFAULT '{}'",
+        ),
+    ),
 )

@@ -70,7 +70,7 @@ async def test_who_goes_without_a_word(api: httpx.AsyncClient, hub: Hub) -> None
     assert found["total"] == 2
     assert lost == {
         **{"id": "lost", "name": "far", "version": "0.0.9", "tables_version": 3},
-        **{"state": "gone", "claimed": 4, "connections": 2, "this": False},
+        **{"state": "gone", "owned": 0, "claimed": 4, "connections": 2, "this": False},
         **{"started_at": lost["started_at"], "seen_at": lost["started_at"]},
     }
     assert (own["this"], own["state"], own["version"]) == (True, "running", __version__)
@@ -78,3 +78,17 @@ async def test_who_goes_without_a_word(api: httpx.AsyncClient, hub: Hub) -> None
     again = hub.membership.own()
     await hub.write(lambda tx: put_node(tx, again))
     assert [node.id for node in await hub.read(list_nodes)] == [hub.membership.id]
+
+
+async def test_what_others_own_is_known(settings: Settings, plugins: Plugins) -> None:
+    """Each endpoint is one hub's, and the breakers of all are known on each by what they last
+    said."""
+    async with open_hub(settings, plugins) as one:
+        now = one.now()
+        other = Node("far", "far", "1", 3, now, now, now + 10**9, False, 0, 0, 5, '{"7": "open"}')
+        await one.write(lambda tx: put_node(tx, other))
+        assert await one.membership.breakers() == {7: "open"}
+        assert [node.owned for node in await one.membership.nodes()] == [0, 5]
+        gone = other._replace(seen_until=now - 1)
+        await one.write(lambda tx: put_node(tx, gone))
+        assert await one.membership.breakers() == {}

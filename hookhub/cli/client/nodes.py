@@ -34,9 +34,10 @@ def nodes(remote: Remote, as_json: bool) -> None:
             item["state"],
             item["version"],
             item["started_at"],
+            item["owned"],
             item["claimed"],
             item["connections"],
         )
         for item in found["items"]
     ]
-    print_table(("NAME", "STATE", "VERSION", "SINCE", "DELIVERIES", "CONNECTIONS"), rows)
+    print_table(("NAME", "STATE", "VERSION", "SINCE", "OWNS", "DELIVERIES", "CONNECTIONS"), rows)

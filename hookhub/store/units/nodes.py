@@ -29,6 +29,10 @@ class Node(NamedTuple):
     """Deliveries that it has in its hands."""
     connections: int
     """Live connections."""
+    owned: int = 0
+    """Endpoints whose deliveries it alone attempts."""
+    breakers: str = "{}"
+    """JSON: endpoint to the state of its breaker, of those of its own that are not closed."""
 
 
 def put_node(tx: Transaction, node: Node) -> None:
@@ -42,7 +46,8 @@ def put_node(tx: Transaction, node: Node) -> None:
         f"INSERT INTO hookhub_nodes ({', '.join(Node._fields)}) VALUES ({marks(node)}) "
         "ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, "
         "seen_until = excluded.seen_until, is_draining = excluded.is_draining, "
-        "claimed = excluded.claimed, connections = excluded.connections",
+        "claimed = excluded.claimed, connections = excluded.connections, "
+        "owned = excluded.owned, breakers = excluded.breakers",
         node,
     )
 

@@ -30,6 +30,7 @@ class NodeItem(Answer):
     )
     claimed: int = Field(ge=0, description="Deliveries that it has in its hands")
     connections: int = Field(ge=0, description="Its live connections")
+    owned: int = Field(ge=0, description="Endpoints whose deliveries it alone attempts")
     this: bool = Field(description="Whether it is the one that answers")
 
 
@@ -46,7 +47,7 @@ def node_routes(hub: Hub) -> Sequence[Route]:
     def shown(node: Node, now: int) -> dict[str, Any]:
         state = "draining" if node.is_draining else "running"
         item = node._asdict()
-        del item["seen_until"], item["is_draining"]
+        del item["seen_until"], item["is_draining"], item["breakers"]
         return {
             **item,
             "started_at": format_timestamp(node.started_at),

@@ -192,8 +192,8 @@ class WebhookApi:
             ),
         )
         if new.generate_secret and secret is not None:
-            return showing.show_with_secret(endpoint, self._breaker(endpoint), secret)
-        return self._show(endpoint)
+            return showing.show_with_secret(endpoint, await self._breaker(endpoint), secret)
+        return await self._show(endpoint)
 
     async def list(self, request: Request) -> shapes.WebhookList:
         """List webhooks in the order in which they were made."""
@@ -205,7 +205,9 @@ class WebhookApi:
             limit=query.limit,
             offset=query.offset,
         )
-        return showing.show_webhooks(page, self._breakers(page.items), whole=_may_change(request))
+        return showing.show_webhooks(
+            page, await self._breakers(page.items), whole=_may_change(request)
+        )
 
     async def stats(self, request: Request) -> shapes.WebhookStats:
         """Totals over all webhooks and their deliveries, from kept counters."""
@@ -215,7 +217,7 @@ class WebhookApi:
         """Get one webhook."""
         endpoint = await self._hub.endpoints.get(NAME, _id(request))
         whole = _may_change(request)
-        return showing.show_webhook(endpoint, self._breaker(endpoint), whole=whole)
+        return showing.show_webhook(endpoint, await self._breaker(endpoint), whole=whole)
 
     async def update(self, request: Request) -> shapes.ChangedWebhook:
         """Change a webhook; what the body leaves out stays as it is.
@@ -249,7 +251,7 @@ class WebhookApi:
             return found
 
         endpoint = await self._hub.endpoints.update(NAME, _id(request), change)
-        return showing.show_changed(endpoint, self._breaker(endpoint), dropped)
+        return showing.show_changed(endpoint, await self._breaker(endpoint), dropped)
 
     async def delete(self, request: Request) -> None:
         """Delete a webhook; nothing more is sent to it."""
@@ -272,7 +274,7 @@ class WebhookApi:
         """
         secret = request.body_as(shapes.NewSecret).secret or generate_secret()
         endpoint = await self._hub.endpoints.rotate_secret(NAME, _id(request), secret)
-        return showing.show_with_secret(endpoint, self._breaker(endpoint), secret)
+        return showing.show_with_secret(endpoint, await self._breaker(endpoint), secret)
 
     async def enable(self, request: Request) -> shapes.Webhook:
         """Send events to the webhook again."""
@@ -284,18 +286,22 @@ class WebhookApi:
 
     async def _set_active(self, request: Request, active: bool) -> shapes.Webhook:
         endpoint = await self._hub.endpoints.update(NAME, _id(request), {"is_active": active})
-        return self._show(endpoint)
+        return await self._show(endpoint)
 
-    def _show(self, endpoint: Endpoint) -> shapes.Webhook:
-        return showing.show_webhook(endpoint, self._breaker(endpoint))
+    async def _show(self, endpoint: Endpoint) -> shapes.Webhook:
+        return showing.show_webhook(endpoint, await self._breaker(endpoint))
 
-    def _breaker(self, endpoint: Endpoint) -> str:
-        return self._breakers([endpoint])[endpoint.id]
+    async def _breaker(self, endpoint: Endpoint) -> str:
+        return (await self._breakers([endpoint]))[endpoint.id]
 
-    def _breakers(self, endpoints: Sequence[Endpoint]) -> Mapping[int, str]:
+    async def _breakers(self, endpoints: Sequence[Endpoint]) -> Mapping[int, str]:
         numbers = [endpoint.id for endpoint in endpoints]
-        # One that this node's engine has not seen yet was never attempted here.
-        return {**dict.fromkeys(numbers, "closed"), **self._hub.engine.breaker_states(numbers)}
+        own = self._hub.engine.breaker_states(numbers)
+        # One that nobody owns yet was attempted by nobody.
+        found = dict.fromkeys(numbers, "closed")
+        if len(own) < len(numbers):
+            found |= await self._hub.membership.breakers()
+        return found | own
 
     async def deliveries(self, request: Request) -> Response:
         """List deliveries to a webhook, newest first."""

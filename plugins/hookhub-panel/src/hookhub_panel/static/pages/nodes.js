@@ -16,7 +16,7 @@ export function Nodes({ session }) {
 
 function List({ session }) {
   const { data, problem } = useLoaded(() => session.api.get("nodes"), [], REFRESH);
-  const heads = ["name", "state", "since", "seen", "claimed", "connections"];
+  const heads = ["name", "state", "since", "seen", "owned", "claimed", "connections"];
   return html`<${Head} title=${t("nav.nodes")} /><p class="quiet">${t("nodes.about")}</p><${Trouble} problem=${problem} />
     ${data && html`<div class="card" id="node-list"><table class="list"><thead><tr>${heads.map((name) => html`<th scope="col">${t(`node.${name}`)}</th>`)}</tr></thead>
       <tbody>${data.items.map((item) => html`<${Row} key=${item.id} item=${item} />`)}</tbody></table></div>`}`;
@@ -28,6 +28,7 @@ function Row({ item }) {
     ${cell("state", html`<${Pill} tone=${TONES[item.state]}>${t(`node.is.${item.state}`)}<//>`)}
     ${cell("since", html`<${Time} iso=${item.started_at} />`)}
     ${cell("seen", html`<${Time} iso=${item.seen_at} />`)}
+    ${cell("owned", number(item.owned))}
     ${cell("claimed", number(item.claimed))}
     ${cell("connections", number(item.connections))}</tr>`;
 }

@@ -378,6 +378,7 @@ export default {
   "node.is.gone": "gone",
   "node.since": "Since",
   "node.seen": "Last seen",
+  "node.owned": "Endpoints owned",
   "node.claimed": "Deliveries in hand",
   "node.connections": "Connections",
 

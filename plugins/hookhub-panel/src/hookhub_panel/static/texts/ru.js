@@ -378,6 +378,7 @@ export default {
   "node.is.gone": "пропал",
   "node.since": "С",
   "node.seen": "Виден",
+  "node.owned": "Своих получателей",
   "node.claimed": "Доставок в руках",
   "node.connections": "Подключения",
 

@@ -12,8 +12,6 @@ import secrets
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
-from quart.wrappers import Response
-from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
 from hookhub.contracts.errors import (
@@ -25,6 +23,7 @@ from hookhub.contracts.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
+from hookhub.contracts.routes import Response
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -133,9 +132,5 @@ def _document(error: HookhubError) -> Response:
     headers = dict(error.headers)
     if isinstance(error, Unauthorized):
         headers.setdefault("WWW-Authenticate", "Bearer")  # RFC 9110 §11.6.1 wants one with a 401
-    return TrioResponse(
-        json.dumps(error.problem()).encode(),
-        status=error.status,
-        headers=headers,
-        content_type=PROBLEM_JSON,
-    )
+    body = json.dumps(error.problem()).encode()
+    return Response(body, error.status, headers, content_type=PROBLEM_JSON)

@@ -1,27 +1,25 @@
-"""The web application: routes of the core and of all plugins as rules of a Quart-Trio app."""
+"""The web application: routes of the core and of all plugins as rules of a Quart-Trio app.
+
+Quart keeps the rules and starts and ends the app; requests do not go through it, see
+:mod:`hookhub.web.asgi`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import quart
 import trio
-from quart.routing import QuartRule
-from quart.sessions import NullSession, SessionInterface
-from quart.wrappers import Response as QuartResponse
-from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
-from werkzeug.routing import IntegerConverter, MapAdapter
+from werkzeug.routing import IntegerConverter, Rule
 
 from hookhub.config import Settings
 from hookhub.contracts.errors import UpgradeRequired
-from hookhub.contracts.routes import BodyLimit, Route
-from hookhub.http.problems import problem_response
+from hookhub.contracts.routes import BodyLimit, Response, Route
 from hookhub.plugins import PARAMETER
-from hookhub.web.asgi import HTTPConnection, HubRequest
-from hookhub.web.cross_origin import CrossOrigin, View
+from hookhub.web.asgi import Call, HTTPConnection, Params, View
+from hookhub.web.cross_origin import CrossOrigin
 from hookhub.web.operation import Counters, Operation
 from hookhub.web.resources.metrics import metrics_routes
 from hookhub.web.resources.models import event_limit
@@ -42,16 +40,6 @@ class IdConverter(IntegerConverter):
     regex = r"[0-9]{1,19}"
 
 
-class NoSessions(SessionInterface):
-    """The API knows tokens, not cookies."""
-
-    def __init__(self) -> None:
-        self._session = NullSession()
-
-    async def open_session(self, app: Any, request: Any) -> NullSession:
-        return self._session
-
-
 class HubApp(QuartTrio):
     """The hub's Quart-Trio app; see :mod:`hookhub.web.asgi` for how it is called.
 
@@ -59,37 +47,35 @@ class HubApp(QuartTrio):
         stopping: when set, streamed answers end.
     """
 
-    asgi_http_class = HTTPConnection
-    request_class = HubRequest
+    asgi_http_class = HTTPConnection  # type: ignore[assignment]
 
     def __init__(self, stopping: trio.Event) -> None:
         super().__init__("hookhub.web", static_folder=None)
         self.stopping = stopping
         self.counters = Counters()
-        self.session_interface = NoSessions()  # type: ignore[assignment]
         self.url_map.converters["id"] = IdConverter
         # A redirect would name a host that nobody has; what is misspelt is not there.
         self.url_map.merge_slashes = False
-        self.register_error_handler(Exception, self._answer_error)
+        self._fixed: dict[tuple[str, str], View] = {}
 
-    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
-        """Match by path and method alone: which Host a client names makes no difference."""
-        if request is None:
-            return None
-        adapter: MapAdapter = self.url_map.bind(
-            "hookhub",
-            path_info=request.path,
-            default_method=request.method,
-            url_scheme=request.scheme,
-        )
-        return adapter
+    def add_view(self, method: str, path: str, view: View) -> None:
+        """Have ``view`` answer this method of a path, written as routes have it."""
+        self.url_map.add(Rule(rule_of(path), methods=[method], endpoint=view))
+        if "{" not in path:
+            self._fixed[method, path] = view
 
-    async def _answer_error(self, error: Exception) -> QuartResponse:
-        """Errors outside of operations: no such address, no such method."""
-        request = quart.request
-        response = problem_response(error, method=request.method, path=request.path)
-        self.counters.count(response.status_code)
-        return response
+    def view(self, method: str, path: str) -> tuple[View, Params]:
+        """Who answers; which Host a client names makes no difference.
+
+        Raises:
+            werkzeug.exceptions.HTTPException: nobody does.
+        """
+        fixed = self._fixed.get((method, path))
+        if fixed is not None:
+            return fixed, {}
+        endpoint: Any
+        endpoint, params = self.url_map.bind("hookhub").match(path, method)
+        return endpoint, params
 
 
 def create_app(hub: Hub, routes: Sequence[Route], upgrades: Iterable[str] = ()) -> HubApp:
@@ -113,18 +99,18 @@ def create_app(hub: Hub, routes: Sequence[Route], upgrades: Iterable[str] = ()) 
             route,
             hub.tokens.authenticate,
             hub.tokens.redeem_ticket,
-            app.counters,
             _body_limit(route, hub.settings),
         )
         if route.cross_origin:
-            _add_rule(app, route.path, route.method, cross_origin.shared(operation.serve))
-            _add_rule(app, route.path, "OPTIONS", cross_origin.preflight(route.method))
+            app.add_view(route.method, route.path, cross_origin.shared(operation.serve))
+            app.add_view("OPTIONS", route.path, cross_origin.preflight(route.method))
         else:
-            _add_rule(app, route.path, route.method, operation.serve)
+            app.add_view(route.method, route.path, operation.serve)
     _refuse_other_methods(app, served)
+    taken = {(route.method, route.path) for route in served}
     for path in upgrades:
-        if f"GET {path}" not in app.view_functions:
-            _add_rule(app, path, "GET", _require_upgrade)
+        if ("GET", path) not in taken:
+            app.add_view("GET", path, _require_upgrade)
     return app
 
 
@@ -138,21 +124,11 @@ def _body_limit(route: Route, settings: Settings) -> BodyLimit:
     return min(limits)
 
 
-async def _require_upgrade() -> QuartResponse:
+async def _require_upgrade(call: Call, params: Params) -> Response:
     raise UpgradeRequired(
         "This address speaks WebSocket; connect to it with a WebSocket client. A proxy in between "
         "must pass Upgrade and Connection on.",
         headers={"Upgrade": "websocket", "Connection": "Upgrade"},
-    )
-
-
-def _add_rule(app: HubApp, path: str, method: str, view: View) -> None:
-    app.add_url_rule(
-        rule_of(path),
-        endpoint=f"{method} {path}",
-        view_func=view,
-        methods=[method],
-        provide_automatic_options=False,
     )
 
 
@@ -169,14 +145,12 @@ def _refuse_other_methods(app: HubApp, routes: Sequence[Route]) -> None:
             methods.setdefault(route.path, set()).add(route.method)
     for path, declared in methods.items():
         allowed = sorted(declared | ({"HEAD"} if "GET" in declared else set()))
-        endpoint = f"other methods of {path}"
         # Added last, so that it gets what no rule of the same path takes.
-        app.url_map.add(QuartRule(path, endpoint=endpoint, methods=None))
-        app.view_functions[endpoint] = _method_refuser(allowed)
+        app.url_map.add(Rule(path, endpoint=_method_refuser(allowed)))
 
 
-def _method_refuser(allowed: Sequence[str]) -> Callable[[], Awaitable[QuartResponse]]:
-    async def refuse() -> QuartResponse:
+def _method_refuser(allowed: Sequence[str]) -> View:
+    async def refuse(call: Call, params: Params) -> Response:
         raise MethodNotAllowed(list(allowed))
 
     return refuse

@@ -1,32 +1,32 @@
 """One HTTP request between the server and the app.
 
-Quart-Trio opens a nursery with two tasks for every request, one of which copies the body into a
-buffer. Here the handler reads the body itself when it wants it, in the one task there is: it costs
-a third, a body that nobody reads is never kept, and a client that hangs up does not cancel a
-write half-way. Only a streamed answer has a nursery, because it must notice that the client left.
+Quart-Trio opens a nursery with two tasks for every request, makes a request, a context and a
+response of its own, and one of the tasks copies the body into a buffer. Here an operation is called
+with what ASGI has, and reads the body itself when it wants it, in the one task there is: it costs a
+fraction, a body that nobody reads is never kept, and a client that hangs up does not cancel a write
+half-way. Only a streamed answer has a nursery, because it must notice that the client left.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
-from quart.wrappers import Response
-from quart.wrappers.response import DataBody
-from quart_trio.asgi import TrioASGIHTTPConnection
-from quart_trio.wrappers import TrioRequest, TrioResponse
-from quart_trio.wrappers.request import TrioBody
-from werkzeug.exceptions import BadRequest
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from pydantic import BaseModel
 
 from hookhub.contracts.errors import MalformedRequest, PayloadTooLarge
-from hookhub.contracts.routes import BodyLimit
+from hookhub.contracts.routes import BodyLimit, Response
 from hookhub.http.connections import abort_connection
-from hookhub.http.problems import problem_response
+from hookhub.http.problems import RequestTimedOut, problem_response
+
+if TYPE_CHECKING:
+    from hookhub.web.app import HubApp
 
 LINGER = 5.0
 """Seconds to go on reading a body that was refused: a client that is still sending when the
@@ -36,18 +36,24 @@ LAST_WORDS = 0.25
 """Seconds that a streamed answer has to end by itself when it is told to, and once more until the
 connection is cut."""
 
+Params = Mapping[str, int | str]
+View = Callable[["Call", Params], Awaitable[Response]]
+"""Answers one request; the parameters are those of its path."""
+
 log = structlog.get_logger("hookhub.web")
 
 
-class PulledBody(TrioBody):
-    """A request body that comes from the server when it is awaited."""
+class PulledBody:
+    """A request body that comes from the server when it is awaited.
 
-    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        # Not the base's __init__, which makes events for a second task.
-        self._limit = BodyLimit(max_content_length or sys.maxsize, "[server] max_body")
-        self._expected = expected_content_length or 0
-        self._receive: Callable[[], Awaitable[Any]] | None = None
-        self._data = bytearray()
+    Args:
+        receive: where it comes from.
+        timeout: seconds for the whole of it.
+    """
+
+    def __init__(self, receive: ASGIReceiveCallable, timeout: float) -> None:
+        self._receive: Callable[[], Awaitable[Any]] = receive
+        self._timeout = timeout
         self._ended = False
 
     @property
@@ -55,16 +61,7 @@ class PulledBody(TrioBody):
         """Whether the server has nothing more to give."""
         return self._ended
 
-    def attach(self, receive: ASGIReceiveCallable) -> None:
-        """Say where the body comes from."""
-        self._receive = receive
-
-    def bound(self, limit: BodyLimit) -> None:
-        """Take no more than this."""
-        self._limit = min(self._limit, limit)
-
     async def _next(self) -> bytes:
-        assert self._receive is not None
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self._ended = True
@@ -73,33 +70,37 @@ class PulledBody(TrioBody):
         data: bytes = message.get("body", b"")
         return data
 
-    async def _read(self) -> bytes:
-        limit, reason = self._limit
-        while not self._ended and self._expected <= limit:
-            self._data += await self._next()
-            self._expected = max(self._expected, len(self._data))
-        if self._expected > limit:
-            self._data.clear()
-            raise PayloadTooLarge(
-                f"The body is larger than {limit} bytes ({reason}); send less at a time.",
-                members={"limit": limit},
-            )
-        return bytes(self._data)
+    async def read(self, declared: str | None, limit: BodyLimit) -> bytes:
+        """All of it.
 
-    async def __anext__(self) -> bytes:
-        if self._ended:
-            raise StopAsyncIteration
-        return await self._next()
+        Args:
+            declared: the request's Content-Length.
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._read().__await__()
+        Raises:
+            PayloadTooLarge: it is, or will be.
+            RequestTimedOut: it did not come in time.
+            MalformedRequest: the client is gone.
+        """
+        data = bytearray()
+        expected = int(declared) if declared is not None and declared.isdecimal() else 0
+        with trio.move_on_after(self._timeout):
+            while not self._ended and expected <= limit.bytes:
+                data += await self._next()
+                expected = max(expected, len(data))
+            if expected > limit.bytes:
+                raise PayloadTooLarge(
+                    f"The body is larger than {limit.bytes} bytes ({limit.reason}); send less at a "
+                    "time.",
+                    members={"limit": limit.bytes},
+                )
+            return bytes(data)
+        raise RequestTimedOut("The body did not arrive in time; send it faster.")
 
     async def wait_gone(self) -> None:
         """Return when the client has hung up; only after the body was read, or where there is none.
 
         May be cancelled and called again.
         """
-        assert self._receive is not None
         while True:
             message = await self._receive()
             self._ended = True
@@ -115,92 +116,81 @@ class PulledBody(TrioBody):
                 except MalformedRequest:
                     return
 
-    def append(self, data: bytes) -> None:
-        """Add to the body (Quart's test contexts do)."""
-        self._data += data
 
-    def set_complete(self) -> None:
-        """Say that nothing more comes (Quart's test contexts do)."""
-        self._ended = True
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it came: nothing of it is checked yet."""
 
-
-class HubRequest(TrioRequest):
-    """A request whose body is pulled."""
-
-    body_class = PulledBody
+    scope: HTTPScope
+    headers: Mapping[str, str]
+    """Names in lower case; repeated ones are joined, as RFC 9110 §5.2 says."""
     body: PulledBody
 
+    @property
+    def method(self) -> str:
+        """As it came."""
+        return self.scope["method"]
 
-class StreamedResponse(TrioResponse):
-    """An answer that is sent piece by piece for as long as it lasts."""
+    @property
+    def path(self) -> str:
+        """Decoded; never empty."""
+        return self.scope["path"] or "/"
 
-    def __init__(
-        self,
-        chunks: AsyncIterator[bytes],
-        status: int,
-        content_type: str,
-        until: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        super().__init__(b"", status=status, content_type=content_type)
-        self.chunks = chunks
-        self.until = until or trio.sleep_forever
-        del self.headers["Content-Length"]
+    @classmethod
+    def of(cls, scope: HTTPScope, body: PulledBody) -> Call:
+        """The request of this scope."""
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = (
+                raw_name.decode("latin-1").lower(),
+                raw_value.decode("latin-1"),
+            )
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return cls(scope, headers, body)
 
 
-class HTTPConnection(TrioASGIHTTPConnection):
-    """One HTTP request; called by :class:`hookhub.web.app.HubApp`."""
+class HTTPConnection:
+    """One HTTP request; Quart calls it for :class:`hookhub.web.app.HubApp`."""
+
+    def __init__(self, app: HubApp, scope: HTTPScope) -> None:
+        self.app = app
+        self.scope = scope
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        self.scope["path"] = self.scope["path"] or "/"
-        method, path = self.scope["method"], self.scope["path"]
+        scope = self.scope
+        method, path = scope["method"], scope["path"] or "/"
+        body = PulledBody(receive, self.app.config["BODY_TIMEOUT"])
         try:
-            request = self._create_request_from_scope(send)
-        except ValueError:  # an absolute target that is no URL
-            refused = problem_response(BadRequest(), method=method, path=path)
-            await self._send_response(send, refused)
-            return
-        assert isinstance(request, HubRequest)
-        request.body.attach(receive)
-        try:
-            response = await self.app.handle_request(request)
+            view, params = self.app.view(method, path)
+            response = await view(Call.of(scope, body), params)
         except Exception as error:
             response = problem_response(error, method=method, path=path)
-        if isinstance(response, StreamedResponse):
-            await self._send_stream(receive, send, request, response)
-        elif isinstance(response, Response) and isinstance(response.response, DataBody):
-            await self._send_start(send, response)
-            await self._send_data(send, response.response.data, request.body)
-        else:
-            await self._send_response(send, response)
-
-    async def _send_start(self, send: ASGISendCallable, response: Response) -> None:
-        headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
-        ]
-        await send(
-            {"type": "http.response.start", "status": response.status_code, "headers": headers}
-        )
-
-    async def _send_data(self, send: ASGISendCallable, data: bytes, body: PulledBody) -> None:
-        if body.complete:
-            await send({"type": "http.response.body", "body": data, "more_body": False})
+        assert response.status is not None
+        self.app.counters.count(response.status)
+        if isinstance(response.body, AsyncIterator):
+            await self._send_stream(receive, send, response, response.body)
             return
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-        await body.drain()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        data = encode(response.body)
+        await send(_start(response, data))
+        if not body.complete:
+            await send({"type": "http.response.body", "body": data or b"", "more_body": True})
+            await body.drain()
+            data = b""
+        await send({"type": "http.response.body", "body": data or b"", "more_body": False})
 
     async def _send_stream(
         self,
         receive: ASGIReceiveCallable,
         send: ASGISendCallable,
-        request: HubRequest,
-        response: StreamedResponse,
+        response: Response,
+        body: AsyncIterator[bytes],
     ) -> None:
-        async with aclosing(response.chunks) as chunks:  # type: ignore[type-var]
-            await self._send_start(send, response)
-            if request.method != "HEAD" and not await self._pump(
-                receive, send, chunks, response.until
+        async with aclosing(body) as chunks:  # type: ignore[type-var]
+            await send(_start(response, None))
+            # The head goes out before there is anything to say.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            if self.scope["method"] != "HEAD" and not await self._pump(
+                receive, send, chunks, response.until or trio.sleep_forever
             ):
                 return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -240,7 +230,13 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 nursery.start_soon(end, until)
                 try:
                     async for chunk in chunks:
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                        await send(
+                            {
+                                "type": "http.response.body",
+                                "body": chunk,
+                                "more_body": True,
+                            }
+                        )
                 finally:
                     pumped.set()
                 nursery.cancel_scope.cancel()
@@ -250,3 +246,30 @@ class HTTPConnection(TrioASGIHTTPConnection):
             log.error("http.stream_failed", path=self.scope["path"], exc_info=errors)
             left = True
         return not left
+
+
+def encode(
+    body: BaseModel | Mapping[str, Any] | list[Any] | bytes | None,
+) -> bytes | None:
+    """An answer's body as bytes: JSON, unless it is bytes already."""
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, BaseModel):
+        return type(body).__pydantic_serializer__.to_json(body, by_alias=True)
+    return json.dumps(body).encode()
+
+
+def _start(response: Response, data: bytes | None) -> Any:
+    """The beginning of an answer; without ``data`` it is streamed, or has no body at all."""
+    headers = {}
+    if response.body is not None:
+        headers["content-type"] = response.content_type
+    if not isinstance(response.body, AsyncIterator) and response.status != 204:
+        headers["content-length"] = str(len(data or b""))  # RFC 9110 §8.6 forbids it for 204
+    for name, value in response.headers.items():
+        headers[name.lower()] = value
+    return {
+        "type": "http.response.start",
+        "status": response.status,
+        "headers": [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()],
+    }

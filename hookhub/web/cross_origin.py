@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-
-import quart
-from quart.wrappers import Response as QuartResponse
-from quart_trio.wrappers import TrioResponse
+from collections.abc import Mapping
+from dataclasses import replace
 
 from hookhub.config import Settings
+from hookhub.contracts.routes import Response
 from hookhub.feed import origin_allowed, origins_known
-
-View = Callable[..., Awaitable[QuartResponse]]
+from hookhub.web.asgi import Call, Params, View
 
 HEADERS = "Authorization, X-API-Key, Last-Event-ID"
 MAX_AGE = 7200
@@ -35,34 +32,31 @@ class CrossOrigin:
     def shared(self, view: View) -> View:
         """A view whose answers, refusals included, these pages may read."""
 
-        async def answer(**params: int | str) -> QuartResponse:
-            response = await view(**params)
-            for name, value in self._permission().items():
-                response.headers[name] = value
-            return response
+        async def answer(call: Call, params: Params) -> Response:
+            response = await view(call, params)
+            return replace(response, headers={**response.headers, **self._permission(call)})
 
         return answer
 
     def preflight(self, method: str) -> View:
         """The view that answers whether a page may send this method, with a token."""
 
-        async def answer() -> QuartResponse:
-            response = TrioResponse(b"", status=204)
-            del response.headers["Content-Type"], response.headers["Content-Length"]
-            response.headers["Access-Control-Allow-Methods"] = method
-            response.headers["Access-Control-Allow-Headers"] = HEADERS
-            response.headers["Access-Control-Max-Age"] = str(MAX_AGE)
-            for name, value in self._permission().items():
-                response.headers[name] = value
-            return response
+        allowed = {
+            "Access-Control-Allow-Methods": method,
+            "Access-Control-Allow-Headers": HEADERS,
+            "Access-Control-Max-Age": str(MAX_AGE),
+        }
+
+        async def answer(call: Call, params: Params) -> Response:
+            return Response(status=204, headers={**allowed, **self._permission(call)})
 
         return answer
 
-    def _permission(self) -> Mapping[str, str]:
+    def _permission(self, call: Call) -> Mapping[str, str]:
         exposed = {"Access-Control-Expose-Headers": "Retry-After"}
         if not self._known:
             return {"Access-Control-Allow-Origin": "*", **exposed}
-        origin = quart.request.headers.get("Origin")
+        origin = call.headers.get("origin")
         if origin is None or not origin_allowed(self._settings, origin):
             return {"Vary": "Origin"}
         return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **exposed}

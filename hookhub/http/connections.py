@@ -124,11 +124,18 @@ class ServerConnection(TCPServer):
         self.socket.close()
 
     async def protocol_send(self, event: Event) -> None:
-        # quart-trio cancels the task that answers once the answer is complete. That task still
-        # has to close the connection or to start its idle timer; cancelled there, an idle
-        # connection would stay open for ever. What bounds the shield: USER_TIMEOUT and abort().
+        # The task that answers may be cancelled once the answer is complete. It still has to close
+        # the connection or to start its idle timer; cancelled there, an idle connection would stay
+        # open for ever. What bounds the shield: USER_TIMEOUT and abort().
         with trio.CancelScope(shield=True):
-            await super().protocol_send(event)
+            if isinstance(event, RawData):
+                try:
+                    async with self.send_lock:
+                        await self.stream.send_all(event.data)
+                except _GONE:
+                    await self.protocol.handle(Closed())
+            else:
+                await super().protocol_send(event)
         if isinstance(event, Closed):
             # The reader may hold the next request, and wait for this one to make room for it.
             self._reading.cancel()

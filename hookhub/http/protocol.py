@@ -84,6 +84,10 @@ class UpgradableH11(H11Protocol):
         *args: Any,
     ) -> None:
         super().__init__(*args)
+        self._write = self.send
+        self.send = self._gather
+        self._held = b""
+        self._holds = False
         self._peer = self.client
         self._paths = paths
         self._head_begun = head_begun
@@ -109,9 +113,22 @@ class UpgradableH11(H11Protocol):
                 await self._head_begun()
 
     async def stream_send(self, event: StreamEvent) -> None:
-        if isinstance(event, Response) and event.status_code >= 200 and self._last():
-            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
+        if isinstance(event, Response) and event.status_code >= 200:
+            if self._last():
+                event = replace(event, headers=[*event.headers, (b"connection", b"close")])
+            self._holds = any(name == b"content-length" for name, _ in event.headers)
         await super().stream_send(event)
+
+    async def _gather(self, event: Event) -> None:
+        """Send what Hypercorn sends: the head of an answer of known length with its body."""
+        if isinstance(event, RawData):
+            self._held += event.data
+        holds, self._holds = self._holds, False
+        if self._held and not holds:
+            held, self._held = self._held, b""
+            await self._write(RawData(held))
+        if not isinstance(event, RawData):
+            await self._write(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         self._in_head = False

@@ -1,5 +1,6 @@
-"""One HTTP request between the server and the app.
+"""The app, and one HTTP request between the server and it.
 
+Quart keeps the rules, and starts and ends the app; requests do not go through it.
 Quart-Trio opens a nursery with two tasks for every request, makes a request, a context and a
 response of its own, and one of the tasks copies the body into a buffer. Here an operation is called
 with what ASGI has, and reads the body itself when it wants it, in the one task there is: it costs a
@@ -12,21 +13,23 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from pydantic import BaseModel
+from quart_trio import QuartTrio
+from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.routing import IntegerConverter, RequestRedirect, Rule
 
-from hookhub.contracts.errors import MalformedRequest, PayloadTooLarge
-from hookhub.contracts.routes import BodyLimit, Response
+from hookhub.contracts.routes import Response
 from hookhub.http.connections import abort_connection
-from hookhub.http.problems import RequestTimedOut, problem_response
-
-if TYPE_CHECKING:
-    from hookhub.web.app import HubApp
+from hookhub.http.problems import problem_response
+from hookhub.plugins import PARAMETER
+from hookhub.web.call import Params, PulledBody, View, WebRequest
+from hookhub.web.operation import Counters
 
 LINGER = 5.0
 """Seconds to go on reading a body that was refused: a client that is still sending when the
@@ -36,117 +39,7 @@ LAST_WORDS = 0.25
 """Seconds that a streamed answer has to end by itself when it is told to, and once more until the
 connection is cut."""
 
-Params = Mapping[str, int | str]
-View = Callable[["Call", Params], Awaitable[Response]]
-"""Answers one request; the parameters are those of its path."""
-
 log = structlog.get_logger("hookhub.web")
-
-
-class PulledBody:
-    """A request body that comes from the server when it is awaited.
-
-    Args:
-        receive: where it comes from.
-        timeout: seconds for the whole of it.
-    """
-
-    def __init__(self, receive: ASGIReceiveCallable, timeout: float) -> None:
-        self._receive: Callable[[], Awaitable[Any]] = receive
-        self._timeout = timeout
-        self._ended = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether the server has nothing more to give."""
-        return self._ended
-
-    async def _next(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self._ended = True
-            raise MalformedRequest("The connection closed before the whole body had come.")
-        self._ended = not message.get("more_body", False)
-        data: bytes = message.get("body", b"")
-        return data
-
-    async def read(self, declared: str | None, limit: BodyLimit) -> bytes:
-        """All of it.
-
-        Args:
-            declared: the request's Content-Length.
-
-        Raises:
-            PayloadTooLarge: it is, or will be.
-            RequestTimedOut: it did not come in time.
-            MalformedRequest: the client is gone.
-        """
-        data = bytearray()
-        expected = int(declared) if declared is not None and declared.isdecimal() else 0
-        with trio.move_on_after(self._timeout):
-            while not self._ended and expected <= limit.bytes:
-                data += await self._next()
-                expected = max(expected, len(data))
-            if expected > limit.bytes:
-                raise PayloadTooLarge(
-                    f"The body is larger than {limit.bytes} bytes ({limit.reason}); send less at a "
-                    "time.",
-                    members={"limit": limit.bytes},
-                )
-            return bytes(data)
-        raise RequestTimedOut("The body did not arrive in time; send it faster.")
-
-    async def wait_gone(self) -> None:
-        """Return when the client has hung up; only after the body was read, or where there is none.
-
-        May be cancelled and called again.
-        """
-        while True:
-            message = await self._receive()
-            self._ended = True
-            if message["type"] == "http.disconnect":
-                return
-
-    async def drain(self) -> None:
-        """Read and forget what is still to come, for :data:`LINGER` seconds at most."""
-        with trio.move_on_after(LINGER):
-            while not self._ended:
-                try:
-                    await self._next()
-                except MalformedRequest:
-                    return
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request as it came: nothing of it is checked yet."""
-
-    scope: HTTPScope
-    headers: Mapping[str, str]
-    """Names in lower case; repeated ones are joined, as RFC 9110 §5.2 says."""
-    body: PulledBody
-
-    @property
-    def method(self) -> str:
-        """As it came."""
-        return self.scope["method"]
-
-    @property
-    def path(self) -> str:
-        """Decoded; never empty."""
-        return self.scope["path"] or "/"
-
-    @classmethod
-    def of(cls, scope: HTTPScope, body: PulledBody) -> Call:
-        """The request of this scope."""
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in scope["headers"]:
-            name, value = (
-                raw_name.decode("latin-1").lower(),
-                raw_value.decode("latin-1"),
-            )
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return cls(scope, headers, body)
 
 
 class HTTPConnection:
@@ -158,11 +51,13 @@ class HTTPConnection:
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         scope = self.scope
-        method, path = scope["method"], scope["path"] or "/"
+        method, path = scope["method"], scope["path"]
         body = PulledBody(receive, self.app.config["BODY_TIMEOUT"])
         try:
+            if not path.startswith("/"):
+                path = scope["path"] = _path_of(path)
             view, params = self.app.view(method, path)
-            response = await view(Call.of(scope, body), params)
+            response = await view(WebRequest.of(scope, body), params)
         except Exception as error:
             response = problem_response(error, method=method, path=path)
         assert response.status is not None
@@ -170,11 +65,11 @@ class HTTPConnection:
         if isinstance(response.body, AsyncIterator):
             await self._send_stream(receive, send, response, response.body)
             return
-        data = encode(response.body)
+        data = _encode(response.body)
         await send(_start(response, data))
         if not body.complete:
             await send({"type": "http.response.body", "body": data or b"", "more_body": True})
-            await body.drain()
+            await body.drain(LINGER)
             data = b""
         await send({"type": "http.response.body", "body": data or b"", "more_body": False})
 
@@ -248,7 +143,68 @@ class HTTPConnection:
         return not left
 
 
-def encode(
+class IdConverter(IntegerConverter):
+    """A decimal integer without sign; what is longer than any id does not match."""
+
+    regex = r"[0-9]{1,19}"
+
+
+class HubApp(QuartTrio):
+    """The hub's Quart-Trio app; see :mod:`hookhub.web.asgi` for how it is called.
+
+    Args:
+        stopping: when set, streamed answers end.
+    """
+
+    asgi_http_class = HTTPConnection  # type: ignore[assignment]
+
+    def __init__(self, stopping: trio.Event) -> None:
+        super().__init__("hookhub.web", static_folder=None)
+        self.stopping = stopping
+        self.counters = Counters()
+        self.url_map.converters["id"] = IdConverter
+        # A redirect would name a host that nobody has; what is misspelt is not there.
+        self.url_map.merge_slashes = False
+        self._fixed: dict[tuple[str, str], View] = {}
+
+    def add_view(self, method: str | None, path: str, view: View) -> None:
+        """Have ``view`` answer this method of a path, written as routes have it; None for all."""
+        methods = None if method is None else [method]
+        self.url_map.add(Rule(rule_of(path), methods=methods, endpoint=view))
+        if method is not None and "{" not in path:
+            self._fixed[method, path] = view
+
+    def view(self, method: str, path: str) -> tuple[View, Params]:
+        """Who answers; which Host a client names makes no difference.
+
+        Raises:
+            werkzeug.exceptions.HTTPException: nobody does.
+        """
+        fixed = self._fixed.get((method, path))
+        if fixed is not None:
+            return fixed, {}
+        endpoint: Any
+        try:
+            endpoint, params = self.url_map.bind("hookhub").match(path, method)
+        except RequestRedirect:  # would name a host that nobody has
+            raise NotFound from None
+        return endpoint, params
+
+
+def _path_of(target: str) -> str:
+    """The path of a whole URL, which servers take as well (RFC 9112 §3.2.2)."""
+    try:
+        return urlsplit(target).path or "/"
+    except ValueError:
+        raise BadRequest from None
+
+
+def rule_of(path: str) -> str:
+    """Quart's form of a path: ``/webhooks/{id:int}`` is ``/webhooks/<id:id>``."""
+    return PARAMETER.sub(lambda found: f"<{'id:' if found[2] else ''}{found[1]}>", path)
+
+
+def _encode(
     body: BaseModel | Mapping[str, Any] | list[Any] | bytes | None,
 ) -> bytes | None:
     """An answer's body as bytes: JSON, unless it is bytes already."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hookhub.config import Settings
 from hookhub.contracts.routes import Response
 from hookhub.feed import origin_allowed, origins_known
-from hookhub.web.asgi import Call, Params, View
+from hookhub.web.call import Params, View, WebRequest
 
 HEADERS = "Authorization, X-API-Key, Last-Event-ID"
 MAX_AGE = 7200
@@ -32,7 +32,7 @@ class CrossOrigin:
     def shared(self, view: View) -> View:
         """A view whose answers, refusals included, these pages may read."""
 
-        async def answer(call: Call, params: Params) -> Response:
+        async def answer(call: WebRequest, params: Params) -> Response:
             response = await view(call, params)
             return replace(response, headers={**response.headers, **self._permission(call)})
 
@@ -47,12 +47,12 @@ class CrossOrigin:
             "Access-Control-Max-Age": str(MAX_AGE),
         }
 
-        async def answer(call: Call, params: Params) -> Response:
+        async def answer(call: WebRequest, params: Params) -> Response:
             return Response(status=204, headers={**allowed, **self._permission(call)})
 
         return answer
 
-    def _permission(self, call: Call) -> Mapping[str, str]:
+    def _permission(self, call: WebRequest) -> Mapping[str, str]:
         exposed = {"Access-Control-Expose-Headers": "Retry-After"}
         if not self._known:
             return {"Access-Control-Allow-Origin": "*", **exposed}

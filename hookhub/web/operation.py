@@ -23,7 +23,7 @@ from hookhub.contracts.routes import (
 )
 from hookhub.http.problems import problem_response
 from hookhub.plugins import only_fault
-from hookhub.web.asgi import Call, Params
+from hookhub.web.call import Params, WebRequest
 from hookhub.web.reading.bodies import BodyReader, QueryReader, bearer_token, ticket_of
 
 Authenticate = Callable[[str, str], Awaitable[Principal]]
@@ -82,7 +82,7 @@ class Operation:
         self._body = BodyReader(route) if route.body is not None or route.raw_body else None
         self._query = QueryReader(route.query)
 
-    async def serve(self, call: Call, params: Params) -> Response:
+    async def serve(self, call: WebRequest, params: Params) -> Response:
         """Answer a request, whatever its handler raises."""
         try:
             answer = await self.route.handler(await self._read(call, params))
@@ -94,7 +94,7 @@ class Operation:
             return Response(answer, route.success, content_type=route.response_type)
         return answer if answer.status is not None else replace(answer, status=route.success)
 
-    async def _read(self, call: Call, params: Params) -> Request:
+    async def _read(self, call: WebRequest, params: Params) -> Request:
         route = self.route
         headers = call.headers
         _check_params(params)

@@ -12,6 +12,7 @@ import trio
 from structlog.testing import capture_logs
 
 from hookhub.config import Settings
+from hookhub.contracts.routes import Request, Route
 from hookhub.hub import Hub
 from hookhub.server import Started
 from hookhub.testing.serving import TOKEN, serving, settings_for_tests
@@ -164,6 +165,25 @@ async def test_odd_targets(hub_server: Started, target: str) -> None:
         await stream.send_all(head("GET", target))
         status, _ = await answer(stream)
         assert status in (200, 302, 400, 404, 422)
+
+
+async def test_a_whole_url_is_served_by_its_path(hub_server: Started) -> None:
+    """RFC 9112 §3.2.2: servers take the form that clients send to proxies."""
+    async with connection(hub_server) as stream:
+        for target in ("http://other/things/7", "http://other/things/7?"):
+            await stream.send_all(head("GET", target))
+            assert await answer(stream) == (200, b'{"said": {"thing_id": 7}}')
+
+
+async def test_what_lacks_its_slash_is_not_there(hub: Hub) -> None:
+    """A redirect would have to name a host."""
+
+    async def page(request: Request) -> dict[str, str]:
+        return {}
+
+    app = create_app(hub, [Route("GET", "/pages/", page, None, "things")])
+    assert (await app.test_client().get("/pages/")).status_code == 200
+    assert (await app.test_client().get("/pages")).status_code == 404
 
 
 async def test_a_stream_ends_when_its_client_leaves(hub_server: Started, sample: Any) -> None:

@@ -58,14 +58,17 @@ def test_reading_migrates_nothing(run: Run, command: str) -> None:
     async def newer() -> None:
         async with open_store(make) as store:
             await store.write(
-                lambda tx: tx.sql("INSERT INTO hookhub_migrations VALUES ('hookhub', 99, 'x', 0)")
+                lambda tx: tx.sql(
+                    "INSERT INTO hookhub_migrations (component, version, name, applied_at) "
+                    "VALUES ('hookhub', 99, 'x', 0)"
+                )
             )
 
     Path("hookhub.db").unlink()
     trio.run(newer)
     result = run(*command.split())
     assert result.exit_code == 1
-    assert "newer than this program" in result.stderr
+    assert "need a program that knows version 99" in result.stderr
 
 
 def test_event_types_has_the_hubs_own(run: Run) -> None:

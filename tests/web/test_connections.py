@@ -33,7 +33,12 @@ from hookhub.contracts.errors import ConfigError
 from hookhub.contracts.routes import UpgradeRequest
 from hookhub.http.connections import ServerConnection, serve
 from hookhub.http.limits import QuietLogger, hypercorn_config
-from hookhub.http.listeners import listener_url, open_listeners, refuse_connections
+from hookhub.http.listeners import (
+    listener_url,
+    open_listeners,
+    refuse_connections,
+    wait_accepted,
+)
 from hookhub.http.protocol import TakeoverRequired, UpgradableH11
 from support.tiny import (
     HELLO,
@@ -434,7 +439,8 @@ async def test_refused_connections_are_not_made() -> None:
         address = ("127.0.0.1", int(listener_url(listener).rsplit(":", 1)[1]))
         with socket.create_connection(address), socket.socket() as late:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(refuse_connections, listener)
+                refuse_connections(listener)
+                nursery.start_soon(wait_accepted, listener)
                 await trio.testing.wait_all_tasks_blocked()
                 assert nursery.child_tasks, "one waits still"
                 late.setblocking(False)
